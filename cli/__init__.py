@@ -1,0 +1,1 @@
+"""The console script ``sse-push``: one module for each command."""

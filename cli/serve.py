@@ -1,0 +1,89 @@
+"""``sse-push serve``: run a node until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from events.errors import SsePushError
+from handlers.app import build_app
+from handlers.server import GuardedSite
+from service.logging import configure_logging
+from service.settings import PREFIX, Settings, load_settings
+
+# Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
+# wait for the whole of a broadcast. Python's own is 5 ms.
+SWITCH_INTERVAL_S = 0.0005
+# Collections of garbage walk all that lives, some hundred thousand objects; most dies by counting alone.
+GC_THRESHOLDS = (50_000, 20, 50)
+
+_log = structlog.get_logger()
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="run a node",
+        description="Runs a node until SIGTERM or SIGINT.",
+        epilog=_settings_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*GC_THRESHOLDS)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    runner = web.AppRunner(build_app(settings), shutdown_timeout=settings.shutdown_s)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    try:
+        await runner.setup()
+        site = GuardedSite(runner, settings.host, settings.port)
+        await site.start()
+    except (OSError, SsePushError) as error:
+        print(f"sse-push: can't start: {error}", file=sys.stderr)
+        await runner.cleanup()
+        return 1
+    gc.freeze()  # what a start made stays: it need not be walked again
+    _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
+    await stop.wait()
+    # Still listening meanwhile, so that /readyz can say 503 to whoever asks.
+    await runner.app.shutdown()
+    await runner.cleanup()
+    return 0
+
+
+def _loop_factory() -> Any:
+    """uvloop's loop where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _settings_help() -> str:
+    lines = ["settings, from the environment (lists are comma-separated):"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default()
+        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else default
+        if hasattr(default, "get_secret_value"):
+            shown = ""
+        lines.append(f"  {PREFIX}{name.upper()}" + (f"  [{shown}]" if str(shown) else ""))
+        lines.append(f"      {field.description}")
+    return "\n".join(lines).replace("%", "%%")

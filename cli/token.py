@@ -1,0 +1,40 @@
+"""``sse-push token``: mint a token for development."""
+
+import argparse
+import sys
+from typing import Any
+
+from service.identity import Role
+from service.settings import load_settings
+from service.tokens import demo_token, mint_token
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "token",
+        help="mint a token for development",
+        description="Prints a JWT signed with SSE_PUSH_JWT_SECRET, or with --demo a demo token.",
+    )
+    parser.add_argument("user", help="the user id")
+    parser.add_argument("--role", action="append", choices=list(Role), help="again for more; default user")
+    parser.add_argument("--name", default="", help="the user's name")
+    parser.add_argument("--email", default="", help="the user's e-mail address")
+    parser.add_argument("--room", action="append", help="a room the user may enter; again for more")
+    parser.add_argument("--expires", type=float, default=3600, metavar="SECONDS", help="default 3600")
+    parser.add_argument("--demo", action="store_true", help="a demo token, for AUTH_MODE=demo")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    roles = tuple(arguments.role or [Role.USER])
+    if arguments.demo:
+        print(demo_token(arguments.user, roles, arguments.name, arguments.email))
+        return 0
+    settings = load_settings()
+    if not settings.jwt_secret.get_secret_value():
+        print("sse-push: set SSE_PUSH_JWT_SECRET, or ask for --demo", file=sys.stderr)
+        return 2
+    claims = {"sub": arguments.user, "roles": list(roles), "name": arguments.name, "email": arguments.email, "rooms": arguments.room}  # fmt: skip
+    given = {name: value for name, value in claims.items() if value}
+    print(mint_token(settings, given, arguments.expires))
+    return 0

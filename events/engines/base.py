@@ -1,0 +1,82 @@
+"""What every engine promises. tests/events/engines/contract.py holds each of them to it.
+
+1.  Order: every kept event gets a number above all before it, the same on every node.
+2.  Kept, then told: an event is handed to ``kept``, and its receipt answered, only when it survives
+    the death of this process. What fails is answered with an error and never delivered.
+3.  Groups: the events of one ``append`` are kept together, in their order, or not at all.
+4.  Keys: an event whose idempotency key was seen is not kept again; its receipt has the first id.
+5.  Window: every event above ``window.start`` up to ``head`` is in ``window``; ``read`` gives the rest.
+6.  Floor: events up to ``floor`` are gone for every reader at once; events above it are all there.
+7.  Epoch: ids of a store that was lost are of another epoch.
+
+Engines know events and routing keys. They do not know sinks, users or HTTP.
+"""
+
+from abc import ABC, abstractmethod
+from asyncio import Future
+from collections.abc import Callable, Sequence
+
+from events.event import Event
+from events.window import Window
+
+Receipt = Future[list[str]]
+Kept = Callable[[list[Event]], object]
+
+
+class Engine(ABC):
+    """Keeps events and numbers them.
+
+    Attributes:
+        epoch: The store's name, which its ids carry.
+        head: The number of the newest event handed to ``kept`` on this node.
+        floor: Events up to this number can no longer be replayed.
+        window: The newest events, in memory.
+    """
+
+    epoch: str
+    head: int
+    floor: int
+    window: Window
+
+    @abstractmethod
+    async def start(self, kept: Kept) -> None:
+        """Open the store; from now on call *kept* with each batch of events that is safe, in order.
+
+        Raises:
+            EngineUnavailable: It can't be opened; the message says why.
+            StoreInUse: Another process holds it.
+        """
+
+    @abstractmethod
+    def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
+        """Keep *events*. Returns at once; *receipt* gets their ids, or the error that none was kept for.
+
+        Errors of the receipt: ``Overloaded``, ``EngineUnavailable``.
+        """
+
+    @abstractmethod
+    async def read(self, keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
+        """Older events for *keys* numbered above *after*, about *max_bytes* of them at the most.
+
+        Returns:
+            The events in order, and the number up to which they are all there are.
+
+        Raises:
+            EngineUnavailable: The store can't be read now.
+        """
+
+    @abstractmethod
+    async def check(self) -> None:
+        """See whether events can be kept now.
+
+        Raises:
+            EngineUnavailable: They can't.
+        """
+
+    async def heard_elsewhere(self, key: str) -> bool:
+        """Whether a stream on another node takes *key*. An engine of one node knows none."""
+        return False
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Keep what waits, then close the store."""

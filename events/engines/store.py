@@ -1,0 +1,348 @@
+"""The embedded engine's history on disk: one SQLite file, one writer.
+
+Events are appended in packs (one row for many events), which is what a commit costs. Which event is
+for which routing key (``routes``) is written behind, sorted and in bulk, by ``chores``; until then the
+engine's window answers. docs/design/0002-history.md has the measurements.
+
+Blocking and single-threaded: the engine runs it on a thread of its own. Knows no event loop.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from pydantic_core import from_json, to_json
+
+from events.event import Event
+from events.ids import format_id, new_epoch
+from events.window import cost
+
+PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
+PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
+ROUTES_BEHIND_EVENTS = 20_000  # events that may wait for their routes; in bulk they cost a quarter
+ROUTES_BEHIND_BYTES = 16 * 2**20  # bytes of memory they may hold meanwhile
+_SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
+_GENERATION_BITS = 17  # routes are dropped by generations of 131,072 events, in one sweep each
+_CHECKPOINT_PAGES = 4000  # pages (16 MB) of write-ahead log between checkpoints
+_SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
+_FORMAT = "1"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS packs (
+    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS packs_at ON packs (at, last);
+CREATE TABLE IF NOT EXISTS routes (
+    generation INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (generation, key, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS published (
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS published_at ON published (at);
+"""
+
+
+class Store:
+    """The writing side.
+
+    Args:
+        path: The database file; made if it is not there.
+        max_events: Newest events that can be replayed.
+        max_age: Seconds for which an event can be replayed.
+        key_age: Seconds for which an idempotency key is remembered.
+        sync: SQLite's ``synchronous``: ``normal`` survives the death of the process, ``full`` also
+            that of the machine, at the price of a disk flush for each commit.
+
+    Attributes:
+        epoch: The store's name, which its ids carry.
+        head: The newest event's number.
+        floor: Events up to this number are no longer replayed.
+        indexed: Events up to this number have their routes on disk.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_events: int,
+        max_age: float,
+        key_age: float = 600.0,
+        sync: Literal["normal", "full"] = "normal",
+    ) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._max_events = max_events
+        self._max_age = max_age
+        self._key_age = key_age
+        self._behind: list[Event] = []
+        self._behind_bytes = 0
+        for pragma in ("journal_mode=WAL", f"synchronous={sync}", f"wal_autocheckpoint={_CHECKPOINT_PAGES}"):  # fmt: skip
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_SCHEMA)
+        self.epoch = self._identify(sync)
+        self.indexed = int(self._meta("indexed") or 0)
+        self.head = max(self._number("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
+        self.floor = max(int(self._meta("floor") or 0), self.head - max_events)
+        self._swept = int(self._meta("floor") or 0)
+
+    def close(self) -> None:
+        """Write down that all ended well, and close the file."""
+        self._set(boot="", head=self.head, floor=self.floor)
+        self._db.close()
+
+    # -- appending ---------------------------------------------------------------------------
+
+    def append(self, events: Sequence[Event], now: float) -> list[Event]:
+        """Number *events* and keep them, all or none; one commit.
+
+        An event whose idempotency key was seen gets the number of the first one instead.
+
+        Returns:
+            Those that are new, in order.
+
+        Raises:
+            sqlite3.Error: None of them is kept.
+        """
+        head = self.head
+        fresh: list[Event] = []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for event in events:
+                known = self._published(event.key, now) if event.key else None
+                if known is not None:
+                    event.seq = known
+                    continue
+                head += 1
+                event.seq = head
+                fresh.append(event)
+                if event.key:
+                    self._db.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (event.key, head, now))  # fmt: skip
+            self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", _packs(fresh))
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        for event in events:
+            event.id = format_id(self.epoch, event.seq)
+        self.head = head
+        self.floor = max(self.floor, head - self._max_events)
+        self._behind += fresh
+        self._behind_bytes += sum(map(cost, fresh))
+        return fresh
+
+    def probe(self) -> None:
+        """Write something, to see whether writing works again.
+
+        Raises:
+            sqlite3.Error: It does not.
+        """
+        self._set(probed=time.time())
+
+    def _published(self, key: str, now: float) -> int | None:
+        row = self._db.execute(
+            "SELECT seq FROM published WHERE key = ? AND at > ?", (key, now - self._key_age)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
+
+    @property
+    def routes_due(self) -> bool:
+        """Whether enough events wait for their routes to write them in bulk."""
+        return len(self._behind) >= ROUTES_BEHIND_EVENTS or self._behind_bytes >= ROUTES_BEHIND_BYTES
+
+    def chores(self, now: float) -> Iterator[None]:
+        """Whatever is due, a slice for each step. Safe to drop at any step, and to be killed in."""
+        if self.routes_due:
+            yield from self._write_routes()
+        self._raise_floor(now)
+        if self.floor - self._swept >= _SWEEP_EVENTS:
+            yield from self._sweep()
+        yield from self._forget_keys(now)
+
+    def _write_routes(self) -> Iterator[None]:
+        due = self._behind[:]
+        rows = iter(sorted((_generation(event.seq), key, event.seq) for event in due for key in event.keys))  # fmt: skip
+        while some := list(islice(rows, _SLICE_ROWS)):
+            # Those of a slice before a crash are there already.
+            self._many("INSERT OR IGNORE INTO routes VALUES (?, ?, ?)", some)
+            yield
+        self._set(indexed=due[-1].seq)
+        self.indexed = due[-1].seq
+        del self._behind[: len(due)]
+        self._behind_bytes -= sum(map(cost, due))
+
+    def _raise_floor(self, now: float) -> None:
+        too_old = self._number("SELECT max(last) FROM packs WHERE at < ?", now - self._max_age)
+        self.floor = max(self.floor, too_old)
+
+    def _sweep(self) -> Iterator[None]:
+        floor = self.floor
+        self._set(head=self.head, floor=floor)
+        gone = "SELECT first FROM packs WHERE first <= ? AND last <= ? ORDER BY first LIMIT ?"
+        while self._delete(f"packs WHERE first IN ({gone})", floor, floor, _SLICE_ROWS // PACK_EVENTS):
+            yield
+        oldest = self._number("SELECT min(generation) FROM routes")
+        for generation in range(oldest, _generation(floor)):
+            some = "SELECT key, seq FROM routes WHERE generation = ? LIMIT ?"
+            while self._delete(
+                f"routes WHERE generation = ? AND (key, seq) IN ({some})",
+                generation, generation, _SLICE_ROWS,
+            ):  # fmt: skip
+                yield
+        self._swept = floor
+
+    def _forget_keys(self, now: float) -> Iterator[None]:
+        old = "SELECT key FROM published WHERE at <= ? LIMIT ?"
+        while self._delete(f"published WHERE key IN ({old})", now - self._key_age, _SLICE_ROWS):
+            yield
+
+    # -- what a start finds ------------------------------------------------------------------------
+
+    def newest(self, max_events: int, max_bytes: int) -> list[Event]:
+        """The newest events in order, as many as both bounds allow, and all that have no routes yet."""
+        events: list[Event] = []
+        size = 0
+        for first, last, body in self._db.execute("SELECT first, last, body FROM packs ORDER BY first DESC"):  # fmt: skip
+            full = len(events) >= max_events or size >= max_bytes
+            if last <= self.floor or (full and last <= self.indexed):
+                break
+            pack = unpack(self.epoch, first, body)
+            events += reversed(pack)
+            size += sum(map(cost, pack))
+        events.reverse()
+        self._behind = [event for event in events if event.seq > self.indexed]
+        self._behind_bytes = sum(map(cost, self._behind))
+        return events
+
+    def _identify(self, sync: str) -> str:
+        """The store's epoch; a new one where the machine went down with commits not yet on its disk.
+
+        Clients may then hold ids of events that are gone, whose numbers are given out again.
+        """
+        epoch, boot = self._meta("epoch"), _boot_id()
+        died_with_machine = sync != "full" and self._meta("boot") not in ("", boot)
+        if not epoch or died_with_machine:
+            epoch = new_epoch()
+        self._set(epoch=epoch, boot=boot, format=_FORMAT)
+        return epoch
+
+    # -- SQLite ------------------------------------------------------------------------------------
+
+    def _meta(self, name: str) -> str:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def _set(self, **values: object) -> None:
+        rows = [(name, str(value)) for name, value in values.items()]
+        self._many("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def _number(self, query: str, *values: object) -> int:
+        return int(self._db.execute(query, values).fetchone()[0] or 0)
+
+    def _delete(self, what: str, *values: object) -> int:
+        return self._db.execute(f"DELETE FROM {what}", values).rowcount
+
+    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """One statement for many rows, in one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+class Reader:
+    """The reading side: what one stream may see, and no more, from older events on disk."""
+
+    def __init__(self, path: Path, epoch: str) -> None:
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        self._epoch = epoch
+
+    def close(self) -> None:
+        self._db.close()
+
+    def read(
+        self, keys: Sequence[str], after: int, upto: int, now: float, max_events: int, max_bytes: int
+    ) -> tuple[list[Event], int]:
+        """Events for *keys* numbered above *after* and up to *upto*, which have their routes.
+
+        Returns:
+            The events in order, and the number up to which they are all there are.
+        """
+        seqs = list(islice(self._seqs(keys, after, upto, max_events), max_events))
+        events: list[Event] = []
+        pack: dict[int, Event] = {}
+        for seq in seqs:
+            if max_bytes <= 0:
+                return events, events[-1].seq
+            if seq not in pack:
+                pack = self._pack_of(seq)
+            event = pack.get(seq)  # a sweep may have taken it; the engine's floor tells the stream
+            if event is not None and (event.expires is None or event.expires > now):
+                events.append(event)
+                max_bytes -= len(event.frame())
+        return events, seqs[-1] if len(seqs) == max_events else upto
+
+    def _seqs(self, keys: Sequence[str], after: int, upto: int, limit: int) -> Iterator[int]:
+        query = (
+            "SELECT seq FROM routes WHERE generation = ? AND key = ? AND seq > ? AND seq <= ?"
+            " ORDER BY seq LIMIT ?"
+        )
+        for generation in range(_generation(after + 1), _generation(upto) + 1):
+            its = [self._db.execute(query, (generation, key, after, upto, limit)) for key in keys]
+            yield from sorted({seq for rows in its for (seq,) in rows})
+
+    def _pack_of(self, seq: int) -> dict[int, Event]:
+        row = self._db.execute(
+            "SELECT first, body FROM packs WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)
+        ).fetchone()
+        return {event.seq: event for event in unpack(self._epoch, *row)} if row else {}
+
+
+def _generation(seq: int) -> int:
+    return seq >> _GENERATION_BITS
+
+
+def _boot_id() -> str:
+    """Which start of the machine this is; the empty text where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def pack(events: Sequence[Event]) -> bytes:
+    """*events* as one row: a line each, its head as JSON, a tab, its data as JSON. No line holds either."""
+    return b"\n".join(
+        [
+            b"%b\t%b" % (to_json((event.at, event.expires, event.topic, event.name, event.keys)), event.data)
+            for event in events
+        ]
+    )  # fmt: skip
+
+
+def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
+    """The events of a row, numbered from *first*."""
+    events = []
+    for seq, line in enumerate(body.split(b"\n"), first):
+        head, _, data = line.partition(b"\t")
+        at, expires, topic, name, keys = from_json(head)
+        event = Event(topic, tuple(keys), data, name=name, at=at, expires=expires)
+        event.seq, event.id = seq, format_id(epoch, seq)
+        events.append(event)
+    return events
+
+
+def _packs(events: Sequence[Event]) -> Iterator[tuple[int, int, float, bytes]]:
+    start = size = 0
+    for index, event in enumerate(events):
+        size += len(event.data)
+        if index + 1 - start == PACK_EVENTS or size >= PACK_BYTES or index + 1 == len(events):
+            yield events[start].seq, event.seq, event.at, pack(events[start : index + 1])
+            start, size = index + 1, 0

@@ -1,0 +1,98 @@
+"""Every error the service raises on purpose, and nothing about how HTTP shows them.
+
+    SsePushError
+    ├── BadEvent             the publisher's event can't be pushed (index, detail)
+    ├── EventTooLarge        its data is over the limit (limit, unit bytes)
+    ├── Overloaded           more waits to be kept than the engine takes
+    ├── EngineUnavailable    the store can't keep anything now
+    ├── StoreInUse           another process holds the data directory
+    ├── Unauthenticated      no token, or a bad one (detail)
+    ├── Forbidden            a good token, but not for this (detail)
+    ├── NotFound             no such thing (detail)
+    ├── BadRequest           the request itself makes no sense (detail)
+    ├── OverLimit            a limit is reached (limit, retry_after in seconds)
+    ├── ShuttingDown         this node takes no new streams
+    └── FunctionFailed       a channel function's own error (type, message)
+"""
+
+
+class SsePushError(Exception):
+    """The base of the tree above. ``str(error)`` is fit for the caller's eyes: it never holds a secret."""
+
+
+class BadEvent(SsePushError):
+    """An event that can't be pushed.
+
+    Args:
+        detail: What is wrong with it, for the publisher.
+        index: Its place in the list it came in, from 0.
+    """
+
+    def __init__(self, detail: str, index: int = 0) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.index = index
+
+
+class EventTooLarge(BadEvent):
+    """An event whose encoded data is over ``limit`` bytes."""
+
+    def __init__(self, size: int, limit: int, index: int = 0) -> None:
+        super().__init__(f"data is {size} bytes, over the limit of {limit}", index)
+        self.size = size
+        self.limit = limit
+
+
+class Overloaded(SsePushError):
+    """The engine already holds as many events that wait to be kept as it may."""
+
+
+class EngineUnavailable(SsePushError):
+    """The store can't keep anything now (disk full, server gone). Nothing was acknowledged."""
+
+
+class StoreInUse(SsePushError):
+    """Another process has the data directory open."""
+
+
+class Unauthenticated(SsePushError):
+    """No credential where one is needed, or one that is not valid."""
+
+
+class Forbidden(SsePushError):
+    """A valid credential that does not allow this."""
+
+
+class NotFound(SsePushError):
+    """There is no such thing."""
+
+
+class BadRequest(SsePushError):
+    """The request makes no sense; ``str(error)`` says why."""
+
+
+class OverLimit(SsePushError):
+    """A limit is reached.
+
+    Args:
+        limit: Its name: ``total``, ``user``, ``address``, ``rate``, ...
+        retry_after: Whole seconds after which another try makes sense.
+    """
+
+    def __init__(self, limit: str, retry_after: int) -> None:
+        super().__init__(f"over the limit: {limit}")
+        self.limit = limit
+        self.retry_after = retry_after
+
+
+class ShuttingDown(SsePushError):
+    """This node is going away and takes no new streams."""
+
+
+class FunctionFailed(SsePushError):
+    """A channel function answers with an error of its own (contract section 6)."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type_
+        self.message = message

@@ -1,0 +1,193 @@
+"""An event on its way: encoded once when it is accepted, framed once when it is delivered.
+
+``PushEvent`` is what a publisher says (validated by pydantic); ``Event`` is what the service
+carries, keeps and writes. Neither knows who listens.
+"""
+
+import math
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from events import wire
+from events.errors import BadEvent, EventTooLarge
+from events.topics import MAX_NAME, Topic, event_keys, is_name
+
+MAX_USERS = 1000  # users one event may name; each costs a routing key in the index
+MAX_KEY = 256  # characters of an idempotency key: room for a UUID or a URL-like name
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")  # cheap: only where they stand is the payload walked
+RESERVED = "sse."  # event names the service alone may send (sse.gap, sse.expired)
+
+
+def _name(value: str) -> str:
+    if not is_name(value):
+        raise ValueError(f"must be 1 to {MAX_NAME} characters, none of them a control character")
+    return value
+
+
+def _event_name(value: str) -> str:
+    if not wire.is_field_safe(value):
+        raise ValueError("must not hold CR, LF or NUL")
+    if value.startswith(RESERVED):
+        raise ValueError(f"names beginning with {RESERVED!r} are the service's own")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+EventName = Annotated[
+    str, Field(min_length=1, max_length=wire.MAX_EVENT_NAME), AfterValidator(_event_name)
+]
+
+
+class PushEvent(BaseModel):
+    """One event to push, as ``POST /v1/events`` takes it and ``emitter.emit("sse.push", ...)`` too.
+
+    Exactly one of ``userId``, ``userIds``, ``room`` and ``broadcast`` says whom it is for.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+        json_schema_extra={"examples": [{"userId": "42", "data": {"message": "hello"}}]},
+    )
+
+    data: Any = Field(description="Any JSON. Text goes out as that text, all else as compact JSON.")
+    topic: str = Field(default="app", max_length=MAX_NAME + 5, description="Where it belongs.")
+    event: EventName | None = Field(default=None, description="The frame's `event:` name.")
+    user_id: Name | None = Field(default=None, alias="userId", description="For one user.")
+    user_ids: Annotated[list[Name], Field(min_length=1, max_length=MAX_USERS)] | None = Field(
+        default=None, alias="userIds", description="For these users."
+    )
+    room: Name | None = Field(default=None, description="For a chat room; the topic is chat:ROOM.")
+    broadcast: bool = Field(default=False, description="For everybody.")
+    ttl: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Seconds it may be replayed."
+    )
+    key: str | None = Field(
+        default=None, min_length=1, max_length=MAX_KEY, description="Publishes once, however often sent."
+    )
+
+    @model_validator(mode="after")
+    def _one_audience(self) -> Self:
+        named = (self.user_id is not None) + (self.user_ids is not None) + (self.room is not None)
+        if named + self.broadcast != 1:
+            raise ValueError("exactly one of userId, userIds, room and broadcast must be given")
+        if self.room is not None and "topic" in self.model_fields_set and not self._is_rooms_topic():
+            raise ValueError("room means topic chat:ROOM; leave topic out")
+        return self
+
+    def _is_rooms_topic(self) -> bool:
+        return self.topic in ("chat", f"chat:{self.room}")
+
+    @property
+    def full_topic(self) -> str:
+        return self.topic if self.room is None else f"chat:{self.room}"
+
+    @property
+    def users(self) -> list[str] | None:
+        """Whom it is for; ``None`` is everybody."""
+        if self.user_id is not None:
+            return [self.user_id]
+        return None if self.user_ids is None else list(dict.fromkeys(self.user_ids))
+
+
+class Event:
+    """An event with its routing keys and its encoded data; the engine gives it its number and id.
+
+    Attributes:
+        topic: Its full name, ``chat:general`` say.
+        keys: Routing keys (:mod:`events.topics`).
+        name: The frame's ``event:``, or ``None``.
+        data: Its payload as one line of JSON.
+        at: When it was accepted, in seconds since the Unix epoch.
+        expires: When it may no longer be replayed, or ``None``.
+        key: The publisher's idempotency key.
+        seq: Its place in the store's one order; 0 until it is kept, and for ever if it never is.
+    """
+
+    __slots__ = ("_frame", "_named", "at", "data", "expires", "id", "key", "keys", "name", "seq", "topic")  # fmt: skip
+
+    def __init__(
+        self,
+        topic: str,
+        keys: tuple[str, ...],
+        data: bytes,
+        *,
+        name: str | None = None,
+        at: float = 0.0,
+        expires: float | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.topic = topic
+        self.keys = keys
+        self.name = name
+        self.data = data
+        self.at = at
+        self.expires = expires
+        self.key = key
+        self.seq = 0
+        self.id: str | None = None
+        self._frame: bytes | None = None
+        self._named: bytes | None = None
+
+    def frame(self) -> bytes:
+        """The frame of a stream of one topic: ``event:`` only where the publisher named one."""
+        if self._frame is None:
+            self._frame = wire.frame(_lines(self.data), id=self.id, event=self.name)
+        return self._frame
+
+    def named_frame(self) -> bytes:
+        """The frame of a stream of many topics: ``event:`` is the topic, or ``topic/name``."""
+        if self._named is None:
+            label = self.topic if self.name is None else f"{self.topic}/{self.name}"
+            self._named = wire.frame(_lines(self.data), id=self.id, event=label)
+        return self._named
+
+
+def encode(push: PushEvent, topic: Topic, *, now: float, max_bytes: int) -> Event:
+    """Encode *push* once, for however many streams it will go to.
+
+    Args:
+        topic: What is true of its topic.
+        now: Seconds since the Unix epoch.
+        max_bytes: The most its encoded data may take.
+
+    Raises:
+        EventTooLarge: The data is over *max_bytes*.
+        BadEvent: The data can't be written as JSON (NaN, an object of no JSON type, half a surrogate).
+    """
+    try:
+        data = to_json(push.data, inf_nan_mode="constants")
+    except (PydanticSerializationError, UnicodeEncodeError, ValueError) as error:
+        raise BadEvent(f"data can't be written as JSON: {error}") from error
+    if len(data) > max_bytes:
+        raise EventTooLarge(len(data), max_bytes)
+    if _NOT_A_NUMBER.search(data) and not _is_finite(push.data):
+        raise BadEvent("data holds NaN or Infinity, which JSON can't")
+    name = push.full_topic
+    return Event(
+        name,
+        event_keys(topic, name, push.users, push.data),
+        data,
+        name=push.event,
+        at=now,
+        expires=None if push.ttl is None else now + push.ttl,
+        key=push.key,
+    )
+
+
+def _lines(data: bytes) -> bytes:
+    # JSON text begins with a quote and goes out as that text; all else is already one line.
+    return wire.data_lines(from_json(data)) if data[:1] == b'"' else b"data: %b\n" % data
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return all(map(_is_finite, value)) if isinstance(value, list | tuple) else True

@@ -1,0 +1,116 @@
+"""Where a stream that comes back stands: after which number, and what must be said of a gap.
+
+Reads ``Last-Event-ID``, asks the engine; does not write to streams.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic_core import to_json
+
+from events import wire
+from events.engines.base import Engine
+from events.event import Event
+from events.ids import format_id, parse_id
+
+
+_SHOWN_CHARS = 256  # of a requested id that is echoed; ours have 28 at the most
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A step of a replay: write ``gap``, then ``events``; ``live`` says that there is no more."""
+
+    gap: bytes
+    events: Sequence[Event]
+    live: bool
+
+
+class Replay:
+    """Reads one stream's past, page by page, until it can go live without a hole.
+
+    Args:
+        keys: The routing keys of what it may see.
+        requested: Its ``Last-Event-ID``, or ``None`` for a stream that begins now.
+
+    Attributes:
+        after: The stream has had everything up to this number.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: Sequence[str],
+        requested: str | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._requested = requested
+        self._clock = clock
+        self._gap: Literal["expired", "unknown"] | None = None
+        self.after = engine.head
+        if requested is not None:
+            found = parse_id(requested)
+            if found is None or found[0] != engine.epoch or found[1] > engine.head:
+                self._gap = "unknown"
+            else:
+                self.after = found[1]
+                self._skip_lost()
+
+    @property
+    def position(self) -> str | None:
+        """The id to resume from if the stream breaks now; ``None`` while a gap is yet to be told."""
+        return None if self._gap else format_id(self._engine.epoch, self.after)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the next page is in memory."""
+        return self.after >= self._engine.window.start
+
+    def next_at_hand(self, max_bytes: int) -> Page:
+        """The next page, from memory. If it is ``live``, subscribe before anything else can happen."""
+        self._skip_lost()
+        events, whole = self._engine.window.read(self._keys, self.after, self._clock(), max_bytes)
+        return self._page(events, self._engine.head if whole else events[-1].seq, live=whole)
+
+    async def next(self, max_bytes: int) -> Page:
+        """The next page, from wherever it is; ``live`` as above.
+
+        Raises:
+            EngineUnavailable: It can't be read now.
+        """
+        if self.at_hand:
+            return self.next_at_hand(max_bytes)
+        events, upto = await self._engine.read(self._keys, self.after, max_bytes)
+        self._skip_lost()  # the floor may have risen meanwhile, and taken some of what was asked for
+        return self._page([event for event in events if event.seq > self.after], upto, live=False)
+
+    def _skip_lost(self) -> None:
+        if self.after < self._engine.floor:
+            self.after = self._engine.floor
+            self._gap = self._gap or "expired"
+
+    def _page(self, events: Sequence[Event], upto: int, *, live: bool) -> Page:
+        gap = b""
+        stands = events[0].seq - 1 if events else max(upto, self.after)
+        if self._gap and (events or live):
+            gap = self._gap_frame(events[0].id if events else None, stands)
+            self._gap = None
+        self.after = max(upto, self.after)
+        return Page(gap, events, live)
+
+    def _gap_frame(self, resumed_from: str | None, stands: int) -> bytes:
+        requested = (self._requested or self._engine.epoch)[:_SHOWN_CHARS]
+        data = to_json(
+            {
+                "reason": self._gap,
+                "requested": requested.encode(errors="replace").decode(),
+                "resumed_from": resumed_from,
+            }
+        )
+        return wire.frame(
+            b"data: %b\n" % data, id=format_id(self._engine.epoch, stands), event="sse.gap"
+        )

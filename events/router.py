@@ -1,0 +1,194 @@
+"""From a kept event to the streams it is for, in as few writes as there are streams.
+
+``from_event`` subscribes a sink by a filter; ``deliver`` hands a batch of events out. An event finds
+its sinks by its routing keys, so the others cost nothing, and all that one sink gets from a batch is
+one write (docs/design/0001-one-write-per-turn.md). Knows keys and sinks; does not know what a sink
+writes to, nor who keeps events.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from events import wire
+from events.event import Event
+from events.topics import filter_keys
+
+
+class Sink(Protocol):
+    """What a subscription feeds."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take whole frames, framed as the lane says. Never waits, never raises."""
+
+
+class Filter:
+    """What one stream takes: of each topic it names, what is for everybody and what is for its user.
+
+    Filters add up: ``Filter.of("app", user="42") | Filter.of("notifications", user="42")``.
+    """
+
+    __slots__ = ("keys", "user")
+
+    def __init__(self, keys: tuple[str, ...] = (), user: str | None = None) -> None:
+        self.keys = keys
+        self.user = user
+
+    @classmethod
+    def of(
+        cls,
+        topic: str,
+        *,
+        user: str | None = None,
+        whole: bool = False,
+        about: dict[str, str] | None = None,
+    ) -> "Filter":
+        """Take *topic* (its full name).
+
+        Args:
+            user: Take what is for this user too; ``None`` takes only what is for everybody.
+            whole: Take all of the topic, whoever it is for (:attr:`events.topics.Topic.whole`).
+            about: Take only what these fields of the data say, ``{"entityType": "order"}``.
+        """
+        return cls(filter_keys(topic, user, whole=whole, about=about), user)
+
+    def __or__(self, other: "Filter") -> "Filter":
+        return Filter(tuple(dict.fromkeys(self.keys + other.keys)), self.user or other.user)
+
+
+class Lane:
+    """The sinks that want their frames one way: named or plain, chunked or not."""
+
+    def __init__(self, *, named: bool, chunked: bool) -> None:
+        self._frame_of: Callable[[Event], bytes] = Event.named_frame if named else Event.frame
+        self.chunked = chunked
+        self.heartbeat = self.wrap(wire.HEARTBEAT)
+        self._sinks: dict[str, Sink | set[Sink]] = {}  # most keys have one sink: no set for those
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The frames of *events* as one write."""
+        return self.wrap(self.join(events))
+
+    def join(self, events: Sequence[Event]) -> bytes:
+        """The frames of *events*, one behind the other."""
+        frame_of = self._frame_of
+        if len(events) == 1:
+            return frame_of(events[0])
+        return b"".join([frame_of(event) for event in events])
+
+    def wrap(self, frames: bytes) -> bytes:
+        """*frames* as they go on the wire: one HTTP chunk, or as they are (HTTP/1.0)."""
+        return wire.chunk(frames) if self.chunked else frames
+
+    def add(self, key: str, sink: Sink) -> None:
+        found = self._sinks.get(key)
+        if found is None:
+            self._sinks[key] = sink
+        elif isinstance(found, set):
+            found.add(sink)
+        else:
+            self._sinks[key] = {found, sink}
+
+    def remove(self, key: str, sink: Sink) -> None:
+        found = self._sinks.get(key)
+        if found is sink:
+            del self._sinks[key]
+        elif isinstance(found, set):
+            found.discard(sink)
+            if not found:
+                del self._sinks[key]
+
+    def has(self, key: str) -> bool:
+        return key in self._sinks
+
+    def deliver(self, events: Sequence[Event]) -> int:
+        """Write *events*, in order, to all whom they are for; the number of deliveries."""
+        if not self._sinks:
+            return 0
+        keys = events[0].keys
+        if len(events) == 1 or all(event.keys == keys for event in events):
+            return self._deliver_alike(events, keys)
+        return self._deliver_mixed(events)
+
+    def _deliver_alike(self, events: Sequence[Event], keys: Iterable[str]) -> int:
+        data = b""
+        reached = 0
+        for key in keys:
+            found = self._sinks.get(key)
+            if found is None:
+                continue
+            data = data or self.encode(events)
+            if isinstance(found, set):
+                reached += len(found)
+                for sink in found:
+                    sink.write(data)
+            else:
+                reached += 1
+                found.write(data)
+        return reached * len(events)
+
+    def _deliver_mixed(self, events: Sequence[Event]) -> int:
+        waiting: dict[Sink, list[Event]] = {}
+        sinks_of = self._sinks.get
+        for event in events:
+            for key in event.keys:
+                found = sinks_of(key)
+                if found is None:
+                    continue
+                for sink in found if isinstance(found, set) else (found,):
+                    if sink in waiting:
+                        waiting[sink].append(event)
+                    else:
+                        waiting[sink] = [event]
+        reached = 0
+        last: list[Event] = []
+        data = b""
+        for sink, its in waiting.items():
+            if its != last:  # neighbours often get the same: a broadcast among others' events
+                data, last = self.encode(its), its
+            sink.write(data)
+            reached += len(its)
+        return reached
+
+
+class Subscription:
+    """A sink's place in a lane, until closed."""
+
+    __slots__ = ("_keys", "_lane", "_sink")
+
+    def __init__(self, lane: Lane, keys: tuple[str, ...], sink: Sink) -> None:
+        self._lane = lane
+        self._keys = keys
+        self._sink = sink
+        for key in keys:
+            lane.add(key, sink)
+
+    def close(self) -> None:
+        """Take nothing more. Twice is once."""
+        for key in self._keys:
+            self._lane.remove(key, self._sink)
+        self._keys = ()
+
+
+class Router:
+    """The lanes of one node."""
+
+    def __init__(self) -> None:
+        self.lanes = {
+            (named, chunked): Lane(named=named, chunked=chunked)
+            for named in (False, True)
+            for chunked in (True, False)
+        }
+        self._all = tuple(self.lanes.values())
+
+    def deliver(self, events: Sequence[Event]) -> int:
+        """Hand *events* out, in order; the number of deliveries. *events* must not be empty."""
+        return sum([lane.deliver(events) for lane in self._all])
+
+    def has(self, key: str) -> bool:
+        """Whether a sink of this node takes *key*."""
+        return any(lane.has(key) for lane in self._all)
+
+
+def from_event(lane: Lane, where: Filter, sink: Sink) -> Subscription:
+    """Feed *sink* every event that *where* lets through, from now on: the twin of RxJS' ``fromEvent``."""
+    return Subscription(lane, where.keys, sink)

@@ -1,0 +1,105 @@
+"""The newest events, in memory: what most streams that come back need, found by routing key.
+
+Holds every event above ``start`` in order, bounded in bytes. Knows nothing of disks; a stream that
+needs older events asks the engine's store.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from heapq import merge
+from itertools import chain
+from operator import attrgetter
+
+from events.event import Event
+
+WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
+# What an event costs beside its frame: the object and its id; each of its keys, the text and its place in a list.
+_EVENT_BYTES = 400
+_KEY_BYTES = 200
+_EVICT_PARTS = 64  # a full window drops this part of itself at once, so that one list is cut rarely
+
+_seq: Callable[[Event], int] = attrgetter("seq")
+
+
+def cost(event: Event) -> int:
+    """The bytes of memory that *event* takes while it is kept here, about."""
+    return len(event.frame()) + _EVENT_BYTES + _KEY_BYTES * len(event.keys)
+
+
+class Window:
+    """Events by number and by routing key.
+
+    Attributes:
+        start: Every event of the store with a number above this one is here.
+    """
+
+    def __init__(self, start: int, max_bytes: int = WINDOW_BYTES) -> None:
+        self.start = start
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._events: list[Event] = []
+        self._by_key: dict[str, list[Event]] = {}
+
+    def append(self, events: Sequence[Event], may_drop_to: int) -> None:
+        """Add *events*, the next in order; drop the oldest where it is full.
+
+        Args:
+            may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
+        """
+        by_key = self._by_key
+        for event in events:
+            self._bytes += cost(event)
+            for key in event.keys:
+                its = by_key.get(key)
+                if its is None:
+                    by_key[key] = [event]
+                else:
+                    its.append(event)
+        self._events.extend(events)
+        while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
+            pass
+
+    def read(
+        self, keys: Sequence[str], after: int, now: float, max_bytes: int
+    ) -> tuple[list[Event], bool]:
+        """Events for *keys* numbered above *after*, in order, until they fill *max_bytes*.
+
+        What has outlived its ``ttl`` at *now* is left out.
+
+        Returns:
+            The events (at least one, if there is one), and whether they are all there are.
+        """
+        found = [its for key in keys if (its := self._after(key, after))]
+        room = max_bytes
+        events: list[Event] = []
+        for event in found[0] if len(found) == 1 else merge(*found, key=_seq):
+            if room <= 0:
+                return events, False
+            if event.expires is None or event.expires > now:
+                events.append(event)
+                room -= len(event.frame())
+        return events, True
+
+    def _after(self, key: str, after: int) -> list[Event]:
+        its = self._by_key.get(key)
+        if its is None or its[-1].seq <= after:
+            return []
+        return its[bisect_right(its, after, key=_seq) :]
+
+    def _drop_some(self, may_drop_to: int) -> bool:
+        part = max(1, len(self._events) // _EVICT_PARTS)
+        count = bisect_right(self._events, may_drop_to, hi=min(part, len(self._events)), key=_seq)
+        if count == 0:
+            return False
+        dropped = self._events[:count]
+        del self._events[:count]
+        self.start = dropped[-1].seq
+        for key in set(chain.from_iterable(event.keys for event in dropped)):
+            its = self._by_key[key]
+            gone = bisect_right(its, self.start, key=_seq)
+            if gone == len(its):
+                del self._by_key[key]
+            else:
+                del its[:gone]
+        self._bytes -= sum(map(cost, dropped))
+        return True

@@ -1,0 +1,44 @@
+"""The aiohttp application, put together. Nothing happens at import."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from events.engines.base import Engine
+from handlers import commands, functions, publish, status, streams
+from handlers.front import front
+from handlers.keys import NODE
+from service.node import Node
+from service.settings import Settings
+
+
+def build_app(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    clock: Callable[[], float] = time.time,
+) -> web.Application:
+    """The application.
+
+    Args:
+        engine: Where events are kept; by default the one that the settings name.
+        clock: Seconds since the Unix epoch.
+    """
+    app = web.Application(middlewares=[front], client_max_size=settings.max_body_bytes)
+    app[NODE] = Node(settings, engine=engine, clock=clock)
+    for group in (streams, publish, commands, functions, status):
+        app.add_routes(group.routes())
+    app.cleanup_ctx.append(_run_node)
+    app.on_shutdown.append(_drain)
+    return app
+
+
+async def _run_node(app: web.Application) -> AsyncIterator[None]:
+    await app[NODE].start()
+    yield
+    await app[NODE].close()
+
+
+async def _drain(app: web.Application) -> None:
+    await app[NODE].drain()

@@ -1,0 +1,91 @@
+"""``POST /v1/app/push``, ``/notifications/send``, ``/realtime/update``, ``/chat/send`` (G1, G2)."""
+
+import structlog
+from aiohttp import web
+from pydantic import ValidationError
+
+from events.event import PushEvent
+from handlers.auth import caller_of
+from handlers.bodies import count_command, json_response, read_json, read_model, refused
+from handlers.keys import NODE, REQUEST_ID
+from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from service.identity import Caller
+from service.streams.chat import require_room
+from service.timestamps import timestamp
+
+_log = structlog.get_logger()
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.post("/v1/app/push", push_app),
+        web.post("/notifications/send", send_notification),
+        web.post("/realtime/update", update_entity),
+        web.post("/chat/send", send_chat),
+    ]
+
+
+async def push_app(request: web.Request) -> web.Response:
+    caller = await _publisher(request)
+    command = await read_model(request, AppPush)
+    return await _publish(request, caller, command.event(await read_json(request)))
+
+
+async def send_notification(request: web.Request) -> web.Response:
+    caller = await _publisher(request)
+    command = await read_model(request, SendNotification)
+    return await _publish(request, caller, command.event(_now(request)))
+
+
+async def update_entity(request: web.Request) -> web.Response:
+    caller = await _publisher(request)
+    command = await read_model(request, UpdateEntity)
+    return await _publish(request, caller, command.event(_now(request)))
+
+
+async def send_chat(request: web.Request) -> web.Response:
+    caller = await caller_of(request)
+    caller.require_user()
+    count_command(request, caller)
+    command = await read_model(request, SendChat)
+    require_room(caller, command.room_id, request.app[NODE].settings)
+    return await _publish(request, caller, command.event(caller, _now(request)))
+
+
+async def _publisher(request: web.Request) -> Caller:
+    caller = await caller_of(request)
+    caller.require_publisher()
+    count_command(request, caller)
+    return caller
+
+
+def _now(request: web.Request) -> str:
+    return timestamp(request.app[NODE].clock())
+
+
+async def _publish(request: web.Request, caller: Caller, event: PushEvent) -> web.Response:
+    if (key := request.headers.get("Idempotency-Key")) is not None:
+        event = with_key(event, key)
+    [id_] = await request.app[NODE].publisher.publish(event, publisher=caller.require_user())
+    _log.info(
+        "event.published",
+        id=id_,
+        topic=event.full_topic,
+        publisher=caller.user_id,
+        request_id=request[REQUEST_ID],
+    )
+    return json_response({"id": id_})
+
+
+def with_key(event: PushEvent, key: str) -> PushEvent:
+    """*event* with the key of the header ``Idempotency-Key``, where it has none of its own.
+
+    Raises:
+        InvalidBody: It is no key.
+    """
+    if event.key is not None:
+        return event
+    try:
+        return PushEvent.model_validate({**event.model_dump(exclude_unset=True), "key": key})
+    except ValidationError as error:
+        raise refused(error) from None

@@ -1,0 +1,112 @@
+"""Errors as HTTP shows them: RFC 9457 problem documents, from one table of the error tree."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from events.errors import (
+    BadEvent,
+    BadRequest,
+    EngineUnavailable,
+    EventTooLarge,
+    Forbidden,
+    FunctionFailed,
+    NotFound,
+    OverLimit,
+    Overloaded,
+    ShuttingDown,
+    SsePushError,
+    StoreInUse,
+    Unauthenticated,
+)
+
+RETRY_AFTER_S = 5  # seconds to wait for a store that can't keep events, or for another node
+PROBLEM = "application/problem+json"
+
+STATUS: dict[type[SsePushError], int] = {
+    BadEvent: 422,
+    EventTooLarge: 422,
+    Overloaded: 503,
+    EngineUnavailable: 503,
+    StoreInUse: 503,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    BadRequest: 400,
+    OverLimit: 429,
+    ShuttingDown: 503,
+    FunctionFailed: 200,  # never a problem document: section 6 has a form of its own
+}
+
+
+class InvalidBody(SsePushError):
+    """A body that is JSON but not of the form wanted.
+
+    Args:
+        errors: ``(index, detail)`` of each fault; the index is 0 where the body is no list.
+    """
+
+    def __init__(self, errors: Sequence[tuple[int, str]]) -> None:
+        super().__init__(errors[0][1] if len(errors) == 1 else f"{len(errors)} faults")
+        self.errors = errors
+
+
+STATUS[InvalidBody] = 422
+
+
+def problem(status: int, detail: str, request_id: str, **more: Any) -> web.Response:
+    """A problem document as a response."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        **more,
+    }
+    return web.Response(status=status, body=to_json(document), content_type=PROBLEM)
+
+
+def problem_of(error: SsePushError, request_id: str) -> web.Response:
+    """How *error* is answered."""
+    status = STATUS[type(error)]
+    more: dict[str, Any] = {}
+    if isinstance(error, OverLimit):
+        more["limit"] = error.limit
+    elif isinstance(error, InvalidBody):
+        more["errors"] = [{"index": index, "detail": detail} for index, detail in error.errors]
+    elif isinstance(error, BadEvent):
+        more["errors"] = [{"index": error.index, "detail": error.detail}]
+    response = problem(status, str(error), request_id, **more)
+    if isinstance(error, OverLimit):
+        response.headers["Retry-After"] = str(error.retry_after)
+    elif status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    elif status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def faults(error: ValidationError, *, of_list: bool = False) -> list[tuple[int, str]]:
+    """What is wrong, as ``(index, detail)``; never quotes the input.
+
+    Args:
+        of_list: The first part of each location is the index in the list.
+    """
+    found = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        loc = fault["loc"]
+        index = loc[0] if of_list and loc and isinstance(loc[0], int) else 0
+        where = ".".join(str(part) for part in (loc[1:] if of_list else loc))
+        message = fault["msg"].removeprefix("Value error, ")
+        found.append((index, f"{where}: {message}" if where else message))
+    return found
+
+
+def is_no_json(error: ValidationError) -> bool:
+    """Whether the body is not JSON at all."""
+    return error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid"

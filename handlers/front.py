@@ -1,0 +1,78 @@
+"""What every request passes: its id in and out, CORS, errors as problem documents, a line in the log."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from events.errors import OverLimit, SsePushError
+from handlers import cors
+from handlers.detach import TakenOver
+from handlers.errors import STATUS, problem, problem_of
+from handlers.keys import NODE, REQUEST_ID
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)  # a UUID, a trace id; nothing to forge with
+# Asked every few seconds by machines, or thousands of times a second by publishers: counted, logged at debug.
+_QUIET = frozenset(["/healthz", "/readyz", "/metrics", "/v1/events"])
+
+_log = structlog.get_logger()
+
+
+@web.middleware
+async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Run *handler*; whatever it raises becomes an answer."""
+    node = request.app[NODE]
+    started = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    request[REQUEST_ID] = request_id
+    response = await _answer(request, handler, request_id)
+    if isinstance(response, TakenOver):
+        return response
+    if not response.prepared:
+        response.headers["X-Request-ID"] = request_id
+        response.headers.update(cors.headers_for(node.settings, request.headers.get("Origin")))
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    node.figures.requests[response.status] += 1
+    level = "warning" if response.status >= 500 else "info"
+    if request.path in _QUIET and response.status < 400:
+        level = "debug"
+    getattr(_log, level)(
+        "request.answered",
+        method=request.method,
+        path=request.path,
+        status=response.status,
+        request_id=request_id,
+        duration_ms=round((time.perf_counter() - started) * 1000, 3),
+    )
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    settings = request.app[NODE].settings
+    try:
+        if request.method == "OPTIONS":
+            origin = request.headers.get("Origin")
+            return web.Response(status=204, headers=cors.preflight_headers(settings, origin))
+        return await handler(request)
+    except SsePushError as error:
+        if isinstance(error, OverLimit):
+            request.app[NODE].figures.refusals[error.limit] += 1
+        if STATUS[type(error)] >= 500:
+            _log.warning("request.failed", request_id=request_id, path=request.path, error=str(error))
+        return problem_of(error, request_id)
+    except web.HTTPException as error:
+        response = problem(error.status, error.reason, request_id)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except ConnectionError:
+        raise  # the client is gone; nobody is there to answer
+    except Exception as error:
+        _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
+        return problem(500, "something went wrong here; the request id finds it in the log", request_id)

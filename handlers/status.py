@@ -1,0 +1,56 @@
+"""How the node is, for people (``/system/status``, ``/sse/status``) and for machines (``/healthz``, ``/readyz``,
+``/metrics``)."""
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from events.errors import ShuttingDown
+from handlers.auth import caller_of
+from handlers.bodies import json_response
+from handlers.keys import NODE
+from service.figures import exposition
+from service.status import client_status, system_status
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/system/status", system),
+        web.get("/sse/status", clients),
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/metrics", metrics),
+    ]
+
+
+async def system(request: web.Request) -> web.Response:
+    await caller_of(request)
+    return json_response(system_status(request.app[NODE]))
+
+
+async def clients(request: web.Request) -> web.Response:
+    caller = await caller_of(request)
+    return json_response(client_status(request.app[NODE], with_ids=caller.is_admin))
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """The process runs and answers."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Streams and events are welcome here: not going away, and the store can keep.
+
+    Raises:
+        ShuttingDown, EngineUnavailable: They are not.
+    """
+    node = request.app[NODE]
+    if not node.connections.accepting:
+        raise ShuttingDown("this node is going away")
+    await node.check()
+    return json_response({"status": "ok"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    return web.Response(
+        body=exposition(request.app[NODE]), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )

@@ -1,0 +1,159 @@
+"""The streams over HTTP: one handler for all of the registry, and ``/v1/stream`` for many topics at once.
+
+Tells who asks, what they get and whether there is room; then hands the transport to a connection.
+"""
+
+import time
+from collections.abc import Sequence
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Any
+
+from aiohttp import HttpVersion11, web
+from pydantic import ValidationError
+
+from events.errors import BadRequest
+from events.event import Event, encode
+from events.router import Filter
+from handlers import cors
+from handlers.auth import address_of, caller_of
+from handlers.detach import take_over
+from handlers.errors import faults
+from handlers.front import Handler
+from handlers.keys import NODE, REQUEST_ID
+from service.identity import Caller
+from service.node import Node
+from service.samplers import sample_event
+from service.streams import BY_TOPIC, STREAMS, SampledStream, Stream
+from service.streams.base import Params
+
+MANY = "many"  # the name of /v1/stream in logs and figures
+
+
+def routes() -> list[web.RouteDef]:
+    """A route for each stream of the registry, and ``/v1/stream``."""
+    registered = [web.get(stream.path, _handler(stream), allow_head=False) for stream in STREAMS]
+    return [*registered, web.get("/v1/stream", _many, allow_head=False)]
+
+
+def _handler(stream: Stream) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        node = request.app[NODE]
+        caller = await caller_of(request)
+        params = _params(stream, request)
+        where = stream.filter(caller, params, node.settings)
+        return _open(request, caller, where, stream.name, [stream], named=False)
+
+    return handle
+
+
+async def _many(request: web.Request) -> web.StreamResponse:
+    """Many topics over one connection; ``event:`` says which each event is of."""
+    node = request.app[NODE]
+    caller = await caller_of(request)
+    caller.require_user()
+    topics = list(dict.fromkeys(filter(None, request.query.get("topics", "").split(","))))
+    if not topics:
+        raise BadRequest("topics is required: a comma-separated list")
+    if len(topics) > node.settings.max_topics:
+        raise BadRequest(f"{len(topics)} topics are over the limit of {node.settings.max_topics}")
+    opened = [_open_topic(name) for name in topics]
+    where = Filter()
+    for stream, room in opened:
+        params = _valid(stream, lambda s=stream, r=room: s.params_for(caller, r))
+        where |= stream.filter(caller, params, node.settings)
+    return _open(request, caller, where, MANY, [stream for stream, _ in opened], named=True)
+
+
+def _open_topic(full_name: str) -> tuple[Stream, str | None]:
+    """The stream that gives a topic, and its room.
+
+    Raises:
+        BadRequest: There is no such topic.
+    """
+    name, colon, room = full_name.partition(":")
+    stream = BY_TOPIC.get(name)
+    if stream is None or stream.topic.per_room != bool(colon):
+        raise BadRequest(f"unknown topic: {full_name[:64]!r}")
+    return stream, room if colon else None
+
+
+def _open(
+    request: web.Request,
+    caller: Caller,
+    where: Filter,
+    name: str,
+    streams: Sequence[Stream],
+    *,
+    named: bool,
+) -> web.StreamResponse:
+    node = request.app[NODE]
+    chunked = request.version >= HttpVersion11
+    lane = node.router.lanes[named, chunked]
+    address = address_of(request)
+    connection = node.connections.admit(name, lane, caller, address, request[REQUEST_ID])
+    try:
+        greeting = lane.join(_samples(node, streams))
+        head = _head(request, chunked)
+        transport, response = take_over(request, connection)
+    except BaseException:
+        node.connections.refuse(caller, address)
+        raise
+    kept = any(stream.topic.kept for stream in streams)
+    resume = (_last_event_id(request),) if kept else None
+    node.connections.open(connection, transport, head, where, resume=resume, greeting=greeting)
+    return response
+
+
+def _samples(node: Node, streams: Sequence[Stream]) -> list[Event]:
+    """What is so now, for streams that are not kept: nobody waits an interval for the first of it."""
+    return [
+        encode(sample_event(stream, node), stream.topic, now=node.clock(), max_bytes=node.settings.max_event_bytes)
+        for stream in streams
+        if isinstance(stream, SampledStream)
+    ]  # fmt: skip
+
+
+def _last_event_id(request: web.Request) -> str | None:
+    return request.headers.get("Last-Event-ID") or request.query.get("lastEventId") or None
+
+
+def _params(stream: Stream, request: web.Request) -> Params:
+    if stream.Params is Params:
+        return _NO_PARAMS
+    given: dict[str, Any] = {**request.query, **request.match_info}
+    return _valid(stream, lambda: stream.Params.model_validate(given))
+
+
+def _valid(stream: Stream, make: Any) -> Params:
+    try:
+        return make()
+    except ValidationError as error:
+        raise BadRequest("; ".join(detail for _, detail in faults(error))) from None
+
+
+_NO_PARAMS = Params()
+
+
+def _head(request: web.Request, chunked: bool) -> bytes:
+    """The head of the response. All that goes in is ours or was checked: a request id, a listed origin."""
+    settings = request.app[NODE].settings
+    origin = request.headers.get("Origin")
+    more = cors.headers_for(settings, origin) if settings.cors_origins else {}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in more.items())
+    end = f"{lines}X-Request-ID: {request[REQUEST_ID]}\r\n\r\n"
+    return _fixed_head(chunked, int(time.time())) + end.encode()
+
+
+@lru_cache(maxsize=4)
+def _fixed_head(chunked: bool, second: int) -> bytes:
+    return (
+        f"HTTP/1.{int(chunked)} 200 OK\r\n"
+        "Content-Type: text/event-stream\r\n"
+        "Cache-Control: no-cache, no-transform\r\n"
+        "X-Accel-Buffering: no\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "Connection: close\r\n"
+        f"Date: {formatdate(second, usegmt=True)}\r\n"
+        f"{'Transfer-Encoding: chunked' if chunked else 'Pragma: no-cache'}\r\n"
+    ).encode()

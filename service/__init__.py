@@ -1,0 +1,1 @@
+"""What the business does, one module for each capability. Knows events; knows nothing of HTTP."""

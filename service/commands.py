@@ -1,0 +1,83 @@
+"""The commands of G1 and G2 as their callers send them: what each says, whom it is for, what they get."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from events.event import MAX_USERS, Name, PushEvent
+from service.identity import Caller
+from service.streams import app, chat, notifications, realtime
+
+MAX_TEXT = 16_384  # characters of a title or message: pages of text, well within an event
+
+
+class Command(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, coerce_numbers_to_str=True)
+
+
+class AppPush(app.AppMessage):
+    """Push a message to one user (G2)."""
+
+    # Goes out as sent, so it may carry more than these two.
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
+
+    def event(self, sent: Any) -> PushEvent:
+        """The event; *sent* is the body as it came."""
+        return PushEvent(topic=app.TOPIC.name, user_id=self.user_id, data=sent)
+
+
+class SendNotification(Command):
+    """Notify some users, or all where none is named."""
+
+    title: str = Field(min_length=1, max_length=MAX_TEXT)
+    message: str = Field(max_length=MAX_TEXT)
+    type: notifications.NotificationType
+    user_id: Name | None = Field(default=None, alias="userId")
+    user_ids: list[Name] | None = Field(default=None, alias="userIds", min_length=1, max_length=MAX_USERS)
+
+    def event(self, now: str) -> PushEvent:
+        said = notifications.Notification(title=self.title, message=self.message, type=self.type, timestamp=now)  # fmt: skip
+        users = list(self.user_ids or ())
+        if self.user_id is not None:
+            users.insert(0, self.user_id)
+        return PushEvent(
+            topic=notifications.TOPIC.name,
+            user_ids=users or None,
+            broadcast=not users,
+            data=said.model_dump(),
+        )
+
+
+class UpdateEntity(Command):
+    """Tell of an entity that changed."""
+
+    entity_type: Name = Field(alias="entityType")
+    entity_id: Name = Field(alias="entityId")
+    action: realtime.Action
+    data: Any
+
+    def event(self, now: str) -> PushEvent:
+        update = realtime.EntityUpdate.model_validate({**self.model_dump(by_alias=True), "timestamp": now})
+        return PushEvent(
+            topic=realtime.TOPIC.name, broadcast=True, data=update.model_dump(by_alias=True)
+        )
+
+
+class SendChat(Command):
+    """Say something in a room."""
+
+    room_id: Name = Field(alias="roomId")
+    message: str = Field(min_length=1, max_length=MAX_TEXT)
+
+    def event(self, caller: Caller, now: str) -> PushEvent:
+        user_id = caller.require_user()
+        message = chat.ChatMessage.model_validate(
+            {
+                "roomId": self.room_id,
+                "message": self.message,
+                "userId": user_id,
+                "username": caller.name or user_id,
+                "timestamp": now,
+            }
+        )
+        return PushEvent(room=self.room_id, data=message.model_dump(by_alias=True))

@@ -1,0 +1,362 @@
+"""The open streams of this node: each one's life, and the one wheel that beats for all of them.
+
+A connection is an ``asyncio.Protocol`` of a few slots that owns its transport: no task, timer, queue or
+lock of its own (docs/design/0001-one-write-per-turn.md). Knows transports; knows nothing of HTTP but
+that a chunked response ends with the last chunk.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import structlog
+
+from events import wire
+from events.engines.base import Engine
+from events.errors import EngineUnavailable, ShuttingDown
+from events.replay import Replay
+from events.router import Filter, Lane, Subscription, from_event
+from service.identity import Caller
+from service.limits import ConnectionLimits
+from service.timestamps import timestamp
+
+WHEEL_SLOTS: Final = 60  # a heartbeat period is spread over so many ticks: 100,000 streams beat in slices of 1,667
+PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
+STALLED_S = 30.0  # seconds a reader may take for a page of its replay
+CLOSED_PER_TURN = 200  # streams closed in one turn of the loop when the node goes away (about 2 ms)
+
+_log = structlog.get_logger()
+
+
+class Connection(asyncio.Protocol):
+    """One open stream. As a :class:`events.router.Sink` it is fed by writing to it.
+
+    Attributes:
+        caller_id: Who opened it; ``None`` without a token.
+        subject: The user or client it is for, most often the caller.
+        write: The transport's own; whole frames only, framed as :attr:`lane` says.
+        live: Its past is written; it gets events as they come.
+    """
+
+    __slots__ = (
+        "_connections", "address", "caller_id", "draining", "expires", "kind", "lane", "live", "opened",
+        "reason", "request_id", "slot", "subject", "subscription", "transport", "write",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    write: Callable[[bytes], None]
+
+    def __init__(
+        self,
+        connections: "Connections",
+        kind: str,
+        lane: Lane,
+        caller: Caller,
+        address: str,
+        request_id: str,
+    ) -> None:
+        self._connections = connections
+        self.kind = kind
+        self.lane = lane
+        self.caller_id = caller.user_id
+        self.expires = caller.expires
+        self.address = address
+        self.request_id = request_id
+        self.subject: str | None = None
+        self.opened = 0.0
+        self.reason = ""
+        self.slot = 0
+        self.live = False
+        self.subscription: Subscription | None = None
+        self.draining: asyncio.Future[None] | None = None
+
+    def end(self, reason: str, farewell: bytes = b"") -> None:
+        """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
+        if self.reason:
+            return
+        self._leave(reason)
+        if farewell:
+            self.write(self.lane.wrap(farewell))
+        if self.lane.chunked:
+            self.write(wire.LAST_CHUNK)
+        self.transport.close()
+
+    def cut(self, reason: str) -> None:
+        """Close at once, dropping what waits: the client resumes from the last id it has seen."""
+        self._leave(reason)
+        self.transport.abort()
+
+    def _leave(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.live = False
+        if self.subscription is not None:
+            self.subscription.close()
+        if self.draining is not None and not self.draining.done():
+            self.draining.set_result(None)
+
+    # -- asyncio.Protocol: the transport's side ----------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """A stream's client has nothing more to say."""
+
+    def eof_received(self) -> bool:
+        # Its own side is closed. Waiting for what is in flight would keep the slot of one that is gone.
+        self.cut("client_closed")
+        return False
+
+    def pause_writing(self) -> None:
+        if self.live:
+            # Not at once: the router may be walking the set this connection is about to leave.
+            asyncio.get_running_loop().call_soon(self._cut_if_slow)
+        elif not self.reason and self.draining is None:
+            self.draining = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self.draining is not None and not self.draining.done():
+            self.draining.set_result(None)
+        self.draining = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        timed_out = isinstance(exc, TimeoutError)
+        self._leave("peer_lost" if timed_out else "client_reset" if exc else "client_closed")
+        self._connections.forget(self)
+
+    def _cut_if_slow(self) -> None:
+        if not self.reason and self._connections.is_slow(self):
+            self.cut("slow_reader")
+
+
+class Connections:
+    """All of them: admission, heartbeats, expiry, farewell.
+
+    Args:
+        retry_ms: Reconnection time told to clients, jittered by half.
+        heartbeat: Seconds between two comments on one stream.
+        slow_reader_bytes: What may wait for one live stream before it is cut.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: ConnectionLimits,
+        *,
+        retry_ms: int,
+        heartbeat: float,
+        slow_reader_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._retry_ms = retry_ms
+        self._tick_s = heartbeat / WHEEL_SLOTS
+        self._slow_reader_bytes = slow_reader_bytes
+        # A page must fit beside what is live, or the last page of a replay would look like a slow reader.
+        self._page_bytes = min(PAGE_BYTES, slow_reader_bytes // 2)
+        self._clock = clock
+        self._second = int(clock())
+        self._slots: list[set[Connection]] = [set() for _ in range(WHEEL_SLOTS)]
+        self._hand = 0
+        self._expiring: dict[int, set[Connection]] = {}
+        self._catching_up: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.open_by_kind: Counter[str] = Counter()
+        self.closed_by_reason: Counter[str] = Counter()
+        self.accepting = True
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+
+    def __iter__(self) -> Iterator[Connection]:
+        for slot in self._slots:
+            yield from slot
+
+    def __len__(self) -> int:
+        return self._limits.open
+
+    def admit(
+        self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str
+    ) -> Connection:
+        """Take a slot for a stream that is about to open; :meth:`open` or :meth:`refuse` must follow.
+
+        Raises:
+            ShuttingDown: The node is going away.
+            OverLimit: Too many are open.
+        """
+        if not self.accepting:
+            raise ShuttingDown("this node is going away")
+        self._limits.take(caller.user_id, address)
+        return Connection(self, kind, lane, caller, address, request_id)
+
+    def open(
+        self,
+        connection: Connection,
+        transport: asyncio.Transport,
+        head: bytes,
+        where: Filter,
+        *,
+        resume: tuple[str | None] | None = None,
+        greeting: bytes = b"",
+    ) -> None:
+        """Take *transport* over and begin: head, ``retry:``, what was missed, then what comes.
+
+        Args:
+            head: The head of the HTTP response.
+            where: What the stream may see.
+            resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
+            greeting: Frames to begin with, for streams that are not kept.
+        """
+        connection.transport = transport
+        connection.write = transport.write
+        connection.opened = self._clock()
+        connection.subject = where.user
+        self._register(connection)
+        lane = connection.lane
+        if resume is None:
+            self._go_live(connection, where)
+            connection.write(head + lane.wrap(wire.frame(retry=self._retry()) + greeting))
+            return
+        replay = Replay(self._engine, where.keys, resume[0], self._clock)
+        first = wire.frame(retry=self._retry(), id=replay.position)
+        if replay.at_hand:
+            page = replay.next_at_hand(self._page_bytes)
+            if page.live:
+                self._go_live(connection, where)
+            connection.write(head + lane.wrap(first + page.gap + lane.join(page.events)))
+        else:
+            connection.write(head + lane.wrap(first))
+        if not connection.live:
+            transport.set_write_buffer_limits(high=self._page_bytes)
+            task = asyncio.get_running_loop().create_task(self._catch_up(connection, replay, where))
+            self._catching_up.add(task)
+            task.add_done_callback(self._catching_up.discard)
+
+    def refuse(self, caller: Caller, address: str) -> None:
+        """Give back the slot of a stream that was admitted and did not open."""
+        self._limits.give(caller.user_id, address)
+
+    def forget(self, connection: Connection) -> None:
+        """A transport is gone: give its slot back."""
+        self._slots[connection.slot].discard(connection)
+        if connection.expires is not None:
+            its = self._expiring[math.ceil(connection.expires)]
+            its.discard(connection)
+            if not its:
+                del self._expiring[math.ceil(connection.expires)]
+        self._limits.give(connection.caller_id, connection.address)
+        self.open_by_kind[connection.kind] -= 1
+        self.closed_by_reason[connection.reason] += 1
+        if not self._limits.open:
+            self._empty.set()
+        _log.info(
+            "stream.closed",
+            stream=connection.kind,
+            user=connection.caller_id,
+            address=connection.address,
+            request_id=connection.request_id,
+            reason=connection.reason,
+            duration_s=round(self._clock() - connection.opened, 3),
+        )
+
+    async def drain(self, timeout: float) -> None:
+        """Close every stream, flushed and told when to come back; those that don't take it are cut."""
+        self.accepting = False
+        for count, connection in enumerate(list(self)):
+            connection.end("shutdown", wire.frame(retry=self._retry()))
+            if count % CLOSED_PER_TURN == CLOSED_PER_TURN - 1:
+                await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
+        except TimeoutError:
+            for connection in list(self):
+                connection.cut("shutdown")
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Stop beating."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._catching_up:
+            task.cancel()
+        await asyncio.gather(*self._catching_up, return_exceptions=True)
+
+    def buffered_bytes(self) -> int:
+        """Bytes that wait in user space for all readers."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self)
+
+    def _register(self, connection: Connection) -> None:
+        self._empty.clear()
+        connection.slot = self._hand - 1  # the slot just served: its first beat is a whole period away
+        self._slots[connection.slot].add(connection)
+        if connection.expires is not None:
+            self._expiring.setdefault(math.ceil(connection.expires), set()).add(connection)
+        self.open_by_kind[connection.kind] += 1
+        _log.info(
+            "stream.opened",
+            stream=connection.kind,
+            user=connection.caller_id,
+            address=connection.address,
+            request_id=connection.request_id,
+        )
+
+    def is_slow(self, connection: Connection) -> bool:
+        """Whether more waits for its reader than may."""
+        return connection.transport.get_write_buffer_size() > self._slow_reader_bytes
+
+    def _go_live(self, connection: Connection, where: Filter) -> None:
+        """From now on events come as they happen; what waits beyond the limit now means a slow reader."""
+        connection.transport.set_write_buffer_limits(high=self._slow_reader_bytes)
+        connection.live = True
+        connection.subscription = from_event(connection.lane, where, connection)
+
+    async def _catch_up(self, connection: Connection, replay: Replay, where: Filter) -> None:
+        """Write a past too long for one write, at the reader's own pace."""
+        try:
+            while not connection.reason:
+                if connection.draining is not None:
+                    async with asyncio.timeout(STALLED_S):
+                        await connection.draining
+                    continue
+                page = await replay.next(self._page_bytes)
+                if connection.reason:
+                    return
+                if page.live:
+                    self._go_live(connection, where)
+                if page.gap or page.events:
+                    connection.write(connection.lane.wrap(page.gap + connection.lane.join(page.events)))
+                if page.live:
+                    return
+        except TimeoutError:
+            connection.cut("slow_reader")
+        except EngineUnavailable:
+            connection.end("history_unavailable", wire.frame(retry=self._retry()))
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+        for connection in self._slots[self._hand]:
+            if not connection.reason:
+                connection.write(connection.lane.heartbeat)
+        self._hand = (self._hand + 1) % WHEEL_SLOTS
+        now = self._clock()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        for second in [second for second in self._expiring if second <= now]:
+            for connection in self._expiring[second]:
+                connection.end("token_expired", _expired_frame(now))
+
+    def _retry(self) -> int:
+        return round(self._retry_ms * random.uniform(0.5, 1.5))
+
+
+def _expired_frame(now: float) -> bytes:
+    return wire.frame(b'data: {"timestamp":"%b"}\n' % timestamp(now).encode(), event="sse.expired")

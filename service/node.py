@@ -1,0 +1,142 @@
+"""One node: everything the handlers need, put together in one place, started and closed in order."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+
+from events.emitter import SSE_KEPT, Emitter
+from events.engines import open_engine
+from events.engines.base import Engine
+from events.errors import EngineUnavailable
+from events.event import Event
+from events.intake import Intake
+from events.router import Router
+from service.clients import Clients
+from service.connections import Connections
+from service.figures import Figures, new_registry
+from service.functions import Functions
+from service.jwks import KeySet
+from service.limits import ConnectionLimits, RateLimit
+from service.publisher import Publisher
+from service.samplers import Samplers
+from service.settings import Settings
+from service.streams import TOPICS
+from service.tokens import Tokens
+
+_log = structlog.get_logger()
+
+
+class Node:
+    """The composition root.
+
+    Args:
+        engine: Where events are kept; by default the one that the settings name.
+        clock: Seconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.started = clock()
+        self.id = settings.node_id or secrets.token_hex(4)
+        self.version = _version()
+        self.healthy = True
+        self.figures = Figures()
+        self.registry = new_registry(self)
+        self.emitter = Emitter()
+        self.router = Router()
+        self.engine = engine or open_engine(
+            settings.engine_url,
+            data_dir=settings.data_dir,
+            max_events=settings.history_max_events,
+            max_age=settings.history_max_age_s,
+            key_age=settings.idempotency_s,
+            sync=settings.history_sync,
+            clock=clock,
+        )
+        self.emitter.on(SSE_KEPT, self._deliver)
+        intake = Intake(self.emitter, self.engine, TOPICS, max_bytes=settings.max_event_bytes, clock=clock)
+        self.intake = intake
+        self.publisher = Publisher(self.emitter, intake)
+        self.clients = Clients(self.publisher, self.router, self.engine)
+        self.functions = Functions(self.clients, settings, clock)
+        self.connections = Connections(
+            self.engine,
+            ConnectionLimits(
+                settings.max_connections,
+                settings.max_connections_per_user,
+                settings.max_connections_per_address,
+            ),
+            retry_ms=settings.retry_ms,
+            heartbeat=settings.heartbeat_s,
+            slow_reader_bytes=settings.slow_reader_bytes,
+            clock=clock,
+        )
+        self.user_rate = RateLimit(settings.user_commands_per_s)
+        self.service_rate = RateLimit(settings.service_commands_per_s)
+        keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
+        self.tokens = Tokens(settings, keys, clock)
+        self.samplers = Samplers(self)
+        self.reading: set[asyncio.Task[None]] = set()  # requests without an end, which a drain must end
+
+    async def start(self) -> None:
+        """Open the store and begin.
+
+        Raises:
+            EngineUnavailable, StoreInUse: The store can't be opened.
+        """
+        await self.engine.start(lambda events: self.emitter.emit(SSE_KEPT, events))
+        self.connections.start()
+        self.samplers.start()
+        _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
+
+    async def drain(self) -> None:
+        """Take no new streams, close those that are open."""
+        _log.info("node.draining", streams=len(self.connections))
+        await self.samplers.close()
+        for task in self.reading:
+            task.cancel()
+        await self.connections.drain(self.settings.shutdown_s)
+
+    async def close(self) -> None:
+        """Keep what was accepted, close the store."""
+        await self.samplers.close()
+        await self.connections.close()
+        await self.emitter.close()
+        await self.engine.close()
+        _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
+
+    async def check(self) -> None:
+        """Whether this node can do its work.
+
+        Raises:
+            EngineUnavailable: It can't keep events now.
+        """
+        try:
+            await self.engine.check()
+            self.healthy = True
+        except EngineUnavailable:
+            self.healthy = False
+            raise
+
+    def _deliver(self, events: list[Event]) -> None:
+        reached = self.router.deliver(events)
+        self.figures.events["kept" if events[0].seq else "passed"] += len(events)
+        self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
+
+
+def _version() -> str:
+    try:
+        return version("sse-push")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "0+unknown"

@@ -1,0 +1,188 @@
+"""The settings: environment variables with the prefix SSE_PUSH_, read once, checked, then frozen.
+
+Each has its unit in its name and its reason in its description; ``sse-push serve --help`` prints them.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from events.topics import is_name
+from service.origins import OriginPattern, parse_origin
+
+PREFIX = "SSE_PUSH_"
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+    return value
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parse_origin(value)
+    return values
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ipaddress.ip_network(value)
+    return values
+
+
+def _hex(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"([0-9a-fA-F]{2})*", value.get_secret_value()):
+        raise ValueError("must be hex digits, two for each byte")
+    return value
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[Texts, AfterValidator(_origins)]
+Networks = Annotated[Texts, AfterValidator(_networks)]
+_ASYMMETRIC = {"RS256", "ES256", "EdDSA"}
+
+
+class BadSettings(Exception):
+    """The environment holds settings that can't be; the message has a line for each."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # Where it listens and keeps its things
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    data_dir: Path = Field(Path("sse-push-data"), description="Folder of the embedded engine's files.")
+    engine_url: str = Field("embedded:", description="Where events are kept.")
+    node_id: str = Field("", description="Name of this node in logs and status; made up when empty.")
+
+    # Who may ask
+    auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
+    allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
+    jwt_secret: SecretStr = Field(SecretStr(""), description="Shared secret for HS256, 32 bytes or more.")
+    jwks_url: str = Field("", description="JWKS document for RS256, ES256, EdDSA (http, https).")
+    jwt_algorithms: Texts = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
+    jwt_issuer: str = Field("", description="Required `iss`, checked where set.")
+    jwt_audience: str = Field("", description="Required `aud`, checked where set.")
+    open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
+    cors_origins: Origins = Field((), description="Origins whose pages may call, with credentials.")
+    trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For is believed.")
+
+    # Channel functions
+    redirect_origins: Origins = Field((), description="Origins a client may be sent to; https://*.example.com for subdomains.")  # fmt: skip
+    function_signing_key: Annotated[SecretStr, AfterValidator(_hex)] = Field(SecretStr(""), description="Hex key of X-Signature on PUT /functions.")  # fmt: skip
+
+    # Limits of connections
+    max_connections: int = Field(1000, ge=1, description="Open streams on this node.")
+    max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: a browser's tabs, some devices.")  # fmt: skip
+    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node: an office behind one NAT.")  # fmt: skip
+    max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
+    max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
+    slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip
+    send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="Kernel send buffer of a socket, which a reader that stopped fills first.")  # fmt: skip
+    dead_peer_s: float = Field(60, ge=5, description="A peer that vanished without a word loses its slot within this.")  # fmt: skip
+
+    # Limits of requests
+    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Body of one request (NDJSON streams have no end, only lines).")  # fmt: skip
+    max_event_bytes: int = Field(64 * 1024, ge=64, description="Encoded data of one event.")
+    max_batch_events: int = Field(1000, ge=1, description="Events in one list.")
+    request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
+    user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 is no limit.")  # fmt: skip
+    service_commands_per_s: float = Field(0, ge=0, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
+    idempotency_s: float = Field(600, gt=0, description="An idempotency key is remembered this long.")
+
+    # Streams
+    heartbeat_s: float = Field(15, gt=0, description="A comment goes out this often, below proxies' usual 30 to 60.")  # fmt: skip
+    retry_ms: int = Field(3000, ge=0, description="Reconnection time told to clients, give or take half.")
+    custom_interval_s: float = Field(1, gt=0, description="/custom/stream sends this often.")
+    status_interval_s: float = Field(5, gt=0, description="/system/status/stream sends this often.")
+    shutdown_s: float = Field(10, ge=0, description="After SIGTERM streams get this long to take what is theirs.")  # fmt: skip
+
+    # History
+    history_max_events: int = Field(1_000_000, ge=1, description="Newest events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
+    history_max_age_s: float = Field(86_400, gt=0, description="An event can be replayed this long.")
+    history_sync: Literal["normal", "full"] = Field("normal", description="full also survives the death of the machine: a disk flush a commit.")  # fmt: skip
+
+    # Logs
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")  # fmt: skip
+
+    @property
+    def demo(self) -> bool:
+        return self.auth_mode == "demo"
+
+    @property
+    def rooms_open_to_all(self) -> frozenset[str]:
+        """Rooms for users whose token names none; ``*`` is all."""
+        if self.open_rooms is not None:
+            return frozenset(self.open_rooms)
+        return frozenset(["*"] if self.demo else ["general"])
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        return self.jwt_algorithms or (("RS256", "ES256", "EdDSA") if self.jwks_url else ("HS256",))
+
+    @property
+    def socket_limit(self) -> int:
+        return self.max_sockets or self.max_connections + 1000
+
+    @property
+    def redirect_patterns(self) -> tuple[OriginPattern, ...]:
+        return tuple(map(parse_origin, self.redirect_origins))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        secret = self.jwt_secret.get_secret_value()
+        if secret and self.jwks_url:
+            raise ValueError("JWT_SECRET and JWKS_URL exclude each other")
+        if not (secret or self.jwks_url or self.demo):
+            raise ValueError("set JWT_SECRET or JWKS_URL, or AUTH_MODE=demo to try it out")
+        if secret and len(secret.encode()) < 32:
+            raise ValueError("JWT_SECRET is shorter than the 32 bytes that HS256 wants (RFC 7518, section 3.2)")  # fmt: skip
+        allowed = _ASYMMETRIC if self.jwks_url else {"HS256"}
+        if wrong := set(self.jwt_algorithms) - allowed:
+            raise ValueError(f"JWT_ALGORITHMS: {', '.join(sorted(wrong))} can't be used here; only {', '.join(sorted(allowed))}")  # fmt: skip
+        if self.jwks_url and not self.jwks_url.startswith(("http://", "https://")):
+            raise ValueError("JWKS_URL must begin with https:// or http://")
+        if self.demo and not self.allow_public_demo and not _is_loopback(self.host):
+            raise ValueError(
+                f"AUTH_MODE=demo accepts anybody, and HOST={self.host} is not loopback; use jwt, or set "
+                "ALLOW_PUBLIC_DEMO=true if that is what you want"
+            )
+        if self.dead_peer_s <= self.heartbeat_s:
+            raise ValueError("DEAD_PEER_S must be more than HEARTBEAT_S, by which a dead peer is noticed")
+        if self.slow_reader_bytes < 2 * self.max_event_bytes:
+            raise ValueError("SLOW_READER_BYTES must be at least twice MAX_EVENT_BYTES")
+        if bad := [room for room in self.open_rooms or () if not is_name(room)]:
+            raise ValueError(f"OPEN_ROOMS: {bad[0]!r} is no room name")
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        BadSettings: Some can't be; its text names each, and never shows a secret's value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            name = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
+            lines.append(name + fault["msg"].removeprefix("Value error, "))
+        raise BadSettings("\n".join(lines)) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,74 @@
+"""How this node is: the body of ``GET /system/status`` and of ``GET /sse/status``."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, Field
+
+from service.timestamps import timestamp
+
+if TYPE_CHECKING:
+    from service.node import Node
+
+
+class OpenConnections(BaseModel):
+    total: int
+    by_stream: dict[str, int] = Field(serialization_alias="byStream")
+
+
+class Memory(BaseModel):
+    rss_bytes: int = Field(serialization_alias="rssBytes")
+
+
+class SystemStatus(BaseModel):
+    status: Literal["ok", "degraded", "draining"]
+    version: str
+    node_id: str = Field(serialization_alias="nodeId")
+    uptime: float = Field(description="Seconds since this node started.")
+    connections: OpenConnections
+    events_sent: int = Field(serialization_alias="eventsSent", description="Deliveries since the start.")
+    memory: Memory
+    timestamp: str
+
+
+class ClientStatus(BaseModel):
+    """Of this node's ``/sse/connect`` streams; ``clientIds`` only for an admin."""
+
+    connected: int
+    clients: int
+    client_ids: list[str] | None = Field(default=None, serialization_alias="clientIds")
+
+
+def system_status(node: "Node") -> SystemStatus:
+    now = node.clock()
+    open_ = {name: count for name, count in node.connections.open_by_kind.items() if count}
+    state: Literal["ok", "degraded", "draining"] = "ok" if node.healthy else "degraded"
+    return SystemStatus(
+        status=state if node.connections.accepting else "draining",
+        version=node.version,
+        node_id=node.id,
+        uptime=round(now - node.started, 3),
+        connections=OpenConnections(total=len(node.connections), by_stream=open_),
+        events_sent=node.figures.deliveries,
+        memory=Memory(rss_bytes=rss_bytes()),
+        timestamp=timestamp(now),
+    )
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def client_status(node: "Node", *, with_ids: bool) -> ClientStatus:
+    """Of ``/sse/connect`` on this node."""
+    mine = [connection for connection in node.connections if connection.kind == "client"]
+    ids = {connection.subject for connection in mine if connection.subject is not None}
+    return ClientStatus(
+        connected=len(mine), clients=len(ids), client_ids=sorted(ids) if with_ids else None
+    )

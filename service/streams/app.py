@@ -1,0 +1,56 @@
+"""Topic ``app``: what other services push to a user, or to all (G2)."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from events.errors import Forbidden
+from events.event import Name
+from events.router import Filter
+from events.topics import Topic
+from service.identity import Caller
+from service.settings import Settings
+from service.streams import base
+
+TOPIC = Topic("app", whole=True)
+
+
+class AppMessage(BaseModel):
+    """What ``POST /v1/app/push`` takes and its user gets, as sent."""
+
+    message: str
+    user_id: Name = Field(alias="userId", description="A number means its text: 42 is \"42\".")
+
+
+class AppStream(base.Stream):
+    """One's own; an admin's is everybody's."""
+
+    name = "app"
+    path = "/v1/app/sse"
+    topic = TOPIC
+    summary = "What is for the caller or for all; for an admin, what is for anyone."
+    payloads = (AppMessage,)
+
+    def filter(self, caller: Caller, params: base.Params, settings: Settings) -> Filter:
+        user_id = caller.require_user()
+        return Filter.of(TOPIC.name, user=user_id, whole=caller.is_admin)
+
+
+class UserParams(base.Params):
+    user_id: Name = Field(alias="userId", description="Whose stream.")
+
+
+class AppUserStream(base.Stream):
+    """One user's, for that user or an admin."""
+
+    name = "app_user"
+    path = "/v1/app/sse/{userId}"
+    topic = TOPIC
+    summary = "What is for that user or for all."
+    Params: ClassVar[type[base.Params]] = UserParams
+    payloads = (AppMessage,)
+
+    def filter(self, caller: Caller, params: UserParams, settings: Settings) -> Filter:
+        if caller.require_user() != params.user_id and not caller.is_admin:
+            raise Forbidden("this stream is another user's")
+        return Filter.of(TOPIC.name, user=params.user_id)

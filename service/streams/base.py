@@ -1,0 +1,69 @@
+"""What a stream is: a path, a topic, who may have it and what they may see of it.
+
+A new stream is a module beside this one with a subclass, and one line in the registry
+(docs/adding-a-stream.md). Knows callers and filters; knows nothing of HTTP but its path.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from events.router import Filter
+from events.topics import Topic
+from service.identity import Caller
+from service.settings import Settings
+
+
+class Params(BaseModel):
+    """Parameters of a stream's path and query. Others are ignored: ``token`` and caches' busters come too."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, coerce_numbers_to_str=True)
+
+
+class Stream(ABC):
+    """One kind of stream.
+
+    Attributes:
+        name: In logs, figures and status.
+        path: Its path, with ``{name}`` for parameters.
+        topic: The topic it gives.
+        summary: A line for the API description.
+        anyone: It is served without a token too (a bad one is still refused).
+        Params: What its path and query may say.
+        payloads: The models of its data, for the API description.
+    """
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    topic: ClassVar[Topic]
+    summary: ClassVar[str]
+    anyone: ClassVar[bool] = False
+    Params: ClassVar[type[Params]] = Params
+    payloads: ClassVar[tuple[type[BaseModel], ...]] = ()
+
+    def filter(self, caller: Caller, params: Any, settings: Settings) -> Filter:
+        """What *caller* gets.
+
+        Raises:
+            Unauthenticated: A token is needed and there is none.
+            Forbidden: *caller* may not have this stream.
+        """
+        user = caller.user_id if self.anyone else caller.require_user()
+        return Filter.of(self.topic.name, user=user)
+
+    def params_for(self, caller: Caller, room: str | None) -> Params:
+        """The parameters with which ``/v1/stream`` opens it for *caller*."""
+        return self.Params()
+
+
+class SampledStream(Stream):
+    """A stream of what is so now, sampled at an interval, once for all who watch; nothing is kept."""
+
+    @abstractmethod
+    def interval(self, settings: Settings) -> float:
+        """Seconds between two samples."""
+
+    @abstractmethod
+    def sample(self, node: Any) -> BaseModel:
+        """What is so now. *node* is the :class:`service.node.Node`."""

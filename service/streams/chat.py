@@ -1,0 +1,60 @@
+"""Topics ``chat:ROOM``: the messages of chat rooms (G1)."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from events.errors import Forbidden
+from events.event import Name
+from events.router import Filter
+from events.topics import Topic
+from service.identity import Caller
+from service.settings import Settings
+from service.streams import base
+
+TOPIC = Topic("chat", per_room=True)
+
+
+class ChatMessage(BaseModel):
+    room_id: str = Field(alias="roomId")
+    message: str
+    user_id: str = Field(alias="userId")
+    username: str
+    timestamp: str
+
+
+class ChatParams(base.Params):
+    room: Name = Field(description="The room.")
+
+
+class ChatStream(base.Stream):
+    name = "chat"
+    path = "/chat/stream"
+    topic = TOPIC
+    summary = "The room's messages."
+    Params: ClassVar[type[base.Params]] = ChatParams
+    payloads = (ChatMessage,)
+
+    def filter(self, caller: Caller, params: ChatParams, settings: Settings) -> Filter:
+        require_room(caller, params.room, settings)
+        return Filter.of(room_topic(params.room), user=caller.user_id)
+
+    def params_for(self, caller: Caller, room: str | None) -> ChatParams:
+        return ChatParams(room=room or "")
+
+
+def room_topic(room: str) -> str:
+    return f"{TOPIC.name}:{room}"
+
+
+def require_room(caller: Caller, room: str, settings: Settings) -> str:
+    """The id of a user allowed in *room*.
+
+    Raises:
+        Unauthenticated: There is no token.
+        Forbidden: The room is closed to them.
+    """
+    user_id = caller.require_user()
+    if not caller.may_enter(room, settings.rooms_open_to_all):
+        raise Forbidden("this room is closed to you")
+    return user_id

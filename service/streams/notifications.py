@@ -1,0 +1,27 @@
+"""Topic ``notifications``: short messages to some users or to all (G1)."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from events.topics import Topic
+from service.streams import base
+
+TOPIC = Topic("notifications")
+
+NotificationType = Literal["info", "success", "warning", "error"]
+
+
+class Notification(BaseModel):
+    title: str
+    message: str
+    type: NotificationType
+    timestamp: str
+
+
+class NotificationStream(base.Stream):
+    name = "notifications"
+    path = "/notifications/stream"
+    topic = TOPIC
+    summary = "Notifications for the caller or for all."
+    payloads = (Notification,)

@@ -1,0 +1,42 @@
+"""Topic ``realtime``: what was created, updated or deleted (G1)."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from events.event import Name
+from events.router import Filter
+from events.topics import Topic
+from service.identity import Caller
+from service.settings import Settings
+from service.streams import base
+
+TOPIC = Topic("realtime", narrowed_by=("entityType", "entityId"))
+
+Action = Literal["created", "updated", "deleted"]
+
+
+class EntityUpdate(BaseModel):
+    entity_type: Name = Field(alias="entityType")
+    entity_id: Name = Field(alias="entityId")
+    action: Action
+    data: Any
+    timestamp: str
+
+
+class RealtimeParams(base.Params):
+    entity_type: Name | None = Field(default=None, alias="entityType", description="Only this type.")
+    entity_id: Name | None = Field(default=None, alias="entityId", description="Only this entity.")
+
+
+class RealtimeStream(base.Stream):
+    name = "realtime"
+    path = "/realtime/stream"
+    topic = TOPIC
+    summary = "Entity updates, narrowed to a type or an entity where asked."
+    Params: ClassVar[type[base.Params]] = RealtimeParams
+    payloads = (EntityUpdate,)
+
+    def filter(self, caller: Caller, params: RealtimeParams, settings: Settings) -> Filter:
+        about = params.model_dump(by_alias=True, exclude_none=True)
+        return Filter.of(TOPIC.name, user=caller.require_user(), about=about)

@@ -1,0 +1,30 @@
+"""Topic ``system``: how this node is (G1)."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from events.topics import Topic
+from service.settings import Settings
+from service.status import SystemStatus, system_status
+from service.streams import base
+
+if TYPE_CHECKING:
+    from service.node import Node
+
+TOPIC = Topic("system", kept=False, publishable=False)
+
+
+class SystemStream(base.SampledStream):
+    name = "system"
+    path = "/system/status/stream"
+    topic = TOPIC
+    summary = "The body of GET /system/status, at an interval."
+    anyone = True
+    payloads = (SystemStatus,)
+
+    def interval(self, settings: Settings) -> float:
+        return settings.status_interval_s
+
+    def sample(self, node: "Node") -> BaseModel:
+        return system_status(node)
