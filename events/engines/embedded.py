@@ -1,20 +1,20 @@
 """The engine that needs no server: SQLite in the data directory, one process.
 
-The event loop collects what is appended in one turn into a group; a thread of its own keeps the group
-with one commit; back on the loop the group goes to the window, to the streams and to its publishers.
-While a commit runs the next group gathers, so that a burst costs few commits. Knows the store's
-methods; does not know its tables.
+What one turn of the event loop appends is a group: kept with one commit, then handed to the streams,
+then acknowledged, all in that turn. A commit is a write to the system's page cache (about 15 us), which
+survives the death of the process; what waits for a disk (checkpoints, chores, and with ``sync=full``
+the commits too) runs on a thread, and commits are held meanwhile: docs/design/0002-history.md.
+Knows the store's methods; does not know its tables.
 """
 
 import asyncio
-import concurrent.futures
 import fcntl
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import IO, Any, Literal
 
 import structlog
@@ -34,6 +34,7 @@ CHORES_EVERY_S = 1.0  # seconds between looks at what has grown too old
 PAGE_EVENTS = 1000  # events one read from disk gives at the most
 
 _log = structlog.get_logger()
+_Group = list[tuple[Sequence[Event], Receipt | None]]
 
 
 class EmbeddedEngine(Engine):
@@ -51,14 +52,15 @@ class EmbeddedEngine(Engine):
     ) -> None:
         self._dir = data_dir
         self._limits: dict[str, Any] = {"max_events": max_events, "max_age": max_age, "key_age": key_age, "sync": sync}  # fmt: skip
+        self._commits_wait_for_disk = sync == "full"
         self._clock = clock
-        self._waiting: list[tuple[Sequence[Event], Receipt | None]] = []
+        self._waiting: _Group = []
         self._waiting_events = 0
         self._waiting_bytes = 0
-        self._committing = False
+        self._scheduled = False
+        self._held = False  # the thread has the store: the loop must not touch it
         self._error: str | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._chores: asyncio.Task[None] | None = None
 
     async def start(self, kept: Kept) -> None:
         self._loop = asyncio.get_running_loop()
@@ -68,83 +70,130 @@ class EmbeddedEngine(Engine):
             self._dir.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self._dir / "lock")
             self._store = Store(path, **self._limits)
+            events = self._store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
+            self._free_readers: SimpleQueue[Reader] = SimpleQueue()
+            for _ in range(READERS):
+                self._free_readers.put(Reader(path, self._store.epoch))
         except (OSError, sqlite3.Error) as error:
             raise EngineUnavailable(f"can't open {path}: {error}") from error
-        events = await asyncio.to_thread(self._store.newest, PRELOAD_EVENTS, WINDOW_BYTES // 2)
         self.epoch, self.head, self.floor = self._store.epoch, self._store.head, self._store.floor
         self.window = Window(events[0].seq - 1 if events else self.head)
         self.window.append(events, self._store.indexed)
-        self._readers: SimpleQueue[Reader] = SimpleQueue()
-        for _ in range(READERS):
-            self._readers.put(Reader(path, self.epoch))
         self._reading = asyncio.Semaphore(READERS)
-        self._writer = _Writer(self._store, self._loop, self._clock)
-        self._tick()
+        self._thread = ThreadPoolExecutor(1, "sse-push-store")
+        self._read_threads = ThreadPoolExecutor(READERS, "sse-push-read")
+        self._timer = self._loop.call_later(CHORES_EVERY_S, self._tick)
 
     # -- keeping -----------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
-        size = sum([len(event.data) for event in events])
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
             return _refuse(receipt, Overloaded("too many events wait to be kept"))
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
-        self._waiting_bytes += size
-        if not self._committing:
-            self._committing = True
-            self._idle.clear()
+        self._waiting_bytes += _size(events)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._waiting and not self._scheduled and not self._held:
+            self._scheduled = True
             # Not at once: whatever else this turn of the loop appends belongs to the same group.
             self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
-        group: list[tuple[Sequence[Event], Receipt | None]] = []
-        events: list[Event] = []
-        for entry in self._waiting:
-            if events and len(events) + len(entry[0]) > GROUP_EVENTS:
-                break
-            group.append(entry)
-            events += entry[0]
-        del self._waiting[: len(group)]
-        self._waiting_events -= len(events)
-        self._waiting_bytes -= sum([len(event.data) for event in events])
-        self._writer.append(events, lambda result: self._committed(group, result))
+        self._scheduled = False
+        if self._held:
+            return
+        group, events = self._next_group()
+        if not self._commits_wait_for_disk:
+            self._committed(group, self._keep(events))
+            return
+        self._held = True
+        waited = self._loop.run_in_executor(self._thread, self._keep, events)
+        waited.add_done_callback(lambda done: self._release(group, done.result()))
 
-    def _committed(
-        self, group: list[tuple[Sequence[Event], Receipt | None]], result: list[Event] | Exception
-    ) -> None:
-        if self._waiting:
-            self._loop.call_soon(self._commit)
-        else:
-            self._committing = False
-            self._idle.set()
+    def _release(self, group: _Group, result: list[Event] | Exception) -> None:
+        self._held = False
+        self._committed(group, result)
+
+    def _next_group(self) -> tuple[_Group, list[Event]]:
+        events = list(self._waiting[0][0])
+        count = 1
+        for entry, _ in self._waiting[1:]:
+            if len(events) + len(entry) > GROUP_EVENTS:
+                break
+            events += entry
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._waiting_events -= len(events)
+        self._waiting_bytes -= _size(events)
+        return group, events
+
+    def _keep(self, events: list[Event]) -> list[Event] | Exception:
+        try:
+            return self._store.append(events, self._clock())
+        except Exception as error:
+            return error
+
+    def _committed(self, group: _Group, result: list[Event] | Exception) -> None:
         if isinstance(result, Exception):
             self._failed(group, result)
         else:
-            if self._error:
-                self._error = None
-                _log.info("engine.recovered")
-            self._take(result)
+            self._succeeded()
+            self.floor = self._store.floor
+            if result:
+                self.window.append(result, self._store.indexed)
+                self.head = result[-1].seq
+                self._kept(result)
             for events, receipt in group:
                 if receipt is not None and not receipt.done():
                     receipt.set_result([str(event.id) for event in events])
+        self._schedule()
+        if self._store.chores_due:
+            self._start_chores()
 
-    def _take(self, events: list[Event]) -> None:
-        self.floor = self._store.floor
-        if events:
-            self.window.append(events, self._store.indexed)
-            self.head = events[-1].seq
-            self._kept(events)
+    def _succeeded(self) -> None:
+        if self._error:
+            self._error = None
+            _log.info("engine.recovered")
 
-    def _failed(self, group: Sequence[tuple[Sequence[Event], Receipt | None]], error: Exception) -> None:
+    def _failed(self, group: _Group, error: Exception) -> None:
         self._error = str(error)
         _log.error("engine.failed", error=self._error, events=sum(len(events) for events, _ in group))
         for _, receipt in group:
             _refuse(receipt, EngineUnavailable("events can't be kept now"))
 
+    # -- chores ------------------------------------------------------------------------------------
+
     def _tick(self) -> None:
-        self._writer.look_for_chores()
         self._timer = self._loop.call_later(CHORES_EVERY_S, self._tick)
+        self._start_chores()
+
+    def _start_chores(self) -> None:
+        if self._chores is None or self._chores.done():
+            self._chores = self._loop.create_task(self._do_chores())
+
+    async def _do_chores(self) -> None:
+        """Run the store's chores on the thread, a slice at a time; between two, what waits is committed."""
+        slices = self._store.chores(self._clock())
+        try:
+            while await self._in_thread(lambda: next(slices, self)) is not self:
+                pass
+        except sqlite3.Error as error:  # a full disk, say: they are due again at the next look
+            _log.error("engine.chores_failed", error=str(error))
         self.floor = self._store.floor
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Run *work* on the thread, with the store to itself."""
+        while self._held:
+            await asyncio.sleep(0)
+        self._held = True
+        try:
+            return await self._loop.run_in_executor(self._thread, work)
+        finally:
+            self._held = False
+            if self._waiting:
+                self._commit()
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -155,110 +204,41 @@ class EmbeddedEngine(Engine):
         if after >= upto:
             return [], max(after, self.window.start)
         async with self._reading:
-            reader = self._readers.get_nowait()
+            reader = self._free_readers.get_nowait()
             try:
-                return await asyncio.to_thread(
-                    reader.read, keys, after, upto, self._clock(), PAGE_EVENTS, max_bytes
+                return await self._loop.run_in_executor(
+                    self._read_threads,
+                    lambda: reader.read(keys, after, upto, self._clock(), PAGE_EVENTS, max_bytes),
                 )
             except sqlite3.Error as error:
                 raise EngineUnavailable("history can't be read now") from error
             finally:
-                self._readers.put(reader)
+                self._free_readers.put(reader)
 
     async def check(self) -> None:
         if self._error:
-            error = await asyncio.wrap_future(self._writer.probe())
-            if error:
-                raise EngineUnavailable(f"events can't be kept: {error}")
-            self._error = None
-            _log.info("engine.recovered")
+            try:
+                await self._in_thread(self._store.probe)
+            except sqlite3.Error as error:
+                raise EngineUnavailable(f"events can't be kept: {error}") from error
+            self._succeeded()
 
     async def close(self) -> None:
-        await self._idle.wait()
         self._timer.cancel()
-        await asyncio.to_thread(self._writer.close)
-        while not self._readers.empty():
-            self._readers.get().close()
+        if self._chores is not None:
+            await self._chores
+        while self._waiting or self._held:
+            await asyncio.sleep(0)
+        self._thread.shutdown()
+        self._read_threads.shutdown()
+        while not self._free_readers.empty():
+            self._free_readers.get().close()
         self._store.close()
         self._lock.close()
 
 
-class _Writer:
-    """The one thread that writes the store: commits as they come, chores between them."""
-
-    def __init__(
-        self, store: Store, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]
-    ) -> None:
-        self._store = store
-        self._loop = loop
-        self._clock = clock
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._chores: Iterator[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="sse-push-store")
-        self._thread.start()
-
-    def append(self, events: list[Event], done: Callable[[list[Event] | Exception], None]) -> None:
-        """Keep *events*; call *done* on the loop with those that are new, or with the error."""
-
-        def job() -> None:
-            result: list[Event] | Exception
-            try:
-                result = self._store.append(events, self._clock())
-            except Exception as error:
-                result = error
-            self._loop.call_soon_threadsafe(done, result)
-
-        self._jobs.put(job)
-
-    def probe(self) -> concurrent.futures.Future[Exception | None]:
-        """See whether the store can be written; the error, or ``None``."""
-        answer: concurrent.futures.Future[Exception | None] = concurrent.futures.Future()
-
-        def job() -> None:
-            try:
-                self._store.probe()
-            except Exception as error:
-                answer.set_result(error)
-            else:
-                answer.set_result(None)
-
-        self._jobs.put(job)
-        return answer
-
-    def look_for_chores(self) -> None:
-        self._jobs.put(self._start_chores)
-
-    def close(self) -> None:
-        """End the thread after what it was given. Blocks."""
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get(block=self._chores is None)
-            except Empty:
-                self._do_chore()
-                continue
-            if job is None:
-                return
-            job()
-            if self._store.routes_due:
-                self._start_chores()
-            self._do_chore()
-
-    def _start_chores(self) -> None:
-        self._chores = self._chores or self._store.chores(self._clock())
-
-    def _do_chore(self) -> None:
-        try:
-            if self._chores is not None:
-                next(self._chores)
-        except StopIteration:
-            self._chores = None
-        except Exception as error:  # a full disk, say: they are due again at the next look
-            self._chores = None
-            _log.error("engine.chores_failed", error=str(error))
+def _size(events: Sequence[Event]) -> int:
+    return sum([len(event.data) for event in events])
 
 
 def _refuse(receipt: Receipt | None, error: Exception) -> None:

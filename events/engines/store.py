@@ -4,7 +4,7 @@ Events are appended in packs (one row for many events), which is what a commit c
 for which routing key (``routes``) is written behind, sorted and in bulk, by ``chores``; until then the
 engine's window answers. docs/design/0002-history.md has the measurements.
 
-Blocking and single-threaded: the engine runs it on a thread of its own. Knows no event loop.
+Blocking, and for one thread at a time: the engine sees to both. Knows no event loop.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ ROUTES_BEHIND_EVENTS = 20_000  # events that may wait for their routes; in bulk 
 ROUTES_BEHIND_BYTES = 16 * 2**20  # bytes of memory they may hold meanwhile
 _SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
 _GENERATION_BITS = 17  # routes are dropped by generations of 131,072 events, in one sweep each
-_CHECKPOINT_PAGES = 4000  # pages (16 MB) of write-ahead log between checkpoints
+_CHECKPOINT_BYTES = 16 * 2**20  # bytes appended between checkpoints of the write-ahead log
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
 _FORMAT = "1"
 
@@ -77,7 +77,8 @@ class Store:
         self._key_age = key_age
         self._behind: list[Event] = []
         self._behind_bytes = 0
-        for pragma in ("journal_mode=WAL", f"synchronous={sync}", f"wal_autocheckpoint={_CHECKPOINT_PAGES}"):  # fmt: skip
+        self._log_bytes = 0
+        for pragma in ("journal_mode=WAL", f"synchronous={sync}", "wal_autocheckpoint=0"):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self.epoch = self._identify(sync)
@@ -129,7 +130,9 @@ class Store:
         self.head = head
         self.floor = max(self.floor, head - self._max_events)
         self._behind += fresh
-        self._behind_bytes += sum(map(cost, fresh))
+        size = sum(map(cost, fresh))
+        self._behind_bytes += size
+        self._log_bytes += size
         return fresh
 
     def probe(self) -> None:
@@ -149,18 +152,25 @@ class Store:
     # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
 
     @property
-    def routes_due(self) -> bool:
-        """Whether enough events wait for their routes to write them in bulk."""
+    def chores_due(self) -> bool:
+        """Whether enough has gathered for a chore to be worth its while; age alone is not looked at."""
+        return self._routes_due or self._log_bytes >= _CHECKPOINT_BYTES
+
+    @property
+    def _routes_due(self) -> bool:
         return len(self._behind) >= ROUTES_BEHIND_EVENTS or self._behind_bytes >= ROUTES_BEHIND_BYTES
 
     def chores(self, now: float) -> Iterator[None]:
         """Whatever is due, a slice for each step. Safe to drop at any step, and to be killed in."""
-        if self.routes_due:
+        if self._routes_due:
             yield from self._write_routes()
         self._raise_floor(now)
         if self.floor - self._swept >= _SWEEP_EVENTS:
             yield from self._sweep()
         yield from self._forget_keys(now)
+        if self._log_bytes >= _CHECKPOINT_BYTES:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._log_bytes = 0
 
     def _write_routes(self) -> Iterator[None]:
         due = self._behind[:]
