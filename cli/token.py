@@ -4,9 +4,11 @@ import argparse
 import sys
 from typing import Any
 
+from cli import target
+from cli.answers import failed
 from service.identity import Role
 from service.settings import load_settings
-from service.tokens import demo_token, mint_token
+from service.tokens import mint_token
 
 
 def add_to(commands: Any) -> None:
@@ -15,7 +17,7 @@ def add_to(commands: Any) -> None:
         help="mint a token for development",
         description="Prints a JWT signed with SSE_PUSH_JWT_SECRET, or with --demo a demo token.",
     )
-    parser.add_argument("user", help="the user id")
+    parser.add_argument("user", type=target.user_id, help="the user id")
     parser.add_argument("--role", action="append", choices=list(Role), help="again for more; default user")
     parser.add_argument("--name", default="", help="the user's name")
     parser.add_argument("--email", default="", help="the user's e-mail address")
@@ -28,8 +30,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     roles = tuple(arguments.role or [Role.USER])
     if arguments.demo:
-        print(demo_token(arguments.user, roles, arguments.name, arguments.email))
-        return 0
+        return _demo(arguments, roles)
     settings = load_settings()
     if not settings.jwt_secret.get_secret_value():
         print("sse-push: set SSE_PUSH_JWT_SECRET, or ask for --demo", file=sys.stderr)
@@ -37,4 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     claims = {"sub": arguments.user, "roles": list(roles), "name": arguments.name, "email": arguments.email, "rooms": arguments.room}  # fmt: skip
     given = {name: value for name, value in claims.items() if value}
     print(mint_token(settings, given, arguments.expires))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace, roles: tuple[Role, ...]) -> int:
+    try:
+        print(target.demo_token_for(arguments.user, roles, arguments.name, arguments.email))
+    except target.NoTarget as error:
+        return failed(str(error))
     return 0

@@ -36,6 +36,7 @@ class Intake:
         self._emitter = emitter
         self._engine = engine
         self._topics = topics
+        self._plain = {name: topic for name, topic in topics.items() if not topic.per_room}
         self._max_bytes = max_bytes
         self._clock = clock
         emitter.on(SSE_PUSH, self.accept)
@@ -52,34 +53,49 @@ class Intake:
             raise BadEvent(f"unknown topic: {full_name[:64]!r}")
         return topic
 
-    def accept(
-        self, *pushes: PushEvent, receipt: Receipt | None = None, publisher: str = ""
-    ) -> None:
-        """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error.
+    def encode(self, push: PushEvent, publisher: str | None = None) -> Event:
+        """*push* as it will go to its streams.
 
         Args:
-            publisher: Whose idempotency keys they carry: the same key of another is another key.
+            publisher: Who publishes from outside, ``None`` for this process itself. Some topics are
+                closed to it, and its idempotency keys are its own: the same key of another is another.
+
+        Raises:
+            BadEvent: It can't be pushed.
         """
-        now = self._clock()
-        kept: list[Event] = []
-        told: list[Event] = []
-        for index, push in enumerate(pushes):
+        name = push.topic if push.room is None else push.full_topic
+        topic = self._plain.get(name) or self.topic_of(name)
+        if publisher is not None and not topic.publishable:
+            raise BadEvent(f"topic {topic.name} can't be published to")
+        event = encode(push, name, topic, self._clock(), self._max_bytes)
+        if event.key is not None:
+            event.key = f"{publisher or ''}\x1f{event.key}"
+        return event
+
+    def accept(
+        self, *pushes: PushEvent, receipt: Receipt | None = None, publisher: str | None = None
+    ) -> None:
+        """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
+        events: list[Event] = []
+        for push in pushes:
             try:
-                topic = self.topic_of(push.full_topic)
-                event = encode(push, topic, now=now, max_bytes=self._max_bytes)
+                events.append(self.encode(push, publisher))
             except BadEvent as error:
-                error.index = index
-                if receipt is None:
-                    _log.warning("event.refused", detail=error.detail)
-                elif not receipt.done():
-                    receipt.set_exception(error)
-                return
-            if event.key is not None:
-                event.key = f"{publisher}\x1f{event.key}"
-            (kept if topic.kept else told).append(event)
+                error.index = len(events)
+                return _refuse(receipt, error)
+        told = [event for event in events if not event.kept]
         if told:
             self._emitter.emit(SSE_KEPT, told)
-        if kept:
-            self._engine.append(kept, receipt)
+            events = [event for event in events if event.kept]
+        if events:
+            self._engine.append(events, receipt)
         elif receipt is not None and not receipt.done():
             receipt.set_result(["" for _ in told])
+        return None
+
+
+def _refuse(receipt: Receipt | None, error: BadEvent) -> None:
+    if receipt is None:
+        _log.warning("event.refused", detail=error.detail)
+    elif not receipt.done():
+        receipt.set_exception(error)

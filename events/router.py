@@ -61,6 +61,8 @@ class Lane:
     def __init__(self, *, named: bool, chunked: bool) -> None:
         self._frame_of: Callable[[Event], bytes] = Event.named_frame if named else Event.frame
         self.chunked = chunked
+        #: *frames* as they go on the wire: one HTTP chunk, or as they are (HTTP/1.0).
+        self.wrap: Callable[[bytes], bytes] = wire.chunk if chunked else bytes
         self.heartbeat = self.wrap(wire.HEARTBEAT)
         self._sinks: dict[str, Sink | set[Sink]] = {}  # most keys have one sink: no set for those
 
@@ -74,10 +76,6 @@ class Lane:
         if len(events) == 1:
             return frame_of(events[0])
         return b"".join([frame_of(event) for event in events])
-
-    def wrap(self, frames: bytes) -> bytes:
-        """*frames* as they go on the wire: one HTTP chunk, or as they are (HTTP/1.0)."""
-        return wire.chunk(frames) if self.chunked else frames
 
     def add(self, key: str, sink: Sink) -> None:
         found = self._sinks.get(key)
@@ -135,14 +133,20 @@ class Lane:
                 if found is None:
                     continue
                 for sink in found if isinstance(found, set) else (found,):
-                    if sink in waiting:
-                        waiting[sink].append(event)
-                    else:
+                    its = waiting.get(sink)
+                    if its is None:
                         waiting[sink] = [event]
+                    else:
+                        its.append(event)
         reached = 0
         last: list[Event] = []
         data = b""
+        frame_of, wrap = self._frame_of, self.wrap
         for sink, its in waiting.items():
+            if len(its) == 1:
+                sink.write(wrap(frame_of(its[0])))
+                reached += 1
+                continue
             if its != last:  # neighbours often get the same: a broadcast among others' events
                 data, last = self.encode(its), its
             sink.write(data)

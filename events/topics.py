@@ -6,7 +6,7 @@ so nothing is delivered twice. Knows no stream and no engine.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -52,7 +52,7 @@ def as_name(value: object) -> str | None:
 
 
 def event_keys(
-    topic: Topic, full_name: str, users: Iterable[str] | None, data: Any = None
+    topic: Topic, full_name: str, users: Sequence[str] | None, data: Any = None
 ) -> tuple[str, ...]:
     """The routing keys of one event.
 
@@ -62,8 +62,12 @@ def event_keys(
         users: Whom it is for; ``None`` is everybody.
         data: Its payload, where :attr:`Topic.narrowed_by` looks for fields.
     """
-    audiences = [_EVERYBODY] if users is None else ["@" + user for user in users]
-    keys = [full_name + _SEP + audience for audience in audiences]
+    if users is None:
+        keys = [f"{full_name}{_SEP}{_EVERYBODY}"]
+    elif len(users) == 1:  # by far the most
+        keys = [f"{full_name}{_SEP}@{users[0]}"]
+    else:
+        keys = [f"{full_name}{_SEP}@{user}" for user in users]
     if topic.whole:
         keys.append(full_name)
     if topic.narrowed_by and isinstance(data, Mapping):

@@ -1,7 +1,8 @@
 """The newest events, in memory: what most streams that come back need, found by routing key.
 
-Holds every event above ``start`` in order, bounded in bytes. Knows nothing of disks; a stream that
-needs older events asks the engine's store.
+Holds every event above ``start`` in order, bounded in bytes. Events are put under their keys only when
+somebody reads: a node whose clients stay pays nothing for those that might come back. Knows nothing of
+disks; a stream that needs older events asks the engine's store.
 """
 
 from bisect import bisect_right
@@ -13,17 +14,17 @@ from operator import attrgetter
 from events.event import Event
 
 WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
-# What an event costs beside its frame: the object and its id; each of its keys, the text and its place in a list.
-_EVENT_BYTES = 400
+# What an event costs beside its data: the object, its id and frame; each of its keys, in a list of its own.
+_EVENT_BYTES = 700
 _KEY_BYTES = 200
 _EVICT_PARTS = 64  # a full window drops this part of itself at once, so that one list is cut rarely
 
 _seq: Callable[[Event], int] = attrgetter("seq")
 
 
-def cost(event: Event) -> int:
-    """The bytes of memory that *event* takes while it is kept here, about."""
-    return len(event.frame()) + _EVENT_BYTES + _KEY_BYTES * len(event.keys)
+def size_of(events: Sequence[Event]) -> int:
+    """The bytes of memory that *events* take while they are kept here, about."""
+    return sum([2 * len(event.data) + _EVENT_BYTES + _KEY_BYTES * len(event.keys) for event in events])
 
 
 class Window:
@@ -39,6 +40,7 @@ class Window:
         self._bytes = 0
         self._events: list[Event] = []
         self._by_key: dict[str, list[Event]] = {}
+        self._indexed = 0  # so many of the events are under their keys
 
     def append(self, events: Sequence[Event], may_drop_to: int) -> None:
         """Add *events*, the next in order; drop the oldest where it is full.
@@ -46,16 +48,8 @@ class Window:
         Args:
             may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
         """
-        by_key = self._by_key
-        for event in events:
-            self._bytes += cost(event)
-            for key in event.keys:
-                its = by_key.get(key)
-                if its is None:
-                    by_key[key] = [event]
-                else:
-                    its.append(event)
         self._events.extend(events)
+        self._bytes += size_of(events)
         while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
             pass
 
@@ -69,6 +63,9 @@ class Window:
         Returns:
             The events (at least one, if there is one), and whether they are all there are.
         """
+        if not self._events or self._events[-1].seq <= after:
+            return [], True
+        self._index()
         found = [its for key in keys if (its := self._after(key, after))]
         room = max_bytes
         events: list[Event] = []
@@ -79,6 +76,17 @@ class Window:
                 events.append(event)
                 room -= len(event.frame())
         return events, True
+
+    def _index(self) -> None:
+        by_key = self._by_key
+        for event in self._events[self._indexed :]:
+            for key in event.keys:
+                its = by_key.get(key)
+                if its is None:
+                    by_key[key] = [event]
+                else:
+                    its.append(event)
+        self._indexed = len(self._events)
 
     def _after(self, key: str, after: int) -> list[Event]:
         its = self._by_key.get(key)
@@ -94,12 +102,13 @@ class Window:
         dropped = self._events[:count]
         del self._events[:count]
         self.start = dropped[-1].seq
-        for key in set(chain.from_iterable(event.keys for event in dropped)):
+        for key in set(chain.from_iterable(event.keys for event in dropped[: self._indexed])):
             its = self._by_key[key]
             gone = bisect_right(its, self.start, key=_seq)
             if gone == len(its):
                 del self._by_key[key]
             else:
                 del its[:gone]
-        self._bytes -= sum(map(cost, dropped))
+        self._indexed = max(0, self._indexed - count)
+        self._bytes -= size_of(dropped)
         return True

@@ -6,7 +6,7 @@ allows. Where it is not as known, aiohttp's protocol stays beside ours until the
 """
 
 import asyncio
-from typing import Any
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -27,8 +27,9 @@ class TakenOver(web.StreamResponse):
             await self._lost
 
 
-def can_detach(handler: Any) -> bool:
-    """Whether aiohttp's protocol *handler* is as this module knows it."""
+@lru_cache
+def can_detach(handler: type[asyncio.BaseProtocol]) -> bool:
+    """Whether aiohttp's protocol is as this module knows it."""
     return "transport" in dir(handler) and callable(getattr(handler, "force_close", None))
 
 
@@ -45,7 +46,7 @@ def take_over(
         raise ConnectionResetError("the client is gone")
     handler = request.protocol
     lost = None
-    if can_detach(handler):
+    if can_detach(type(handler)):
         transport.set_protocol(protocol)
         handler.transport = None  # or aiohttp would close it
         handler.connection_lost(None)

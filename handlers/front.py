@@ -1,9 +1,9 @@
 """What every request passes: its id in and out, CORS, errors as problem documents, a line in the log."""
 
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
+from random import getrandbits
 
 import structlog
 from aiohttp import web
@@ -13,6 +13,7 @@ from handlers import cors
 from handlers.detach import TakenOver
 from handlers.errors import STATUS, problem, problem_of
 from handlers.keys import NODE, REQUEST_ID
+from service.node import Node
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,9 +29,7 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run *handler*; whatever it raises becomes an answer."""
     node = request.app[NODE]
     started = time.perf_counter()
-    given = request.headers.get("X-Request-ID", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-    request[REQUEST_ID] = request_id
+    request_id = request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-ID"))
     response = await _answer(request, handler, request_id)
     if isinstance(response, TakenOver):
         return response
@@ -38,19 +37,32 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers["X-Request-ID"] = request_id
         response.headers.update(cors.headers_for(node.settings, request.headers.get("Origin")))
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    node.figures.requests[response.status] += 1
-    level = "warning" if response.status >= 500 else "info"
-    if request.path in _QUIET and response.status < 400:
-        level = "debug"
-    getattr(_log, level)(
+    count_answer(node, request.method, request.path, response.status, request_id, started)
+    return response
+
+
+def request_id_of(given: str | None) -> str:
+    """The id that came with a request, if it is fit to be logged and sent back; else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(64):016x}"
+
+
+def count_answer(
+    node: Node, method: str, path: str, status: int, request_id: str, started: float
+) -> None:
+    """Count and log an answer; *started* is when its request came, by ``time.perf_counter``."""
+    node.figures.requests[status] += 1
+    if status < 400 and path in _QUIET:
+        log = _log.debug
+    else:
+        log = _log.warning if status >= 500 else _log.info
+    log(
         "request.answered",
-        method=request.method,
-        path=request.path,
-        status=response.status,
+        method=method,
+        path=path,
+        status=status,
         request_id=request_id,
         duration_ms=round((time.perf_counter() - started) * 1000, 3),
     )
-    return response
 
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from handlers.keys import NODE, REQUEST_ID
 from handlers.ndjson import publish_lines
 from service.node import Node
 
+PATH = "/v1/events"
 _ONE = TypeAdapter(PushEvent)
 _LIST = TypeAdapter(Annotated[list[PushEvent], Field(min_length=1)])
 _WHITE_SPACE = b" \t\r\n"
@@ -24,7 +25,7 @@ _log = structlog.get_logger()
 
 
 def routes() -> list[web.RouteDef]:
-    return [web.post("/v1/events", publish)]
+    return [web.post(PATH, publish)]
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -45,7 +46,7 @@ def read_events(node: Node, body: bytes, key: str | None) -> tuple[list[PushEven
 
     Raises:
         BadRequest: It is no JSON, or *key* (the header ``Idempotency-Key``) came with a list.
-        InvalidBody, BadEvent: One of them can't be published; then none is.
+        InvalidBody: One of them is of no event's form; then none is published.
     """
     is_list = body.lstrip(_WHITE_SPACE)[:1] == b"["
     try:
@@ -59,5 +60,4 @@ def read_events(node: Node, body: bytes, key: str | None) -> tuple[list[PushEven
         if is_list:
             raise BadRequest("Idempotency-Key goes with one event; give each of a list its own key")
         pushes = [with_key(pushes[0], key)]
-    node.publisher.check_publishable(pushes)
     return pushes, is_list

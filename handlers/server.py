@@ -1,139 +1,19 @@
-"""The listening side: sockets with the options streams need, connections that are counted and have deadlines.
-
-aiohttp has no limit on how long a client may take to send its request, nor on how many may be open; its own
-log and error pages quote malformed requests, tokens and all. This module gives its protocol the three.
+"""The listening side: a socket with the options that streams need, and what is made of each connection.
 """
 
 import asyncio
 import socket
-from typing import Any, Final
 
-import structlog
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
 
-from handlers.errors import problem
+from handlers.guard import KEEPALIVE_S, Guard, GuardedHandler
 from handlers.keys import NODE
+from handlers.lean import LeanParser
 from service.node import Node
 
 BACKLOG = 4096  # connections that may wait to be accepted: a fleet coming back at once
-KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
-CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
 MAX_LINE_BYTES = 8190  # of a request line or header line: a URL with a token; what nginx and Apache take
 MAX_HEADERS = 64  # lines of a request's head; browsers send about 20
-
-_log = structlog.get_logger()
-
-
-class Guard:
-    """What is open on this node but not (yet) a stream, and since when each owes the rest of a request."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.open: set[GuardedHandler] = set()
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def full(self) -> bool:
-        return len(self.open) + len(self.node.connections) >= self.node.settings.socket_limit
-
-    def start(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._check)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _check(self) -> None:
-        self.start()
-        latest = asyncio.get_running_loop().time() - self.node.settings.request_timeout_s
-        for handler in [handler for handler in self.open if handler.owes_since < latest]:
-            self.node.figures.refusals["request_timeout"] += 1
-            _log.info("request.timed_out", address=handler.address)
-            handler.abort()
-
-
-_NEVER: Final = float("inf")
-
-
-class GuardedHandler(web.RequestHandler):
-    """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
-
-    __slots__ = ("_body", "_guard", "owes_since")
-
-    def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
-        self._guard = guard
-        self._body: Any = EMPTY_PAYLOAD
-        self.owes_since = _NEVER
-
-    @property
-    def address(self) -> str:
-        peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._guard.full:
-            self._guard.node.figures.refusals["sockets"] += 1
-            _log.warning("connection.refused", limit="sockets")
-            transport.abort()  # type: ignore[attr-defined]
-            return
-        super().connection_made(transport)
-        self._guard.open.add(self)
-        self.owes_since = self._loop.time()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        # One that was refused never was aiohttp's.
-        if self in self._guard.open:
-            self._guard.open.discard(self)
-            self._body = EMPTY_PAYLOAD
-            super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count != before and self._messages:
-            self._body = self._messages[-1][1]
-        elif self._body.is_eof() and self._current_request is None and self.owes_since == _NEVER:
-            self.owes_since = self._loop.time()  # the head of another request has begun
-            return
-        if self._body.is_eof():
-            self.owes_since = _NEVER
-
-    def abort(self) -> None:
-        transport = self.transport
-        self.force_close()
-        if transport is not None:
-            transport.abort()
-
-    def expect_slow_body(self) -> None:
-        """The rest of this request may take as long as it likes."""
-        self._body = EMPTY_PAYLOAD
-        self.owes_since = _NEVER
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what could not be parsed or crashed, without a word of what it was."""
-        if status >= 500:
-            _log.error("request.crashed", exc_info=exc)
-        else:
-            _log.info("request.malformed", address=self.address, error=type(exc).__name__)
-        self._guard.node.figures.requests[status] += 1
-        response = problem(status, "the request is malformed" if status < 500 else "crashed", "")
-        response.force_close()
-        return response
-
-
-def expect_slow_body(request: web.Request) -> None:
-    """Let the body of *request* come as slowly as its sender has something to say."""
-    handler = request.protocol
-    if isinstance(handler, GuardedHandler):
-        handler.expect_slow_body()
 
 
 class GuardedSite(web.BaseSite):
@@ -166,7 +46,7 @@ class GuardedSite(web.BaseSite):
         self.port = listener.getsockname()[1]
 
         def connect() -> GuardedHandler:
-            return GuardedHandler(
+            handler = GuardedHandler(
                 manager,
                 self._guard,
                 loop=loop,
@@ -176,6 +56,8 @@ class GuardedSite(web.BaseSite):
                 max_field_size=MAX_LINE_BYTES,
                 max_headers=MAX_HEADERS,
             )
+            handler.use_parser(lambda parser: LeanParser(parser, handler, self._guard.node))
+            return handler
 
         self._server = await loop.create_server(connect, sock=listener, backlog=BACKLOG)
         self._guard.start()

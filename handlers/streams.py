@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
 from events.errors import BadRequest
-from events.event import Event, encode
+from events.event import Event
 from events.router import Filter
 from handlers import cors
 from handlers.auth import address_of, caller_of
@@ -108,10 +108,10 @@ def _open(
 def _samples(node: Node, streams: Sequence[Stream]) -> list[Event]:
     """What is so now, for streams that are not kept: nobody waits an interval for the first of it."""
     return [
-        encode(sample_event(stream, node), stream.topic, now=node.clock(), max_bytes=node.settings.max_event_bytes)
+        node.intake.encode(sample_event(stream, node))
         for stream in streams
         if isinstance(stream, SampledStream)
-    ]  # fmt: skip
+    ]
 
 
 def _last_event_id(request: web.Request) -> str | None:

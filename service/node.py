@@ -65,9 +65,10 @@ class Node:
             clock=clock,
         )
         self.emitter.on(SSE_KEPT, self._deliver)
-        intake = Intake(self.emitter, self.engine, TOPICS, max_bytes=settings.max_event_bytes, clock=clock)
-        self.intake = intake
-        self.publisher = Publisher(self.emitter, intake)
+        self.intake = Intake(
+            self.emitter, self.engine, TOPICS, max_bytes=settings.max_event_bytes, clock=clock
+        )
+        self.publisher = Publisher(self.emitter)
         self.clients = Clients(self.publisher, self.router, self.engine)
         self.functions = Functions(self.clients, settings, clock)
         self.connections = Connections(
@@ -101,7 +102,9 @@ class Node:
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
 
     async def drain(self) -> None:
-        """Take no new streams, close those that are open."""
+        """Take no new streams, close those that are open. Twice is once."""
+        if not self.connections.accepting:
+            return
         _log.info("node.draining", streams=len(self.connections))
         await self.samplers.close()
         for task in self.reading:
@@ -131,7 +134,7 @@ class Node:
 
     def _deliver(self, events: list[Event]) -> None:
         reached = self.router.deliver(events)
-        self.figures.events["kept" if events[0].seq else "passed"] += len(events)
+        self.figures.events["kept" if events[0].kept else "passed"] += len(events)
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
 
 

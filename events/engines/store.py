@@ -1,8 +1,8 @@
 """The embedded engine's history on disk: one SQLite file, one writer.
 
-Events are appended in packs (one row for many events), which is what a commit costs. Which event is
-for which routing key (``routes``) is written behind, sorted and in bulk, by ``chores``; until then the
-engine's window answers. docs/design/0002-history.md has the measurements.
+Events are appended in packs (one row for many events), which is what a commit costs. Which events are
+for which routing key (``routes``) is written behind, a segment of many events at once, by ``chores``;
+until then the engine's window answers. docs/design/0002-history.md has the measurements.
 
 Blocking, and for one thread at a time: the engine sees to both. Knows no event loop.
 """
@@ -10,6 +10,7 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -18,14 +19,13 @@ from pydantic_core import from_json, to_json
 
 from events.event import Event
 from events.ids import format_id, new_epoch
-from events.window import cost
+from events.window import size_of
 
 PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 ROUTES_BEHIND_EVENTS = 20_000  # events that may wait for their routes; in bulk they cost a quarter
-ROUTES_BEHIND_BYTES = 16 * 2**20  # bytes of memory they may hold meanwhile
+ROUTES_BEHIND_BYTES = 16 * 2**20  # bytes they may take meanwhile, for they stay in memory
 _SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
-_GENERATION_BITS = 17  # routes are dropped by generations of 131,072 events, in one sweep each
 _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended between checkpoints of the write-ahead log
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
 _FORMAT = "1"
@@ -35,9 +35,10 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 CREATE TABLE IF NOT EXISTS packs (
     first INTEGER PRIMARY KEY, last INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS packs_at ON packs (at, last);
+CREATE TABLE IF NOT EXISTS segments (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS routes (
-    generation INTEGER NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL,
-    PRIMARY KEY (generation, key, seq)) WITHOUT ROWID;
+    segment INTEGER NOT NULL, key TEXT NOT NULL, seqs TEXT NOT NULL,
+    PRIMARY KEY (segment, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS published (
     key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS published_at ON published (at);
@@ -107,32 +108,27 @@ class Store:
         """
         head = self.head
         fresh: list[Event] = []
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for event in events:
-                known = self._published(event.key, now) if event.key else None
-                if known is not None:
-                    event.seq = known
-                    continue
+                if event.key is not None:
+                    known = self._published(event.key, now)
+                    if known is not None:
+                        event.seq = known
+                        continue
+                    self._remember(event.key, head + 1, now)
                 head += 1
                 event.seq = head
                 fresh.append(event)
-                if event.key:
-                    self._db.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (event.key, head, now))  # fmt: skip
-            self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", _packs(fresh))
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+            rows = list(_packs(fresh))
+            self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
+        epoch = self.epoch
         for event in events:
-            event.id = format_id(self.epoch, event.seq)
+            event.id = format_id(epoch, event.seq)
         self.head = head
         self.floor = max(self.floor, head - self._max_events)
         self._behind += fresh
-        size = sum(map(cost, fresh))
-        self._behind_bytes += size
-        self._log_bytes += size
+        self._behind_bytes += size_of(fresh)
+        self._log_bytes += sum([len(row[3]) for row in rows])
         return fresh
 
     def probe(self) -> None:
@@ -148,6 +144,9 @@ class Store:
             "SELECT seq FROM published WHERE key = ? AND at > ?", (key, now - self._key_age)
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def _remember(self, key: str, seq: int, now: float) -> None:
+        self._db.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (key, seq, now))
 
     # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
 
@@ -173,16 +172,28 @@ class Store:
             self._log_bytes = 0
 
     def _write_routes(self) -> Iterator[None]:
-        due = self._behind[:]
-        rows = iter(sorted((_generation(event.seq), key, event.seq) for event in due for key in event.keys))  # fmt: skip
+        due, due_bytes = self._behind[:], self._behind_bytes
+        first, last = due[0].seq, due[-1].seq
+        by_key: dict[str, list[int]] = {}
+        for event in due:
+            for key in event.keys:
+                by_key.setdefault(key, []).append(event.seq)
+        rows = iter(sorted(by_key.items()))
         while some := list(islice(rows, _SLICE_ROWS)):
-            # Those of a slice before a crash are there already.
-            self._many("INSERT OR IGNORE INTO routes VALUES (?, ?, ?)", some)
+            # One statement for all: a thread that steps row by row fights the loop for the interpreter
+            # at each. Rows of a slice before a crash are there already, of a shorter segment.
+            self._db.execute(
+                "INSERT OR REPLACE INTO routes"
+                " SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
+                (first, to_json(some).decode()),
+            )
             yield
-        self._set(indexed=due[-1].seq)
-        self.indexed = due[-1].seq
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (first, last))
+            self._set(indexed=last)
+        self.indexed = last
         del self._behind[: len(due)]
-        self._behind_bytes -= sum(map(cost, due))
+        self._behind_bytes = max(0, self._behind_bytes - due_bytes)
 
     def _raise_floor(self, now: float) -> None:
         too_old = self._number("SELECT max(last) FROM packs WHERE at < ?", now - self._max_age)
@@ -194,14 +205,11 @@ class Store:
         gone = "SELECT first FROM packs WHERE first <= ? AND last <= ? ORDER BY first LIMIT ?"
         while self._delete(f"packs WHERE first IN ({gone})", floor, floor, _SLICE_ROWS // PACK_EVENTS):
             yield
-        oldest = self._number("SELECT min(generation) FROM routes")
-        for generation in range(oldest, _generation(floor)):
-            some = "SELECT key, seq FROM routes WHERE generation = ? LIMIT ?"
-            while self._delete(
-                f"routes WHERE generation = ? AND (key, seq) IN ({some})",
-                generation, generation, _SLICE_ROWS,
-            ):  # fmt: skip
+        for (segment,) in self._db.execute("SELECT first FROM segments WHERE last <= ?", (floor,)).fetchall():  # fmt: skip
+            its = "SELECT key FROM routes WHERE segment = ? LIMIT ?"
+            while self._delete(f"routes WHERE segment = ? AND key IN ({its})", segment, segment, _SLICE_ROWS):
                 yield
+            self._delete("segments WHERE first = ?", segment)
         self._swept = floor
 
     def _forget_keys(self, now: float) -> Iterator[None]:
@@ -221,10 +229,10 @@ class Store:
                 break
             pack = unpack(self.epoch, first, body)
             events += reversed(pack)
-            size += sum(map(cost, pack))
+            size += size_of(pack)
         events.reverse()
         self._behind = [event for event in events if event.seq > self.indexed]
-        self._behind_bytes = sum(map(cost, self._behind))
+        self._behind_bytes = size_of(self._behind)
         return events
 
     def _identify(self, sync: str) -> str:
@@ -247,7 +255,7 @@ class Store:
 
     def _set(self, **values: object) -> None:
         rows = [(name, str(value)) for name, value in values.items()]
-        self._many("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
     def _number(self, query: str, *values: object) -> int:
         return int(self._db.execute(query, values).fetchone()[0] or 0)
@@ -255,11 +263,11 @@ class Store:
     def _delete(self, what: str, *values: object) -> int:
         return self._db.execute(f"DELETE FROM {what}", values).rowcount
 
-    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """One statement for many rows, in one transaction."""
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany(statement, rows)
+            yield
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -285,7 +293,7 @@ class Reader:
         Returns:
             The events in order, and the number up to which they are all there are.
         """
-        seqs = list(islice(self._seqs(keys, after, upto, max_events), max_events))
+        seqs = list(islice(self._seqs(keys, after, upto), max_events))
         events: list[Event] = []
         pack: dict[int, Event] = {}
         for seq in seqs:
@@ -299,24 +307,25 @@ class Reader:
                 max_bytes -= len(event.frame())
         return events, seqs[-1] if len(seqs) == max_events else upto
 
-    def _seqs(self, keys: Sequence[str], after: int, upto: int, limit: int) -> Iterator[int]:
-        query = (
-            "SELECT seq FROM routes WHERE generation = ? AND key = ? AND seq > ? AND seq <= ?"
-            " ORDER BY seq LIMIT ?"
-        )
-        for generation in range(_generation(after + 1), _generation(upto) + 1):
-            its = [self._db.execute(query, (generation, key, after, upto, limit)) for key in keys]
-            yield from sorted({seq for rows in its for (seq,) in rows})
+    def _seqs(self, keys: Sequence[str], after: int, upto: int) -> Iterator[int]:
+        segments = self._db.execute(
+            "SELECT first FROM segments WHERE last > ? AND first <= ? ORDER BY first", (after, upto)
+        ).fetchall()
+        for (segment,) in segments:
+            found: list[int] = []
+            for key in keys:
+                row = self._db.execute(
+                    "SELECT seqs FROM routes WHERE segment = ? AND key = ?", (segment, key)
+                ).fetchone()
+                if row is not None:
+                    found += from_json(row[0])
+            yield from sorted(seq for seq in found if after < seq <= upto)
 
     def _pack_of(self, seq: int) -> dict[int, Event]:
         row = self._db.execute(
             "SELECT first, body FROM packs WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)
         ).fetchone()
         return {event.seq: event for event in unpack(self._epoch, *row)} if row else {}
-
-
-def _generation(seq: int) -> int:
-    return seq >> _GENERATION_BITS
 
 
 def _boot_id() -> str:

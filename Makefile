@@ -1,0 +1,84 @@
+# What can be made: `make help`. Needs Python 3.11 or newer and make; all else goes into $(VENV).
+
+PORT = 8000
+VENV = .venv
+ARGS =
+
+# The first of these that is new enough; `make PYTHON=/path/to/python3.12 ...` says otherwise.
+PYTHON = $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+PYTHON := $(PYTHON)
+VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+
+BIN = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Each is touched when what it stands for is in place.
+MADE = $(VENV)/.python-$(VERSION)
+SERVICE = $(VENV)/.service
+DEV = $(VENV)/.dev
+PACKAGE = setup.cfg pyproject.toml constraints.txt
+
+.DEFAULT_GOAL = help
+.NOTPARALLEL:
+.PHONY: help run test check check-format lint types layers wheel format bench constraints clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  PYTHON=$(PYTHON)  PORT=$(PORT)  VENV=$(VENV)  ARGS=... for pytest and bench"
+
+run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000; PORT=
+	@SSE_PUSH_AUTH_MODE=demo SSE_PUSH_HOST=127.0.0.1 SSE_PUSH_PORT=$(PORT) BIN=$(BIN) scripts/run-demo
+
+test: $(DEV)  ## run all tests; ARGS="-k redirect" for some
+	@scripts/provide-chromium
+	$(BIN)/python -m pytest -rs $(ARGS)
+
+check: check-format lint types layers wheel test  ## all that CI runs
+
+check-format: $(DEV)  ## is everything formatted?
+	$(BIN)/ruff format --check
+
+lint: $(DEV)  ## likely faults (ruff)
+	$(BIN)/ruff check
+
+types: $(DEV)  ## types (mypy, strict)
+	$(BIN)/mypy
+
+layers: $(DEV)  ## who may import whom (import-linter)
+	@# Its cache would lie beside the sources, and it reads them in a second.
+	$(BIN)/lint-imports --config setup.cfg --no-cache --no-logo
+
+wheel: $(DEV)  ## build the wheel, install it somewhere else, start it there
+	$(BIN)/python scripts/check_wheel.py
+
+format: $(DEV)  ## format everything, mend what can be mended
+	$(BIN)/ruff check --fix --exit-zero --quiet
+	$(BIN)/ruff format
+
+bench: $(SERVICE)  ## measure the service beside others; ARGS for its options
+	$(INSTALL) --requirement bench/requirements.txt
+	$(BIN)/python -m bench $(ARGS)
+
+constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]' --requirement bench/requirements.txt
+	{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove what make has made; the service's data stays
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache sse_push.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n "$(PYTHON)" || { echo "sse-push needs Python 3.11 or newer, and none is here. If there is one: make PYTHON=/path/to/it" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sse-push needs Python 3.11 or newer; $(PYTHON) is $(VERSION)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(SERVICE): $(MADE) $(PACKAGE)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(DEV): $(MADE) $(PACKAGE)
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(SERVICE)

@@ -1,0 +1,195 @@
+"""The load: some hundred streams and a few publishers on one epoll loop, in one thread, without asyncio.
+
+Knows sockets and marks, and that all must arrive; what is asked of whom, the scenarios know.
+"""
+
+import gc
+import random
+import select
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.marks import EVERYBODY, mark
+from bench.process import busy_seconds
+from bench.servers import Server
+from bench.sockets import Failed, Publisher, Stream, Tally, now_ns
+
+AT_ONCE = 64  # streams being opened at the same time
+OPEN_S = 30.0  # seconds that may pass without a stream opening
+DRAIN_S = 15.0  # seconds after the last publish for everything to arrive
+MAX_BEHIND = 64  # broadcasts not yet with everybody; a publisher that is not told to wait would run away
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishers do.
+
+    Attributes:
+        publishers: How many there are; each waits for its answer before it sends again.
+        rate: Events a second, due at even times whatever the server does; 0 is as fast as it goes.
+        to_one: Each event is for a stream picked at random, not for all.
+        batch: Events in one request.
+        size: Bytes of an event's data.
+    """
+
+    publishers: int = 4
+    rate: float = 0
+    to_one: bool = False
+    batch: int = 1
+    size: int = 200
+
+
+@dataclass(frozen=True)
+class Window:
+    """What happened while it was measured."""
+
+    seconds: float
+    events: int
+    deliveries: int
+    server_cpu_s: float
+    busy: float  # the share of its cpu that the load itself took
+    others: float  # the cpus that other processes took meanwhile: 1.0 is one of them, all the time
+    latencies_ns: list[int]
+
+
+class Load:
+    """Streams and publishers of one server."""
+
+    def __init__(
+        self, server: Server, port: int, server_cpu_s: Callable[[], float], cpus: set[int]
+    ) -> None:
+        self._server = server
+        self._cpus = cpus
+        self._port = port
+        self._server_cpu_s = server_cpu_s
+        self._epoll = select.epoll()
+        self._by_fd: dict[int, Stream | Publisher] = {}
+        self._streams: list[Stream] = []
+        self._publishers: list[Publisher] = []
+        self._random = random.Random(1)  # the same users in the same order for every server
+        self.tally = Tally()
+        self.events = 0
+        self.expected = 0
+
+    def open(self, requests: Sequence[bytes]) -> None:
+        """Open a stream by each of *requests*.
+
+        Raises:
+            Failed: One was refused, or they do not open.
+        """
+        deadline = time.monotonic() + OPEN_S
+        goal = self.tally.opened + len(requests)
+        for request in requests:
+            stream = Stream(len(self._streams), self._port, request, self.tally)
+            self._streams.append(stream)
+            self._watch(stream)
+            while len(self._streams) - self.tally.opened >= AT_ONCE:
+                self._turn(1, deadline)
+        while self.tally.opened < goal:
+            self._turn(1, deadline)
+
+    def settle(self, seconds: float) -> None:
+        """Read what comes for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._turn(0.05)
+
+    def publish(self, plan: Plan, warm_up: float, seconds: float) -> Window:
+        """Publish by *plan*, measure after *warm_up*, then wait for the rest to arrive."""
+        self._publishers = [Publisher(index, self._port) for index in range(plan.publishers)]
+        for publisher in self._publishers:
+            self._watch(publisher)
+        begun = now_ns()
+        due = self._publish_until(plan, begun, begun, warm_up)
+        gc.collect()
+        gc.disable()
+        try:
+            window = self._measure(plan, begun, due, seconds)
+        finally:
+            gc.enable()
+        self._drain()
+        return window
+
+    def _measure(self, plan: Plan, begun: int, due: int, seconds: float) -> Window:
+        self.tally.timing = True
+        self.tally.latencies_ns.clear()
+        events, deliveries = self.events, self.tally.deliveries
+        at, server, own, every = time.monotonic(), self._server_cpu_s(), time.process_time(), busy_seconds(self._cpus)
+        self._publish_until(plan, begun, due, seconds)
+        took = time.monotonic() - at
+        server_s, own_s = self._server_cpu_s() - server, time.process_time() - own
+        window = Window(
+            took,
+            self.events - events,
+            self.tally.deliveries - deliveries,
+            server_s,
+            own_s / took,
+            max(0.0, busy_seconds(self._cpus) - every - server_s - own_s) / took,
+            self.tally.latencies_ns[:],
+        )
+        self.tally.timing = False
+        return window
+
+    def _publish_until(self, plan: Plan, begun: int, due: int, seconds: float) -> int:
+        """Publish for *seconds*; when the next event is *due* afterwards."""
+        end = now_ns() + round(seconds * 1e9)
+        step = round(1e9 / plan.rate) if plan.rate else 0
+        while (now := now_ns()) < end:
+            if step:
+                while due <= now and self._send(plan, due):
+                    due += step
+                self._turn(max(0.0, min(due, end) - now_ns()) / 1e9)
+            else:
+                while self.expected - self.tally.deliveries <= MAX_BEHIND * len(self._streams):
+                    if not self._send(plan, now):
+                        break
+                self._turn(0.01)
+        return due
+
+    def _send(self, plan: Plan, due: int) -> bool:
+        """Send the next request if a publisher is free."""
+        publisher = next((publisher for publisher in self._publishers if publisher.idle), None)
+        if publisher is None:
+            return False
+        events = []
+        for _ in range(plan.batch):
+            target = self._random.randrange(len(self._streams)) if plan.to_one else EVERYBODY
+            number = publisher.next_number(target)
+            events.append((target, mark(target, publisher.index, number, due, plan.size)))
+        publisher.send(self._server.publish(events))
+        self.events += plan.batch
+        self.expected += plan.batch * (1 if plan.to_one else len(self._streams))
+        return True
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + DRAIN_S
+        while self.tally.deliveries < self.expected and time.monotonic() < deadline:
+            self._turn(0.05)
+
+    def _watch(self, watched: Stream | Publisher) -> None:
+        fd = watched.socket.fileno()
+        self._by_fd[fd] = watched
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _turn(self, timeout: float, deadline: float | None = None) -> None:
+        if deadline is not None and time.monotonic() > deadline:
+            raise Failed(f"{len(self._streams) - self.tally.opened} streams do not open")
+        for fd, _ in self._epoll.poll(timeout, 1024):
+            self._by_fd[fd].readable()
+
+    def faults(self) -> list[str]:
+        """What went wrong, in words; nothing if every event reached all it was for, once and in order."""
+        missing = self.expected - self.tally.deliveries
+        found = {
+            "missing": missing,
+            "out of order": self.tally.lost,
+            "repeated": self.tally.repeated,
+            "misdelivered": self.tally.misdelivered,
+        }
+        return [f"{count} {what}" for what, count in found.items() if count]
+
+    def close(self) -> None:
+        for watched in self._by_fd.values():
+            watched.socket.close()
+        self._epoll.close()

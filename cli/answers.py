@@ -1,0 +1,87 @@
+"""What a command tells its user beside its results: a service's refusal as one readable text, on stderr.
+
+Text of others is made safe to show in a terminal.
+"""
+
+import os
+import re
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from pydantic_core import from_json
+
+MAX_PROBLEM_BYTES = 64 * 1024  # bytes read of a refusal; a problem document has some hundred
+# C0 and C1: a terminal would obey some of them, and a line would no longer be one line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def visible(text: str) -> str:
+    """*text* on one line, its control characters written as escapes."""
+    return _CONTROL.sub(lambda found: _SHORT.get(found[0], f"\\x{ord(found[0]):02x}"), text)
+
+
+def say(text: str) -> None:
+    """Tell *text*, in one line, on stderr."""
+    print(f"sse-push: {visible(text)}", file=sys.stderr, flush=True)
+
+
+def failed(why: str) -> int:
+    """Tell why a command failed; its exit status."""
+    say(why)
+    return 1
+
+
+async def refusal(response: aiohttp.ClientResponse) -> str:
+    """Why *response* is not what was asked for: its status, and what its problem document says."""
+    status = f"{response.status} {response.reason or _phrase(response.status)}"
+    try:
+        body = await response.content.read(MAX_PROBLEM_BYTES)
+    except (aiohttp.ClientError, TimeoutError):
+        body = b""
+    hint = ["--token, --user and --help say who asks"] if response.status == 401 else []
+    return "; ".join([": ".join([status, *_details(_parsed(body))]), *hint])
+
+
+def trouble(error: Exception) -> str:
+    """What went wrong with a connection, in words."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"can't reach {error.host}:{error.port}: {_reason(error.os_error)}"
+    if isinstance(error, TimeoutError):
+        return "nothing was heard in time"
+    return str(error) or type(error).__name__
+
+
+def _reason(cause: OSError) -> str:
+    # The number of a look-up that failed is negative, and no system's; its text is good.
+    if cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return cause.strerror or str(cause)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        document = from_json(body)
+    except ValueError:  # a proxy's page, say
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _details(problem: dict[str, Any]) -> list[str]:
+    """The parts of a problem document that a person wants to read (RFC 9457 and this service's own)."""
+    details = [str(problem["detail"])] if problem.get("detail") else []
+    errors = problem.get("errors")
+    if isinstance(errors, list) and len(errors) > 1:
+        details.append("; ".join(str(error.get("detail")) for error in errors if isinstance(error, dict)))
+    if problem.get("request_id"):
+        details[-1:] = [f"{details[-1] if details else ''} (request {problem['request_id']})".strip()]
+    return details
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

@@ -1,0 +1,95 @@
+"""Reading a stream of server-sent events, piece by piece, by the rules of the WHATWG (HTML, section 9.2.6).
+
+Pure: bytes in, messages out. Knows nothing of connections, nor of what this service's events mean.
+"""
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_EVENT: Final = "message"
+# Milliseconds of more digits are centuries, and beyond 4300 of them int() refuses to read.
+MAX_RETRY_DIGITS: Final = 12
+
+# The format ends a line at CR LF, LF or CR, and nowhere else (str.splitlines knows more).
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event.
+
+    Attributes:
+        id: The frame's own ``id:``, empty where it has none.
+        event: Its name, ``message`` where it has none.
+        data: Its ``data:`` lines, joined by LF.
+    """
+
+    id: str
+    event: str
+    data: str
+
+
+class Parser:
+    """Reads one response; another connection wants another parser.
+
+    Attributes:
+        last_event_id: Where the stream stands: what to send as ``Last-Event-ID`` to go on from here. An
+            ``id:`` counts once its frame is whole, so that a frame cut off is asked for again.
+        retry_ms: The last ``retry:``, or ``None``.
+    """
+
+    def __init__(self, last_event_id: str = "") -> None:
+        self.last_event_id = last_event_id
+        self.retry_ms: int | None = None
+        # "-sig" drops one byte order mark at the beginning, which the format allows.
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        self._line: list[str] = []  # pieces of the line that has not ended yet
+        self._after_cr = False
+        self._data: list[str] = []
+        self._event = ""
+        self._id: str | None = None
+
+    def feed(self, piece: bytes) -> list[Message]:
+        """The messages that *piece*, the next bytes of the response, completes."""
+        text = self._decoder.decode(piece)
+        if not text:
+            return []
+        was_after_cr, self._after_cr = self._after_cr, text[-1] == "\r"
+        if was_after_cr and text[0] == "\n":
+            text = text[1:]  # the other half of a CR LF whose line has been read
+        *lines, rest = _LINE_END.split(text)
+        if lines:
+            lines[0] = "".join((*self._line, lines[0]))
+            self._line.clear()
+        if rest:
+            self._line.append(rest)
+        return [message for line in lines if (message := self._read(line)) is not None]
+
+    def _read(self, line: str) -> Message | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and _is_number(value):
+            self.retry_ms = int(value)
+        return None  # a comment (its name is empty) or a field that nobody knows is ignored
+
+    def _dispatch(self) -> Message | None:
+        """The message of a frame that has ended; ``None`` if it has no data."""
+        data, event, id_ = self._data, self._event, self._id
+        self._data, self._event, self._id = [], "", None
+        if id_ is not None:
+            self.last_event_id = id_
+        return Message(id_ or "", event or DEFAULT_EVENT, "\n".join(data)) if data else None
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= MAX_RETRY_DIGITS

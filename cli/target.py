@@ -1,0 +1,132 @@
+"""Which service a command talks to, and with which token: by its options, else by the environment.
+
+Knows the names of the settings; reads the settings themselves only to sign a token with their secret.
+"""
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from events.topics import is_name
+from service.identity import Role
+from service.settings import PREFIX, Settings, load_settings
+from service.tokens import demo_token, mint_token
+
+# Seconds a minted token is good for. A stream that outlives its token is opened again with another.
+LIFETIME_S = 3600
+# Where a node that listens on every address is to be found from the same machine.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  not listened on: looked up
+
+
+class NoTarget(Exception):
+    """It can't be told which service is meant, or who asks; the text says what to set."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has which talks to a service."""
+    parser.add_argument(
+        "--url",
+        help=f"the service; default {PREFIX}URL, else http:// and {PREFIX}HOST and {PREFIX}PORT",
+    )
+    parser.add_argument(
+        "--token",
+        help=f"default {PREFIX}TOKEN; else one is made: signed with {PREFIX}JWT_SECRET where that is set, a demo "
+        f"token where {PREFIX}AUTH_MODE is demo or the service is on this machine",
+    )
+
+
+def url_of(arguments: argparse.Namespace) -> str:
+    """The service's URL, without a slash at its end.
+
+    Raises:
+        NoTarget: There is none to be made, or it is no URL.
+    """
+    url = str(arguments.url or _setting("URL") or _own_url())
+    if not _is_url(url):
+        raise NoTarget(f"{url!r} is no URL of a service: http://HOST:PORT or https://HOST")
+    return url.rstrip("/")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+
+
+def _own_url() -> str:
+    host = _setting("HOST") or str(Settings.model_fields["host"].default)
+    port = _setting("PORT") or str(Settings.model_fields["port"].default)
+    if port == "0":
+        raise NoTarget(f"{PREFIX}PORT is 0, any free one; say which with --url or {PREFIX}URL")
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def token_of(arguments: argparse.Namespace, url: str, user: str, roles: Sequence[Role]) -> str | None:
+    """The token to show to the service at *url*; ``None`` where none is given and none can be made.
+
+    Args:
+        user: Whom a token that is made is for; *roles* are theirs.
+
+    Raises:
+        BadSettings: A secret is set, but the settings can't be.
+    """
+    if (given := given_token(arguments)) is not None:
+        return given
+    if _setting("JWT_SECRET"):
+        return mint_token(load_settings(), {"sub": user, "roles": list(roles)}, LIFETIME_S)
+    if _setting("AUTH_MODE") == "demo" or _is_loopback(urlsplit(url).hostname or ""):
+        return demo_token_for(user, roles)
+    return None
+
+
+def demo_token_for(user: str, roles: Sequence[Role], name: str = "", email: str = "") -> str:
+    """A demo token that the service will take.
+
+    Raises:
+        NoTarget: There is none such: its parts are parted by colons.
+    """
+    if ":" in user + name + email:
+        raise NoTarget("a demo token can't hold a colon in its user, name or address")
+    return demo_token(user, tuple(roles), name, email)
+
+
+def user_id(text: str) -> str:
+    """A user id as an option's value."""
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(
+            "a user id has 1 to 128 characters, none of them a control character"
+        )
+    return text
+
+
+def given_token(arguments: argparse.Namespace) -> str | None:
+    """The token that an option or the environment holds.
+
+    Raises:
+        NoTarget: It can't be a token.
+    """
+    given = str(arguments.token or _setting("TOKEN")).strip()
+    if not (given.isascii() and given.isprintable()):
+        raise NoTarget("the token holds characters that no token has")
+    return given or None
+
+
+def headers_of(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _setting(name: str) -> str:
+    return os.environ.get(PREFIX + name, "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

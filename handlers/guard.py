@@ -1,0 +1,146 @@
+"""Connections that are counted and have deadlines.
+
+aiohttp has no limit on how long a client may take to send its request, nor on how many connections may be
+open; its own log and error pages quote malformed requests, tokens and all. This gives its protocol the three.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from handlers.errors import problem
+from service.node import Node
+
+CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
+KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
+_NEVER: Final = float("inf")
+
+_log = structlog.get_logger()
+
+
+class Guard:
+    """What is open on this node but not (yet) a stream, and since when each owes the rest of a request."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.open: set[GuardedHandler] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def full(self) -> bool:
+        return len(self.open) + len(self.node.connections) >= self.node.settings.socket_limit
+
+    def start(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._check)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self) -> None:
+        self.start()
+        latest = asyncio.get_running_loop().time() - self.node.settings.request_timeout_s
+        for handler in [handler for handler in self.open if handler.owes_since < latest]:
+            self.node.figures.refusals["request_timeout"] += 1
+            _log.info("request.timed_out", address=handler.address)
+            handler.abort()
+
+
+class GuardedHandler(web.RequestHandler):
+    """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
+
+    __slots__ = ("_body", "_guard", "owes_since")
+
+    def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._guard = guard
+        self._body: Any = EMPTY_PAYLOAD
+        self.owes_since = _NEVER
+
+    @property
+    def address(self) -> str:
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._guard.full:
+            self._guard.node.figures.refusals["sockets"] += 1
+            _log.warning("connection.refused", limit="sockets")
+            transport.abort()  # type: ignore[attr-defined]
+            return
+        super().connection_made(transport)
+        self._guard.open.add(self)
+        self.owes_since = self._loop.time()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        # One that was refused never was aiohttp's.
+        if self in self._guard.open:
+            self._guard.open.discard(self)
+            self._body = EMPTY_PAYLOAD
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count == before and self._body.is_eof():
+            if self._current_request is None and self.owes_since == _NEVER:
+                self.owes_since = self._loop.time()  # the head of another request has begun
+            return
+        if self._messages:
+            self._body = self._messages[-1][1]
+        if self._body.is_eof():
+            self.owes_since = _NEVER
+
+    def use_parser(self, wrap: Callable[[Any], Any]) -> None:
+        """Put a parser of one's own before aiohttp's."""
+        self._parser = wrap(self._parser)
+
+    @property
+    def is_idle(self) -> bool:
+        """No request of it waits or is being answered."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self._messages
+
+    def count_request(self) -> None:
+        """A whole request has come, and is seen to elsewhere: the connection is in use."""
+        self._request_count += 1
+        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
+
+    def abort(self) -> None:
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
+
+    def expect_slow_body(self) -> None:
+        """The rest of this request may take as long as it likes."""
+        self._body = EMPTY_PAYLOAD
+        self.owes_since = _NEVER
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed or crashed, without a word of what it was."""
+        if status >= 500:
+            _log.error("request.crashed", exc_info=exc)
+        else:
+            _log.info("request.malformed", address=self.address, error=type(exc).__name__)
+        self._guard.node.figures.requests[status] += 1
+        response = problem(status, "the request is malformed" if status < 500 else "crashed", "")
+        response.force_close()
+        return response
+
+
+def expect_slow_body(request: web.Request) -> None:
+    """Let the body of *request* come as slowly as its sender has something to say."""
+    handler = request.protocol
+    if isinstance(handler, GuardedHandler):
+        handler.expect_slow_body()

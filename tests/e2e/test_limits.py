@@ -1,0 +1,124 @@
+"""Limits of connections over real sockets, and how soon a slot is free again."""
+
+import ctypes
+import json
+import socket
+import struct
+import sys
+
+import pytest
+
+from tests.e2e.client import Api, Stream, demo
+from tests.e2e.conftest import Serve
+from tests.process import ServerProcess, eventually
+
+pytestmark = pytest.mark.process
+
+SECOND_ADDRESS = "127.0.0.2"
+AT_ONCE_S = 3.0  # far below the 15 s of a heartbeat, by which a write could have noticed
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h; the socket module has no name for it
+
+
+async def refusal(server: ServerProcess, target: str, token: str | None, **how: str) -> str | None:
+    """Which limit refuses a stream; ``None`` if it is given."""
+    async with await Stream.open(server, target, token, **how) as stream:
+        if stream.status == 200:
+            return None
+        assert stream.status == 429
+        assert int(stream.headers["retry-after"]) > 0
+        assert stream.headers["content-type"].startswith("application/problem+json")
+        problem = await stream.body()
+        return str(json.loads(problem)["limit"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "held", "refused", "limit", "allowed"),
+    [
+        pytest.param(
+            {"max_connections": 3},
+            [("a", {}), ("b", {}), ("c", {})],
+            ("d", {}),
+            "total",
+            None,
+            id="total",
+        ),
+        pytest.param(
+            {"max_connections_per_user": 2},
+            [("a", {}), ("a", {"source": SECOND_ADDRESS})],
+            ("a", {}),
+            "user",
+            ("b", {}),
+            id="user",
+        ),
+        pytest.param(
+            {"max_connections_per_address": 2},
+            [("a", {}), ("b", {})],
+            ("c", {}),
+            "address",
+            ("c", {"source": SECOND_ADDRESS}),
+            id="address",
+        ),
+    ],
+)
+async def test_a_stream_over_a_limit_is_refused_until_another_closes(
+    serve: Serve,
+    api: Api,
+    limits: dict[str, int],
+    held: list[tuple[str, dict[str, str]]],
+    refused: tuple[str, dict[str, str]],
+    limit: str,
+    allowed: tuple[str, dict[str, str]] | None,
+) -> None:
+    server = await serve(**limits)
+    streams = [await Stream.open(server, "/v1/app/sse", demo(user), **how) for user, how in held]
+    assert [stream.status for stream in streams] == [200] * len(streams)
+    user, how = refused
+
+    async def opens() -> Stream | None:
+        stream = await Stream.open(server, "/v1/app/sse", demo(user), **how)
+        if stream.status == 200:
+            return stream
+        stream.close()
+        return None
+
+    for leave in (Stream.close, Stream.reset):
+        assert await refusal(server, "/v1/app/sse", demo(user), **how) == limit
+        if allowed is not None:
+            assert await refusal(server, "/notifications/stream", demo(allowed[0]), **allowed[1]) is None
+        leave(streams.pop())
+        streams.append(await eventually(opens, "the slot is free", within=AT_ONCE_S))
+    assert {record["reason"] for record in server.logged("stream.closed")} <= {"client_closed", "client_reset"}
+    assert await api.metric(server, "sse_push_refusals_total") >= 2
+    for stream in streams:
+        stream.close()
+
+
+async def test_streams_of_all_kinds_share_the_limit(serve: Serve) -> None:
+    server = await serve(max_connections=4)
+    targets = ["/v1/app/sse", "/sse/connect?clientId=a", "/custom/stream", "/v1/stream?topics=app"]
+    streams = [await Stream.open(server, target, demo("a")) for target in targets]
+    assert [stream.status for stream in streams] == [200] * 4
+    assert await refusal(server, "/system/status/stream", None) == "total"
+    for stream in streams:
+        stream.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: only Linux lets a socket drop what it gets")
+async def test_a_peer_that_vanishes_without_a_word_frees_its_slot(serve: Serve, api: Api) -> None:
+    server = await serve(max_connections=1, heartbeat_s=0.5, dead_peer_s=5, shutdown_s=1)
+    async with await Stream.open(server, "/v1/app/sse", demo("gone")) as stream:
+        assert await stream.frame()
+        assert await stream.chunk() == b": hb\n\n"  # it was alive and well
+        vanish(stream.socket)
+        stream.stop_reading()
+        assert await refusal(server, "/v1/app/sse", demo("next")) == "total"
+        closed = await eventually(lambda: server.logged("stream.closed", user="gone"), "its slot is free", within=5 + 1.5)
+        assert closed[0]["reason"] == "peer_lost"
+        assert await refusal(server, "/v1/app/sse", demo("next")) is None
+
+
+def vanish(sock: socket.socket) -> None:
+    """Let the kernel drop every packet that comes for *sock*, unacknowledged, as if its machine had lost power."""
+    drop = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0, keep nothing
+    program = struct.pack("@HP", 1, ctypes.addressof(drop))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)

@@ -1,0 +1,221 @@
+"""No loss, no repeat, no disorder: through broken connections, SIGTERM and ``kill -9``, while publishing goes on."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.e2e.client import ADMIN, SERVICE, Api, Follower, Frame, Stream, connect, demo, number
+from tests.e2e.conftest import Serve
+from tests.process import ServerProcess, eventually
+
+pytestmark = pytest.mark.process
+
+USERS = [f"u{index}" for index in range(6)]
+SEED = 20260118
+END = "the end"
+
+
+def is_end(frame: Frame) -> bool:
+    return frame.data == END
+
+
+class Publishers:
+    """Publishers that go on until told to stop, and remember what they were promised.
+
+    Attributes:
+        promised: ``id -> (data, users)`` of all that was answered with 2xx; no users is everybody.
+        unsure: Data of calls of which no answer came and that were not tried again.
+    """
+
+    def __init__(self, api: Api, server: ServerProcess) -> None:
+        self._api = api
+        self._server = server
+        self._going_on = True
+        self.promised: dict[str, tuple[str, frozenset[str] | None]] = {}
+        self.unsure: set[str] = set()
+
+    async def run(self, name: str, *, retries: bool) -> None:
+        chance = random.Random(f"{SEED} {name}")
+        for call in itertools.count():
+            if not self._going_on:
+                return
+            events = [_some_event(chance, f"{name}-{call}-{index}") for index in range(chance.choice([1, 1, 5]))]
+            if retries:
+                events = [{**event, "key": event["data"]} for event in events]
+            while (ids := await self._try(events)) is None:
+                if not retries:
+                    self.unsure.update(event["data"] for event in events)
+                    break
+                await asyncio.sleep(0.01)
+            for id_, event in zip(ids or (), events, strict=not ids is None):
+                assert id_ not in self.promised
+                self.promised[id_] = (event["data"], _users(event))
+
+    async def _try(self, events: list[dict[str, Any]]) -> list[str] | None:
+        try:
+            status, answer = await self._api.call(self._server, "POST", "/v1/events", events, SERVICE)
+        except aiohttp.ClientError:
+            return None
+        assert status in (200, 503), answer
+        return answer["ids"] if status == 200 else None
+
+    async def promised_another(self, count: int) -> None:
+        target = len(self.promised) + count
+        await eventually(lambda: len(self.promised) >= target, f"{count} more events are published", within=20)
+
+    async def finish(self) -> None:
+        """Stop, and publish the last event of all."""
+        self._going_on = False
+        while (ids := await self._try([{"data": END, "broadcast": True, "key": END}])) is None:
+            await asyncio.sleep(0.01)
+        self.promised[ids[0]] = (END, None)
+
+
+def _some_event(chance: random.Random, data: str) -> dict[str, Any]:
+    audience = chance.random()
+    if audience < 0.3:
+        return {"data": data, "broadcast": True}
+    if audience < 0.5:
+        return {"data": data, "userIds": chance.sample(USERS, 3)}
+    return {"data": data, "userId": chance.choice(USERS)}
+
+
+def _users(event: dict[str, Any]) -> frozenset[str] | None:
+    if "broadcast" in event:
+        return None
+    return frozenset(event.get("userIds") or [event["userId"]])
+
+
+def check_whole(frames: list[Frame], user: str | None, publishers: Publishers) -> None:
+    """Nothing lost, repeated or out of order for *user* (``None``: for one who sees it all)."""
+    ids = [frame.id for frame in frames]
+    assert None not in ids, "a frame without an id, or a gap"
+    numbers = [number(id_) for id_ in ids if id_]
+    assert numbers == sorted(set(numbers)), "out of order, or given twice"
+    data = [frame.data for frame in frames]
+    assert len(set(data)) == len(data), "published twice"
+    its = {id_: said for id_, (said, users) in publishers.promised.items() if users is None or user is None or user in users}
+    got = dict(zip(ids, data, strict=True))
+    assert {id_: got.get(id_) for id_ in its} == its, "promised, but lost or changed"
+    assert {got[id_] for id_ in got.keys() - its.keys()} <= publishers.unsure, "for somebody else, or never published"
+
+
+async def no_trouble(server: ServerProcess, publishers: Publishers) -> None:
+    await publishers.promised_another(1500)
+
+
+async def terminated_twice(server: ServerProcess, publishers: Publishers) -> None:
+    for _ in range(2):
+        await publishers.promised_another(400)
+        assert await server.terminate() == 0
+        await server.start()
+    await publishers.promised_another(400)
+
+
+async def killed_thrice(server: ServerProcess, publishers: Publishers) -> None:
+    for _ in range(3):
+        await publishers.promised_another(300)
+        await server.kill()
+        await server.start()
+    await publishers.promised_another(300)
+
+
+@pytest.mark.parametrize("trouble", [no_trouble, terminated_twice, killed_thrice])
+async def test_readers_that_break_off_get_every_event_once_and_in_order(
+    serve: Serve, api: Api, trouble: Callable[[ServerProcess, Publishers], Awaitable[None]]
+) -> None:
+    server = await serve(retry_ms=100)
+    follows = [
+        *((user, "/v1/app/sse", demo(user)) for user in USERS),
+        (None, "/v1/app/sse", ADMIN),
+        (USERS[0], f"/v1/app/sse/{USERS[0]}", ADMIN),
+        (USERS[1], "/v1/stream?topics=app,notifications", demo(USERS[1])),
+    ]
+    followers = [
+        Follower(server, target, token, random.Random(SEED + index)) for index, (_, target, token) in enumerate(follows)
+    ]
+    publishers = Publishers(api, server)
+    async with asyncio.TaskGroup() as group:
+        for follower in followers:
+            group.create_task(follower.follow(is_end))
+        for follower in followers:
+            await follower.started.wait()
+        publishing = [group.create_task(publishers.run(f"p{index}", retries=index > 0)) for index in range(4)]
+        await trouble(server, publishers)
+        stopping = group.create_task(publishers.finish())
+        await asyncio.wait([*publishing, stopping])
+    for (user, _, _), follower in zip(follows, followers, strict=True):
+        assert follower.connects > 5, "it did not break off"
+        check_whole(follower.frames, user, publishers)
+
+
+async def test_a_connection_that_breaks_before_its_first_event_can_be_resumed(serve: Serve, api: Api) -> None:
+    server = await serve()
+    async with await Stream.open(server, "/v1/app/sse", demo("42")) as stream:
+        first = await stream.frame()
+        assert first is not None and first.id and first.data is None and first.retry
+        stream.reset()
+    ids = [await api.publish(server, {"userId": 42, "data": {"n": n}}) for n in range(3)]
+    async with await Stream.open(server, "/v1/app/sse", demo("42"), last_id=first.id) as stream:
+        assert [frame.id for frame in await stream.events(3)] == ids
+    # Where headers can't be set; and where both are, the header wins.
+    async with await Stream.open(server, f"/v1/app/sse?lastEventId={ids[0]}", demo("42")) as stream:
+        assert [frame.id for frame in await stream.events(2)] == ids[1:]
+    target = f"/v1/app/sse?lastEventId={first.id}"
+    async with await Stream.open(server, target, demo("42"), last_id=ids[1]) as stream:
+        assert (await stream.event()).id == ids[2]
+
+
+async def test_a_resumed_stream_of_a_lost_store_says_so(serve: Serve, api: Api) -> None:
+    first, second = await serve(), await serve()
+    lost = await api.publish(first, {"broadcast": True, "data": 1})
+    async with await Stream.open(second, "/v1/app/sse", demo("42"), last_id=lost) as stream:
+        gap = await stream.event()
+        assert gap.event == "sse.gap"
+        assert gap.json == {"reason": "unknown", "requested": lost, "resumed_from": None}
+    kept = await api.publish(second, {"broadcast": True, "data": 2})
+    async with await Stream.open(second, "/v1/app/sse", demo("42"), last_id=gap.id) as stream:
+        assert (await stream.event()).id == kept
+
+
+async def test_what_is_answered_with_2xx_survives_kill_9_at_that_moment(serve: Serve) -> None:
+    server = await serve()
+    async with await Stream.open(server, "/v1/app/sse", ADMIN) as stream:
+        first = await stream.frame()
+    assert first is not None
+    ids: list[str] = []
+    for round_ in range(4):
+        callers = [asyncio.create_task(_publish_once(server, f"{round_}-{index}")) for index in range(16)]
+        await asyncio.wait(callers, return_when=asyncio.FIRST_COMPLETED)
+        await server.kill()
+        ids += [id_ for id_ in await asyncio.gather(*callers) if id_]
+        await server.start()
+        follower = Follower(server, "/v1/app/sse", ADMIN)
+        follower.last_id = first.id
+        async with asyncio.timeout(10):
+            await follower.follow(lambda frame: set(ids) <= {frame.id for frame in follower.frames})
+    assert len(ids) >= 4
+
+
+async def _publish_once(server: ServerProcess, data: str) -> str | None:
+    """The id that a bare POST was answered with; ``None`` if the answer did not come whole."""
+    body = b'{"userId": "42", "data": "%b"}' % data.encode()
+    head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SERVICE}\r\nContent-Length: {len(body)}\r\n\r\n"
+    try:
+        reader, writer = await connect(server)
+    except OSError:
+        return None
+    try:
+        writer.write(head.encode() + body)
+        answer = await reader.readuntil(b'"}')
+    except (OSError, asyncio.IncompleteReadError):
+        return None
+    finally:
+        writer.transport.abort()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    return answer.rpartition(b'"id":"')[2][:-2].decode()

@@ -1,0 +1,134 @@
+"""Stand-ins for what surrounds the modules under test: a clock that is turned by hand, a sink that
+remembers what was written to it, an engine in memory. They keep the promises of what they stand for.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from events.engines.base import Engine, Kept, Receipt
+from events.event import Event
+from events.ids import format_id
+from events.topics import Topic, event_keys
+from events.window import Window
+
+DEADLINE_S = 20.0  # for what must happen at once; long, because the machine may be busy
+
+
+class Clock:
+    """Seconds since the Unix epoch, as the test says."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Recorder:
+    """A sink: every write, as it came."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes, /) -> None:
+        self.writes.append(data)
+
+    @property
+    def bytes(self) -> bytes:
+        return b"".join(self.writes)
+
+
+def make_event(
+    users: Iterable[str] | None = None,
+    *,
+    topic: str = "app",
+    data: bytes = b'"hello"',
+    **more: Any,
+) -> Event:
+    """An event for *users*, or for everybody; its keys are those of an ordinary topic."""
+    return Event(topic, event_keys(Topic(topic), topic, users), data, **more)
+
+
+def number(event: Event, epoch: str, seq: int) -> Event:
+    """*event* as an engine has kept it."""
+    event.seq = seq
+    event.id = format_id(epoch, seq)
+    return event
+
+
+class MemoryEngine(Engine):
+    """Keeps events in memory, at once, unless told to fail.
+
+    Attributes:
+        events: All there are, numbered from 1.
+        error: What the next appends fail with.
+        page: Events one read gives at the most.
+        reading: Awaited within each read, for things that happen meanwhile.
+    """
+
+    def __init__(self, epoch: str = "aaaaaaaa", clock: Callable[[], float] | None = None) -> None:
+        self.epoch = epoch
+        self.head = 0
+        self.floor = 0
+        self.window = Window(0)
+        self.events: list[Event] = []
+        self.groups: list[list[Event]] = []
+        self.error: Exception | None = None
+        self.page = 1000
+        self.reading: Callable[[], Awaitable[None]] | None = None
+        self._kept: Kept = lambda events: None
+        self._clock = clock or Clock()
+
+    async def start(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
+        self.groups.append(list(events))
+        if self.error is not None:
+            if receipt is not None:
+                receipt.set_exception(self.error)
+            return
+        for event in events:
+            self.head += 1
+            number(event, self.epoch, self.head)
+        self.events += events
+        self.window.append(events, 0)
+        self._kept(list(events))
+        if receipt is not None:
+            receipt.set_result([str(event.id) for event in events])
+
+    def forget_window(self) -> None:
+        """As a restart would: from now on all there is has to be read."""
+        self.window = Window(self.head)
+
+    async def read(self, keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
+        upto = self.window.start
+        now = self._clock()
+        after = max(after, self.floor)
+        its = [event for event in self.events if after < event.seq <= upto and {*event.keys} & {*keys}]
+        if self.reading is not None:
+            await self.reading()
+        page = its[: self.page]
+        last = page[-1].seq if len(its) > len(page) else max(after, upto)
+        return [event for event in page if event.expires is None or event.expires > now], last
+
+    async def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def close(self) -> None:
+        self.window = Window(self.head)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* holds; fail when it does not within a generous time."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def turns(count: int = 5) -> None:
+    """Let whatever is ready to run, run."""
+    for _ in range(count):
+        await asyncio.sleep(0)

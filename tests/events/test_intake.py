@@ -1,0 +1,201 @@
+"""What happens to ``sse.push``: all or none, encoded, kept or told, and always answered."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from events.emitter import SSE_KEPT, SSE_PUSH, Emitter
+from events.errors import BadEvent, EngineUnavailable, EventTooLarge
+from events.event import Event, PushEvent
+from events.intake import Intake
+from events.topics import Topic
+from tests.events.fakes import Clock, MemoryEngine
+
+TOPICS = {
+    topic.name: topic
+    for topic in (
+        Topic("app", whole=True),
+        Topic("client"),
+        Topic("chat", per_room=True),
+        Topic("realtime", narrowed_by=("entityType", "entityId")),
+        Topic("status", kept=False, publishable=False),
+    )
+}
+EPOCH = "aaaaaaaa"
+
+
+class Bench:
+    """An intake between an emitter and an engine in memory."""
+
+    def __init__(self, max_bytes: int = 1000) -> None:
+        self.emitter = Emitter()
+        self.clock = Clock()
+        self.engine = MemoryEngine(EPOCH)
+        self.told: list[list[Event]] = []
+        Intake(self.emitter, self.engine, TOPICS, max_bytes=max_bytes, clock=self.clock)
+        self.emitter.on(SSE_KEPT, self.told.append)
+
+    async def push(self, *pushes: PushEvent, **more: Any) -> list[str]:
+        receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        assert self.emitter.emit(SSE_PUSH, *pushes, receipt=receipt, **more)
+        assert receipt.done(), "neither kept nor refused"
+        return await receipt
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def push(data: Any = 1, **more: Any) -> PushEvent:
+    return PushEvent.model_validate({"data": data, **(more if {"userId", "room", "userIds"} & {*more} else {"broadcast": True, **more})})  # fmt: skip
+
+
+async def test_push_is_kept_as_it_was_said(bench: Bench) -> None:
+    ids = await bench.push(push({"a": 1}, userId=42, topic="client", event="tick", ttl=5))
+    assert ids == [f"{EPOCH}-1"]
+    (event,) = bench.engine.events
+    assert (event.topic, event.name, event.data) == ("client", "tick", b'{"a":1}')
+    assert (event.at, event.expires) == (bench.clock.now, bench.clock.now + 5)
+    assert event.keys == ("client\x1f@42",)
+    assert event.frame() == b'id: aaaaaaaa-1\nevent: tick\ndata: {"a":1}\n\n'
+
+
+async def test_pushes_of_one_emit_are_one_group_in_order(bench: Bench) -> None:
+    ids = await bench.push(*(push(n, userId=str(n)) for n in range(5)))
+    assert ids == [f"{EPOCH}-{seq}" for seq in range(1, 6)]
+    assert [[event.data for event in group] for group in bench.engine.groups] == [[b"0", b"1", b"2", b"3", b"4"]]
+
+
+async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:
+    assert bench.emitter.emit(SSE_PUSH, push("x"))
+    assert [event.data for event in bench.engine.events] == [b'"x"']
+
+
+async def test_room_becomes_its_topic(bench: Bench) -> None:
+    await bench.push(push(room="general"), push(topic="chat:other"))
+    assert [event.topic for event in bench.engine.events] == ["chat:general", "chat:other"]
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+async def test_one_bad_push_refuses_all_and_says_which(bench: Bench, bad: int) -> None:
+    pushes = [push(n) for n in range(5)]
+    pushes[bad] = push(topic="nonsense")
+    with pytest.raises(BadEvent) as caught:
+        await bench.push(*pushes)
+    assert caught.value.index == bad
+    assert "nonsense" in caught.value.detail
+    assert bench.engine.groups == bench.told == []
+
+
+async def test_data_over_the_limit_is_refused() -> None:
+    bench = Bench(max_bytes=10)
+    await bench.push(push("x" * 8))
+    with pytest.raises(EventTooLarge) as caught:
+        await bench.push(push("ok"), push("x" * 9))
+    assert (caught.value.index, caught.value.size, caught.value.limit) == (1, 11, 10)
+    assert len(bench.engine.events) == 1
+
+
+@pytest.mark.parametrize("topic", ["", "nonsense", "chat", "chat:", "app:x", "App", "app ", ":app", "system"])
+async def test_topic_that_is_not_there_is_refused(bench: Bench, topic: str) -> None:
+    with pytest.raises(BadEvent, match="unknown topic"):
+        await bench.push(push(topic=topic))
+
+
+@pytest.mark.parametrize("topic", ["app:", "client:"])
+async def test_topic_with_a_colon_and_no_room_is_refused(bench: Bench, topic: str) -> None:
+    with pytest.raises(BadEvent):
+        await bench.push(push(topic=topic))
+
+
+@pytest.mark.parametrize(
+    "room", ["x\ndata: forged", "x\r\n\r\ndata: forged", "x\x00", "x\x1f*", "\x7f", "x\x1f@1"]
+)  # fmt: skip
+async def test_room_in_a_topic_must_be_a_name(bench: Bench, room: str) -> None:
+    """``topic`` becomes the ``event:`` of many-topic streams: it must not forge a line there."""
+    with pytest.raises((BadEvent, ValueError)):
+        await bench.push(push(topic=f"chat:{room}"))
+    assert bench.engine.events == []
+
+
+async def test_refusal_without_a_receipt_is_logged_and_hurts_nobody(bench: Bench) -> None:
+    with capture_logs() as logs:
+        assert bench.emitter.emit(SSE_PUSH, push(topic="nonsense"))
+    assert [line["event"] for line in logs] == ["event.refused"]
+    assert bench.engine.groups == []
+    await bench.push(push())
+
+
+async def test_refusal_of_a_receipt_that_nobody_waits_for_is_no_error(bench: Bench) -> None:
+    receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+    receipt.cancel()
+    with capture_logs() as logs:
+        bench.emitter.emit(SSE_PUSH, push(topic="nonsense"), receipt=receipt)
+        bench.emitter.emit(SSE_PUSH, push(topic="status"), receipt=receipt)
+    assert logs == []
+
+
+async def test_engine_that_fails_is_what_the_receipt_says(bench: Bench) -> None:
+    bench.engine.error = EngineUnavailable("events can't be kept now")
+    with pytest.raises(EngineUnavailable):
+        await bench.push(push())
+    assert bench.told == []
+
+
+# -- topics that are not kept ----------------------------------------------------------------------
+
+
+async def test_topic_that_is_not_kept_goes_straight_to_the_streams(bench: Bench) -> None:
+    ids = await bench.push(push(1, topic="status"), push(2, topic="status"))
+    assert ids == ["", ""]
+    assert bench.engine.groups == []
+    ((one, two),) = bench.told
+    assert (one.id, one.seq, one.frame(), two.frame()) == (None, 0, b"data: 1\n\n", b"data: 2\n\n")
+
+
+async def test_kept_events_are_left_to_the_engine_to_tell(bench: Bench) -> None:
+    await bench.push(push())
+    assert bench.told == [], "the engine tells what it has kept, when it is kept"
+
+
+async def test_mixed_pushes_are_answered_one_for_one(bench: Bench) -> None:
+    ids = await bench.push(push(1, topic="status"), push(2), push(3, topic="status"), push(4))
+    assert ids == ["", f"{EPOCH}-1", "", f"{EPOCH}-2"]
+
+
+async def test_mixed_pushes_that_cannot_be_kept_are_not_told_either(bench: Bench) -> None:
+    bench.engine.error = EngineUnavailable("events can't be kept now")
+    with pytest.raises(EngineUnavailable):
+        await bench.push(push(1, topic="status"), push(2))
+    assert bench.told == []
+
+
+# -- idempotency keys ------------------------------------------------------------------------------
+
+
+async def test_key_of_one_publisher_is_not_the_key_of_another(bench: Bench) -> None:
+    await bench.push(push(key="k"), publisher="a")
+    await bench.push(push(key="k"), publisher="b")
+    await bench.push(push(key="k"), publisher="a")
+    await bench.push(push(key="k"))
+    keys = [event.key for event in bench.engine.events]
+    assert keys[0] == keys[2]
+    assert len(set(keys)) == 3
+
+
+async def test_publisher_cannot_borrow_the_key_of_another_by_its_name(bench: Bench) -> None:
+    """Publisher ``a`` with key ``b…`` is not publisher ``ab`` with key ``…``."""
+    await bench.push(push(key="b1"), publisher="a")
+    await bench.push(push(key="1"), publisher="ab")
+    assert len({event.key for event in bench.engine.events}) == 2
+
+
+async def test_event_without_a_key_has_none(bench: Bench) -> None:
+    await bench.push(push(), publisher="a")
+    assert [event.key for event in bench.engine.events] == [None]

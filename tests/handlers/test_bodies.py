@@ -1,0 +1,111 @@
+"""Bodies in and out: JSON into models, models into JSON, commands counted."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError
+
+from events.errors import BadRequest
+from handlers.bodies import json_response, refused
+from handlers.errors import InvalidBody
+from tests.conftest import Service, Start, mint
+
+ADMIN = mint("root", "admin")
+USER = mint("42")
+COMMANDS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/app/push", {"message": "hi", "userId": 42}),
+    ("/notifications/send", {"title": "t", "message": "m", "type": "info"}),
+    ("/realtime/update", {"entityType": "order", "entityId": "1", "action": "created", "data": {}}),
+    ("/chat/send", {"roomId": "general", "message": "hi"}),
+    ("/v1/events", {"broadcast": True, "data": 1}),
+]
+
+
+class Form(BaseModel):
+    given: int = Field(serialization_alias="asGiven")
+    absent: str | None = None
+
+
+def test_answer_uses_aliases_and_leaves_out_what_is_not_there() -> None:
+    response = json_response(Form(given=1), status=201)
+
+    assert response.body == b'{"asGiven":1}'
+    assert (response.status, response.content_type) == (201, "application/json")
+
+
+@pytest.mark.parametrize(("body", "error"), [(b"{", BadRequest), (b"{}", InvalidBody)])
+def test_refusal_tells_no_json_from_json_of_another_form(body: bytes, error: type[Exception]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Form.model_validate_json(body)
+
+    assert type(refused(caught.value)) is error
+
+
+@pytest.mark.parametrize("path", [path for path, _ in COMMANDS])
+@pytest.mark.parametrize("body", [b"", b"{", b"hello", b"\xff\xfe", b"{'a': 1}", b"[" * 100_000])
+async def test_body_that_is_no_json_is_400(start: Start, path: str, body: bytes) -> None:
+    service = await start()
+
+    answer = await service.post(path, token=ADMIN, data=body)
+
+    assert answer.status == 400
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+@pytest.mark.parametrize("path", [path for path, _ in COMMANDS])
+@pytest.mark.parametrize("body", [b"1", b'"text"', b"null", b"{}", b"[1]"])
+async def test_body_that_is_json_of_another_form_is_422(start: Start, path: str, body: bytes) -> None:
+    service = await start()
+
+    answer = await service.post(path, token=ADMIN, data=body)
+
+    assert answer.status == 422
+    assert answer.json["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(("path", "body"), COMMANDS)
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_body_with_what_is_no_number_in_json_is_refused(
+    start: Start, path: str, body: dict[str, Any], number: str
+) -> None:
+    """Every field that takes any JSON, or fields that are not its own."""
+    service = await start()
+    given = {**body, "data": 0} if "data" in body else {**body, "more": 0}
+    text = json.dumps(given, separators=(",", ":")).replace('"data":0', f'"data":[{number}]').replace('"more":0', f'"more":{number}')
+
+    answer = await service.post(path, token=ADMIN, data=text)
+
+    assert answer.status in (400, 422), answer.body
+    assert service.node.engine.head == 0
+
+
+@pytest.mark.parametrize(("path", "body"), COMMANDS)
+async def test_commands_of_a_user_have_a_rate(start: Start, path: str, body: dict[str, Any]) -> None:
+    """One in two seconds, with a burst of one."""
+    service = await start(user_commands_per_s=0.5, service_commands_per_s=0.5)
+    token = USER if path == "/chat/send" else ADMIN
+
+    first = await service.post(path, token=token, json=body)
+    second = await service.post(path, token=token, json=body)
+
+    assert first.status == 200
+    assert second.status == 429
+    assert second.json["limit"] == "rate"
+    assert 1 <= int(second.headers["Retry-After"]) <= 2
+
+
+async def test_rate_is_each_callers_own(start: Start) -> None:
+    service: Service = await start(user_commands_per_s=0.1)
+    body = {"roomId": "general", "message": "hi"}
+
+    statuses = [(await service.post("/chat/send", token=mint(user), json=body)).status for user in ("1", "2", "1")]
+
+    assert statuses == [200, 200, 429]
+
+
+async def test_rate_of_services_is_unlimited_by_default(start: Start) -> None:
+    service = await start(user_commands_per_s=0.1)
+
+    for _ in range(5):
+        await service.publish(broadcast=True, data=1)

@@ -1,0 +1,76 @@
+"""Which pages of other origins may call, and what ``OPTIONS`` tells them."""
+
+import pytest
+
+from tests.conftest import Service, Start
+
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture
+async def service(start: Start) -> Service:
+    return await start(cors_origins=f"{PAGE}, https://*.example.org, http://localhost:5173")
+
+
+@pytest.mark.parametrize("origin", [PAGE, "https://a.example.org", "https://a.b.example.org", "http://localhost:5173"])
+@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/v1/app/sse"])
+async def test_cors_lets_listed_origins_in_with_credentials(service: Service, path: str, origin: str) -> None:
+    answer = await service.get(path, headers={"Origin": origin})
+
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Retry-After" in answer.headers["Access-Control-Expose-Headers"]
+    assert answer.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.net",
+        "http://app.example.com",
+        "https://app.example.com:444",
+        "https://example.org",
+        "https://evilexample.org",
+        "https://app.example.com.evil.net",
+        "HTTPS://APP.EXAMPLE.COM",
+        "https://app.example.com/",
+        "https://u@app.example.com",
+        "http://localhost",
+        "null",
+        "*",
+        "",
+    ],
+)
+async def test_cors_lets_no_other_origin_in(service: Service, origin: str) -> None:
+    answer = await service.get("/healthz", headers={"Origin": origin})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert answer.headers["Vary"] == "Origin"
+
+
+async def test_cors_is_silent_where_no_origin_is_listed(start: Start) -> None:
+    answer = await (await start()).get("/healthz", headers={"Origin": PAGE})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "Vary" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/app/sse", "/functions", "/nowhere"])
+async def test_options_is_answered_everywhere(service: Service, path: str) -> None:
+    preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+    answer = await service.call("OPTIONS", path, headers=preflight)
+
+    assert answer.status == 204
+    assert answer.body == b""
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+    assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+    allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+    for name in ("authorization", "last-event-id", "idempotency-key", "content-type"):
+        assert name in allowed
+
+
+async def test_options_promises_other_origins_nothing(service: Service) -> None:
+    answer = await service.call("OPTIONS", "/v1/events", headers={"Origin": "https://evil.net"})
+
+    assert answer.status == 204
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]

@@ -1,0 +1,138 @@
+"""What every request passes: ids in and out, CORS, problem documents, the line in the log."""
+
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from handlers.app import build_app
+from handlers.front import front
+from tests.conftest import Listen, Service, SettingsFactory, Start, mint
+
+PAGE = "https://app.example.com"
+
+
+@pytest.fixture
+async def service(start: Start) -> Service:
+    return await start(cors_origins=f"{PAGE}, https://*.example.org, http://localhost:5173")
+
+
+# -- request ids ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given", ["a", "0f3c1d2e-1111-4222-8333-444455556666", "00-abc/def:1.2_3+4=", "x" * 128]
+)
+async def test_request_id_that_came_goes_out(service: Service, given: str) -> None:
+    answer = await service.get("/nowhere", headers={"X-Request-ID": given})
+
+    assert answer.headers["X-Request-ID"] == given
+    assert answer.json["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "with space", 'quo"te', "<script>", "é", "a;b", "a,b", "{}"])
+async def test_request_id_that_could_forge_is_replaced(service: Service, given: str) -> None:
+    answer = await service.get("/nowhere", headers={"X-Request-ID": given})
+
+    assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["X-Request-ID"])
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_request_ids_that_are_made_up_differ(service: Service) -> None:
+    assert len({(await service.get("/healthz")).headers["X-Request-ID"] for _ in range(5)}) == 5
+
+
+async def test_request_id_is_in_the_log(service: Service, logged: list[dict[str, Any]]) -> None:
+    await service.get("/system/status", headers={"X-Request-ID": "look-for-me"})
+
+    [line] = [line for line in logged if line["event"] == "request.answered"]
+    assert line["request_id"] == "look-for-me"
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/system/status", 200)
+
+
+# -- problem documents ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/events", 405),
+        ("DELETE", "/functions", 405),
+        ("POST", "/v1/app/sse", 405),
+        ("GET", "/%00", 404),
+    ],
+)
+async def test_what_is_not_there_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
+    answer = await service.call(method, path)
+
+    assert answer.status == answer.json["status"] == status
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    assert answer.json["request_id"] == answer.headers["X-Request-ID"]
+
+
+async def test_method_that_is_not_allowed_says_which_are(service: Service) -> None:
+    assert "POST" in (await service.get("/v1/events")).headers["Allow"]
+
+
+async def test_body_over_the_limit_is_a_problem(start: Start) -> None:
+    service = await start(max_body_bytes=1024)
+
+    answer = await service.post("/v1/events", token=mint("p", "service"), data=b"x" * 2048)
+
+    assert answer.status == 413
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+
+
+async def test_crash_is_a_problem_that_tells_nothing(settings_for: SettingsFactory, aiohttp_client: Any) -> None:
+    app = build_app(settings_for())
+
+    async def crash(request: web.Request) -> web.Response:
+        raise RuntimeError("the password is hunter2")
+
+    app.router.add_get("/crash", crash)
+    answer = await Service(await aiohttp_client(app)).get("/crash")
+
+    assert answer.status == answer.json["status"] == 500
+    assert b"hunter2" not in answer.body
+    assert b"RuntimeError" not in answer.body
+
+
+async def test_every_answer_forbids_sniffing(service: Service) -> None:
+    for path in ("/healthz", "/nowhere", "/metrics"):
+        assert (await service.get(path)).headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_answers_are_counted_by_status(service: Service) -> None:
+    await service.get("/nowhere")
+    await service.get("/healthz")
+
+    assert service.node.figures.requests[404] == 1
+    assert service.node.figures.requests[200] == 1
+
+
+async def test_refusal_by_a_limit_is_counted(start: Start) -> None:
+    service = await start(max_connections=1)
+    await service.open("/custom/stream")
+    await service.get("/custom/stream")
+
+    assert service.node.figures.refusals["total"] == 1
+
+
+def test_front_is_what_the_application_passes(settings_for: SettingsFactory) -> None:
+    assert list(build_app(settings_for()).middlewares) == [front]
+
+
+async def test_streamed_answers_have_the_headers_of_all_others(listen: Listen) -> None:
+    server = await listen(cors_origins=PAGE)
+    token = mint("p", "service")
+    peer = await server.connect(
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 0\r\n"
+        + f"Origin: {PAGE}\r\nAuthorization: Bearer {token}\r\nX-Request-ID: mine\r\n\r\n".encode()
+    )
+    head = (await peer.head()).lower()
+
+    assert "x-request-id: mine" in head
+    assert f"access-control-allow-origin: {PAGE}" in head
+    assert "x-content-type-options: nosniff" in head

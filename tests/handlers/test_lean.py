@@ -1,0 +1,219 @@
+"""The lean way for ``POST /v1/events``: whoever asks must not be able to tell it from aiohttp's own."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from handlers import lean
+from tests.conftest import Clock, Listen, Listening, Peer, mint, until
+
+SERVICE = mint("publisher", "service")
+ONE = b'{"userId":"42","data":{"a":1}}'
+BODIES: dict[str, tuple[bytes, str]] = {
+    "one": (ONE, ""),
+    "list": (b'[{"userId":"42","data":1},{"broadcast":true,"data":"x"}]', ""),
+    "empty list": (b"[]", ""),
+    "no json": (b"{", ""),
+    "nothing": (b"", ""),
+    "no audience": (b'{"data":1}', ""),
+    "bad in a list": (b'[{"userId":"42","data":1},{"userId":"","data":1}]', ""),
+    "unknown topic": (b'{"topic":"x","broadcast":true,"data":1}', ""),
+    "closed topic": (b'{"topic":"system","broadcast":true,"data":1}', ""),
+    "nan": (b'{"broadcast":true,"data":NaN}', ""),
+    "too large": (b'{"broadcast":true,"data":"' + b"x" * 70_000 + b'"}', ""),
+    "not utf-8": (b'{"broadcast":true,"data":"\xff"}', ""),
+    "key": (ONE, "Idempotency-Key: k\r\n"),
+    "key of a list": (b"[" + ONE + b"]", "Idempotency-Key: k\r\n"),
+    "long key": (ONE, f"Idempotency-Key: {'x' * 257}\r\n"),
+    "request id": (ONE, "X-Request-ID: mine\r\n"),
+    "forged request id": (ONE, "X-Request-ID: a b\r\n"),
+    "content type": (ONE, "Content-Type: application/json; charset=utf-8\r\n"),
+}
+USUAL = {"date", "server", "content-length"}  # differ by nature: the hour, the server's name, the length of an id
+
+
+def _request(body: bytes, more: str = "", token: str = SERVICE) -> bytes:
+    type_ = "" if "Content-Type" in more else "Content-Type: application/json\r\n"
+    head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{type_}{more}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The bodies that went the lean way."""
+    bodies: list[bytes] = []
+    start = lean._Publish.start
+
+    def starting(self: Any, body: bytes) -> None:
+        bodies.append(body)
+        start(self, body)
+
+    monkeypatch.setattr(lean._Publish, "start", starting)
+    return bodies
+
+
+async def _known(server: Listening) -> Peer:
+    """A connection whose publisher's token is known, so that the next plain publish goes the lean way."""
+    peer = await server.connect(_request(ONE))
+    await peer.answer()
+    return peer
+
+
+def _seen(head: str, body: bytes) -> tuple[str, dict[str, str], Any]:
+    status, *lines = head.strip().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    document = json.loads(body)
+    if "request_id" in document and document["request_id"] != "mine":
+        assert document["request_id"] == headers["x-request-id"]
+        document["request_id"] = "made up"
+    if headers["x-request-id"] != "mine":
+        headers["x-request-id"] = f"{len(headers['x-request-id'])} characters"
+    return status, {name: value for name, value in headers.items() if name not in USUAL}, document
+
+
+@pytest.mark.parametrize(("body", "more"), BODIES.values(), ids=BODIES.keys())
+async def test_answer_is_the_same_as_the_other_ways(listen: Listen, taken: list[bytes], body: bytes, more: str) -> None:
+    seen, bodies = [], []
+    for way in ("Accept: */*\r\n", "Expect: \r\n"):  # the second header sends it aiohttp's way
+        server = await listen()
+        peer = await _known(server)
+        taken.clear()
+        await peer.send(_request(body, more + way))
+        seen.append(_seen(*await peer.answer()))
+        bodies.append(list(taken))
+        epoch = server.node.engine.epoch
+        seen[-1] = json.loads(json.dumps(seen[-1]).replace(epoch, "epoch"))
+
+    assert bodies == [[body], []], "one of each way"
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("path", ["lean", "whole"])
+async def test_request_is_counted_either_way(listen: Listen, path: str) -> None:
+    server = await listen()
+    peer = await _known(server)
+    before = server.node.figures.requests[200]
+
+    await peer.send(_request(ONE, "Expect: \r\n" if path == "whole" else ""))
+    await peer.answer()
+
+    assert server.node.figures.requests[200] == before + 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        _request(ONE, "Origin: https://app.example.com\r\n"),
+        _request(ONE, "Connection: close\r\n"),
+        _request(ONE, "Content-Encoding: identity\r\n"),
+        _request(ONE, "Content-Type: text/plain\r\n"),
+        _request(ONE, token="unknown"),
+        _request(ONE, token=mint("42")),
+        _request(ONE).replace(b"/v1/events", b"/v1/events?x=1"),
+        _request(ONE).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        _request(ONE).replace(b"POST", b"PUT"),
+        _request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    ],
+)
+async def test_unusual_request_goes_the_other_way(listen: Listen, taken: list[bytes], request_: bytes) -> None:
+    server = await listen()
+    peer = await _known(server)
+    taken.clear()
+
+    await peer.send(request_)
+    await peer.answer()
+
+    assert taken == []
+
+
+async def test_service_with_a_rate_goes_the_way_that_counts(listen: Listen) -> None:
+    server = await listen(service_commands_per_s=1)
+    peer = await server.connect()
+
+    statuses = []
+    for _ in range(3):
+        await peer.send(_request(ONE))
+        statuses.append((await peer.answer())[0].split()[1])
+
+    assert statuses == ["200", "200", "429"]
+
+
+async def test_body_over_the_limit_is_refused(listen: Listen) -> None:
+    server = await listen(max_body_bytes=1024)
+    peer = await _known(server)
+
+    await peer.send(_request(b'{"broadcast":true,"data":"' + b"x" * 2000 + b'"}'))
+
+    assert (await peer.answer())[0].startswith("HTTP/1.1 413")
+
+
+async def test_token_that_expired_is_not_recalled(listen: Listen, taken: list[bytes]) -> None:
+    clock = Clock()
+    server = await listen(clock=clock)
+    token = mint("publisher", "service", lifetime=100)
+    peer = await server.connect(_request(ONE, token=token))
+    await peer.answer()
+    clock.advance(101)
+    taken.clear()
+
+    await peer.send(_request(ONE, token=token))
+    await peer.answer()
+
+    assert taken == []
+
+
+async def test_answers_come_in_the_order_of_their_requests(listen: Listen) -> None:
+    """However the network cuts them, and whatever stands between them."""
+    server = await listen()
+    peer = await _known(server)
+    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    requests = [_request(ONE), health, _request(ONE), _request(b"{"), _request(ONE), health, _request(ONE)]
+    whole = b"".join(requests)
+
+    for size in (1, 7, 50, len(requests[0]), len(requests[0]) + 10, len(whole)):
+        for start in range(0, len(whole), size):
+            await peer.send(whole[start : start + size])
+            if size > 10:
+                await asyncio.sleep(0)
+        told = [(await peer.answer())[1] for _ in requests]
+        kinds = ["id" if b'"id"' in body else "ok" if b'"ok"' in body else "bad" for body in told]
+        assert kinds == ["id", "ok", "id", "bad", "id", "ok", "id"], size
+        numbers = [int(json.loads(body)["id"].partition("-")[2]) for body in told if b'"id"' in body]
+        assert numbers == sorted(numbers)
+
+
+async def test_client_that_left_before_its_answer_does_no_harm(listen: Listen) -> None:
+    server = await listen()
+    peer = await _known(server)
+    head = server.node.engine.head
+
+    peer.writer.write(_request(ONE))
+    await peer.writer.drain()
+    peer.abort()
+
+    await until(lambda: not server.site._guard.open)
+    fresh = await _known(server)
+    assert server.node.engine.head in (head + 1, head + 2)
+    await fresh.send(_request(ONE))
+    assert (await fresh.answer())[0].startswith("HTTP/1.1 200")
+
+
+async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+
+    server = await listen()
+    peer = await _known(server)
+
+    def full(*_: object) -> list[Any]:
+        raise sqlite3.OperationalError("disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.node.engine._store, "append", full)  # type: ignore[attr-defined]
+        await peer.send(_request(ONE))
+        head, body = await peer.answer()
+
+    assert head.startswith("HTTP/1.1 503")
+    assert "retry-after: " in head.lower()
+    assert b"disk" not in body
