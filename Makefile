@@ -28,7 +28,7 @@ help:  ## list what can be made
 	@echo "  PYTHON=$(PYTHON)  PORT=$(PORT)  VENV=$(VENV)  ARGS=... for pytest and bench"
 
 run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000; PORT=
-	@SSE_PUSH_AUTH_MODE=demo SSE_PUSH_HOST=127.0.0.1 SSE_PUSH_PORT=$(PORT) BIN=$(BIN) scripts/run-demo
+	@exec env SSE_PUSH_AUTH_MODE=demo SSE_PUSH_HOST=127.0.0.1 SSE_PUSH_PORT=$(PORT) BIN=$(BIN) scripts/run-demo
 
 test: $(DEV)  ## run all tests; ARGS="-k redirect" for some
 	@scripts/provide-chromium

@@ -5,13 +5,15 @@ import os
 import resource
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from statistics import median
 
 from bench import report
 from bench.process import cpus
 from bench.scenarios import SCENARIOS, Figures, Place, Sizes
-from bench.servers import servers
+from bench.servers import Server, servers
 from bench.sockets import Failed
 
 _SPARE_FILES = 200  # of a process beside its streams' sockets
@@ -26,25 +28,36 @@ def main() -> int:
     os.sched_setaffinity(0, load_cpu)
     with tempfile.TemporaryDirectory(prefix="sse-push-bench-") as folder:
         chosen = [server for server in servers(folder, largest) if server.name in arguments.server]
-        figures: dict[str, Figures] = {server.name: {} for server in chosen}
-        faults, others = 0, 0.0
-        for name in arguments.scenario:
-            for server in chosen:  # one after the other, so that all see the machine in the same mood
-                print(f"{name:>9}  {server.name}", file=sys.stderr, flush=True)
-                try:
-                    found, wrong = SCENARIOS[name](server, Place(server_cpu, Path(folder)), sizes)
-                except Failed as error:
-                    found, wrong = {}, [str(error)]
-                figures[server.name] |= found
-                others = max(others, found.get("others", 0.0))
-                faults += len(wrong)
-                for fault in wrong:
-                    print(f"{name}, {server.name}: {fault}", file=sys.stderr)
+        place = Place(server_cpu, Path(folder))
+        found = [
+            _measure(name, server, place, sizes)
+            for _ in range(arguments.rounds)
+            for name in arguments.scenario
+            for server in chosen  # one after the other, so that all see the machine in the same mood
+        ]
+    figures = {
+        server.name: _medians([its for name, its, _ in found if name == server.name]) for server in chosen
+    }
     print(report.table(figures, sizes), report.machine(chosen, server_cpu, load_cpu), sep="\n\n")
-    verdict = "THE FIGURES ARE NOT GOOD: see above." if faults else "Every event reached all it was for, once and in order."
-    print(f"\nOther processes took {others:.0%} of one cpu at the most while measuring; past some percent, measure again.")
-    print("\n" + verdict)
-    return 1 if faults else 0
+    wrong = any(faults for _, _, faults in found)
+    print(f"\n{report.verdict([its for _, its, _ in found], wrong=wrong)}")
+    return int(wrong)
+
+
+def _measure(name: str, server: Server, place: Place, sizes: Sizes) -> tuple[str, Figures, list[str]]:
+    print(f"{name:>9}  {server.name}", file=sys.stderr, flush=True)
+    try:
+        figures, faults = SCENARIOS[name](server, place, sizes)
+    except Failed as error:
+        figures, faults = {}, [str(error)]
+    for fault in faults:
+        print(f"{name}, {server.name}: {fault}", file=sys.stderr)
+    return server.name, figures, faults
+
+
+def _medians(rounds: Sequence[Figures]) -> Figures:
+    names = dict.fromkeys(name for figures in rounds for name in figures)
+    return {name: median([figures[name] for figures in rounds if name in figures]) for name in names}
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,6 +65,9 @@ def _arguments() -> argparse.Namespace:
     names = [server.name for server in servers("", 0)]
     parser.add_argument("--server", nargs="+", choices=names, default=names)
     parser.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), default=list(SCENARIOS))
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="of everything; the figures are medians (default 1)"
+    )
     help_ = {
         "seconds": "measured, in each scenario that publishes",
         "warm_up": "seconds before the measuring",
@@ -72,7 +88,9 @@ def _arguments() -> argparse.Namespace:
 def _allow_files(number: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and number > hard:
-        sys.exit(f"bench: {number} open files are needed and {hard} allowed; raise ulimit -n or lower the sizes")
+        sys.exit(
+            f"bench: {number} open files are needed and {hard} allowed; raise ulimit -n or lower the sizes"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number), hard))
 
 

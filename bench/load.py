@@ -56,9 +56,7 @@ class Window:
 class Load:
     """Streams and publishers of one server."""
 
-    def __init__(
-        self, server: Server, port: int, server_cpu_s: Callable[[], float], cpus: set[int]
-    ) -> None:
+    def __init__(self, server: Server, port: int, server_cpu_s: Callable[[], float], cpus: set[int]) -> None:
         self._server = server
         self._cpus = cpus
         self._port = port
@@ -115,7 +113,12 @@ class Load:
         self.tally.timing = True
         self.tally.latencies_ns.clear()
         events, deliveries = self.events, self.tally.deliveries
-        at, server, own, every = time.monotonic(), self._server_cpu_s(), time.process_time(), busy_seconds(self._cpus)
+        at, server, own, every = (
+            time.monotonic(),
+            self._server_cpu_s(),
+            time.process_time(),
+            busy_seconds(self._cpus),
+        )
         self._publish_until(plan, begun, due, seconds)
         took = time.monotonic() - at
         server_s, own_s = self._server_cpu_s() - server, time.process_time() - own

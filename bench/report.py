@@ -41,16 +41,29 @@ def table(figures: Mapping[str, Figures], sizes: Sizes) -> str:
     ]
     for key, title in _rows(sizes):
         cells = [_cell(figures[name], key) for name in names]
-        if any(cell != "–" for cell in cells):
+        if any(cell != "-" for cell in cells):
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _cell(its: Figures, key: str) -> str:
     if key not in its:
-        return "–"
+        return "-"
     busy = its.get(key.replace("_per_s", "_busy"), 0.0) if key.endswith("_per_s") else 0.0
     return _number(its[key]) + ("\\*" if busy > _BUSY else "")
+
+
+def verdict(rounds: Sequence[Figures], *, wrong: bool) -> str:
+    """How far the figures can be believed."""
+    others = max((figures.get("others", 0.0) for figures in rounds), default=0.0)
+    return (
+        f"Other processes took {others:.0%} of a cpu at the most while measuring; past some percent, measure again.\n"
+        + (
+            "THE FIGURES ARE NOT GOOD: see above."
+            if wrong
+            else "Every event reached all it was for, once and in order."
+        )
+    )
 
 
 def machine(servers: Sequence[Server], server_cpu: set[int], load_cpu: set[int]) -> str:

@@ -139,6 +139,8 @@ class Publisher:
         if not found or len(body) < (int(length[1]) if length else 0):
             return
         if head[9:10] != b"2":
-            raise Failed(f"a publish was answered {head[9:12].decode()}: {body[:200].decode(errors='replace')}")
+            raise Failed(
+                f"a publish was answered {head[9:12].decode()}: {body[:200].decode(errors='replace')}"
+            )
         self._answer = b""
         self.idle = True

@@ -46,6 +46,9 @@ class Lines:
                     return
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        # aiohttp sends a request's head with the first of its body, and a service closes a connection that
+        # says nothing. A blank line means nothing in NDJSON, so it can go ahead of a stdin that takes its time.
+        yield b"\n"
         while piece := await self._pieces.get():
             self._count(piece)
             yield piece

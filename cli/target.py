@@ -17,7 +17,7 @@ from service.tokens import demo_token, mint_token
 # Seconds a minted token is good for. A stream that outlives its token is opened again with another.
 LIFETIME_S = 3600
 # Where a node that listens on every address is to be found from the same machine.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  not listened on: looked up
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class NoTarget(Exception):

@@ -1,18 +1,18 @@
 """Every error the service raises on purpose, and nothing about how HTTP shows them.
 
-    SsePushError
-    ├── BadEvent             the publisher's event can't be pushed (index, detail)
-    ├── EventTooLarge        its data is over the limit (limit, unit bytes)
-    ├── Overloaded           more waits to be kept than the engine takes
-    ├── EngineUnavailable    the store can't keep anything now
-    ├── StoreInUse           another process holds the data directory
-    ├── Unauthenticated      no token, or a bad one (detail)
-    ├── Forbidden            a good token, but not for this (detail)
-    ├── NotFound             no such thing (detail)
-    ├── BadRequest           the request itself makes no sense (detail)
-    ├── OverLimit            a limit is reached (limit, retry_after in seconds)
-    ├── ShuttingDown         this node takes no new streams
-    └── FunctionFailed       a channel function's own error (type, message)
+SsePushError
+├── BadEvent             the publisher's event can't be pushed (index, detail)
+├── EventTooLarge        its data is over the limit (limit, unit bytes)
+├── Overloaded           more waits to be kept than the engine takes
+├── EngineUnavailable    the store can't keep anything now
+├── StoreInUse           another process holds the data directory
+├── Unauthenticated      no token, or a bad one (detail)
+├── Forbidden            a good token, but not for this (detail)
+├── NotFound             no such thing (detail)
+├── BadRequest           the request itself makes no sense (detail)
+├── OverLimit            a limit is reached (limit, retry_after in seconds)
+├── ShuttingDown         this node takes no new streams
+└── FunctionFailed       a channel function's own error (type, message)
 """
 
 

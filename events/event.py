@@ -30,9 +30,7 @@ def _event_name(value: str) -> str:
 
 # Written for pydantic's own matcher, as events.topics.is_name: a call of Python for each user costs more.
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
-EventName = Annotated[
-    str, Field(min_length=1, max_length=wire.MAX_EVENT_NAME), AfterValidator(_event_name)
-]
+EventName = Annotated[str, Field(min_length=1, max_length=wire.MAX_EVENT_NAME), AfterValidator(_event_name)]
 
 
 class PushEvent(BaseModel):

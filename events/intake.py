@@ -11,7 +11,7 @@ from events.emitter import SSE_KEPT, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
 from events.event import Event, PushEvent, encode
-from events.topics import Topic
+from events.topics import Topic, is_name
 
 _log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class Intake:
         """
         name, colon, room = full_name.partition(":")
         topic = self._topics.get(name)
-        if topic is None or topic.per_room != bool(colon and room):
+        if topic is None or not (is_name(room) if topic.per_room else not colon):
             raise BadEvent(f"unknown topic: {full_name[:64]!r}")
         return topic
 
@@ -79,18 +79,20 @@ class Intake:
         events: list[Event] = []
         for push in pushes:
             try:
-                events.append(self.encode(push, publisher))
+                event = self.encode(push, publisher)
+                if events and event.kept is not events[0].kept:
+                    raise BadEvent("events that are kept and events that are not can't go together")
             except BadEvent as error:
                 error.index = len(events)
                 return _refuse(receipt, error)
-        told = [event for event in events if not event.kept]
-        if told:
-            self._emitter.emit(SSE_KEPT, told)
-            events = [event for event in events if event.kept]
-        if events:
+            events.append(event)
+        if events and events[0].kept:
             self._engine.append(events, receipt)
-        elif receipt is not None and not receipt.done():
-            receipt.set_result(["" for _ in told])
+            return None
+        if events:
+            self._emitter.emit(SSE_KEPT, events)
+        if receipt is not None and not receipt.done():
+            receipt.set_result([""] * len(events))
         return None
 
 

@@ -15,7 +15,6 @@ from events.engines.base import Engine
 from events.event import Event
 from events.ids import format_id, parse_id
 
-
 _SHOWN_CHARS = 256  # of a requested id that is echoed; ours have 28 at the most
 
 
@@ -111,6 +110,4 @@ class Replay:
                 "resumed_from": resumed_from,
             }
         )
-        return wire.frame(
-            b"data: %b\n" % data, id=format_id(self._engine.epoch, stands), event="sse.gap"
-        )
+        return wire.frame(b"data: %b\n" % data, id=format_id(self._engine.epoch, stands), event="sse.gap")

@@ -53,9 +53,7 @@ class Window:
         while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
             pass
 
-    def read(
-        self, keys: Sequence[str], after: int, now: float, max_bytes: int
-    ) -> tuple[list[Event], bool]:
+    def read(self, keys: Sequence[str], after: int, now: float, max_bytes: int) -> tuple[list[Event], bool]:
         """Events for *keys* numbered above *after*, in order, until they fill *max_bytes*.
 
         What has outlived its ``ttl`` at *now* is left out.

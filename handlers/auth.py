@@ -22,9 +22,9 @@ async def caller_of(request: web.Request) -> Caller:
         Unauthenticated: The token is not valid.
         Forbidden: A page of another site uses its visitor's cookie to command.
     """
-    header = request.headers.get("Authorization", "")
-    if header[:7].lower() == "bearer ":
-        token = header[7:].strip()
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        token = given.strip()
     elif (cookie := request.cookies.get(COOKIE)) is not None:
         _refuse_other_sites(request)
         token = cookie

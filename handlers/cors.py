@@ -7,10 +7,7 @@ from service.origins import origin_of, parse_origin
 from service.settings import Settings
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+", re.ASCII)  # as browsers write it: lower case, no path
-METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-REQUEST_HEADERS = (
-    "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID"
-)
+REQUEST_HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID"
 EXPOSED = "Retry-After, X-Request-ID"
 PREFLIGHT_MAX_AGE_S = 7200  # seconds; Chromium keeps no preflight longer
 
@@ -40,11 +37,11 @@ def headers_for(settings: Settings, origin: str | None) -> dict[str, str]:
     }
 
 
-def preflight_headers(settings: Settings, origin: str | None) -> dict[str, str]:
-    """Headers of an answer to ``OPTIONS``."""
-    headers = {"Allow": METHODS, **headers_for(settings, origin)}
+def preflight_headers(settings: Settings, origin: str | None, allow: str) -> dict[str, str]:
+    """Headers of an answer to ``OPTIONS`` for a path that has the methods *allow*."""
+    headers = {"Allow": allow, **headers_for(settings, origin)}
     if "Access-Control-Allow-Origin" in headers:
-        headers["Access-Control-Allow-Methods"] = METHODS
+        headers["Access-Control-Allow-Methods"] = allow
         headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE_S)
     return headers

@@ -6,7 +6,6 @@ allows. Where it is not as known, aiohttp's protocol stays beside ours until the
 """
 
 import asyncio
-from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -27,15 +26,12 @@ class TakenOver(web.StreamResponse):
             await self._lost
 
 
-@lru_cache
-def can_detach(handler: type[asyncio.BaseProtocol]) -> bool:
+def can_detach(handler: object) -> bool:
     """Whether aiohttp's protocol is as this module knows it."""
-    return "transport" in dir(handler) and callable(getattr(handler, "force_close", None))
+    return hasattr(type(handler), "transport") and hasattr(handler, "force_close")
 
 
-def take_over(
-    request: web.Request, protocol: asyncio.Protocol
-) -> tuple[asyncio.Transport, TakenOver]:
+def take_over(request: web.Request, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, TakenOver]:
     """Give the request's transport to *protocol*; the response is for aiohttp.
 
     Raises:
@@ -46,7 +42,7 @@ def take_over(
         raise ConnectionResetError("the client is gone")
     handler = request.protocol
     lost = None
-    if can_detach(type(handler)):
+    if can_detach(handler):
         transport.set_protocol(protocol)
         handler.transport = None  # or aiohttp would close it
         handler.connection_lost(None)

@@ -28,7 +28,7 @@ _ICON = (
     "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>"
     "<path d='M1 8h4l2-5 3 10 2-5h3' fill='none' stroke='%230b7285' stroke-width='1.6'/></svg>"
 )
-_DEMO_TOKEN = "TOKEN=$(printf %s 42:ada:ada@example.com:user,admin | base64)"
+_DEMO_TOKEN = "TOKEN=$(printf 42:ada:ada@example.com:user,admin | base64)"
 _JWT_TOKEN = "TOKEN=$(sse-push token 42 --role admin)"
 
 

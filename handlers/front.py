@@ -46,9 +46,7 @@ def request_id_of(given: str | None) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(64):016x}"
 
 
-def count_answer(
-    node: Node, method: str, path: str, status: int, request_id: str, started: float
-) -> None:
+def count_answer(node: Node, method: str, path: str, status: int, request_id: str, started: float) -> None:
     """Count and log an answer; *started* is when its request came, by ``time.perf_counter``."""
     node.figures.requests[status] += 1
     if status < 400 and path in _QUIET:
@@ -66,11 +64,7 @@ def count_answer(
 
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    settings = request.app[NODE].settings
     try:
-        if request.method == "OPTIONS":
-            origin = request.headers.get("Origin")
-            return web.Response(status=204, headers=cors.preflight_headers(settings, origin))
         return await handler(request)
     except SsePushError as error:
         if isinstance(error, OverLimit):
@@ -78,11 +72,18 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         if STATUS[type(error)] >= 500:
             _log.warning("request.failed", request_id=request_id, path=request.path, error=str(error))
         return problem_of(error, request_id)
-    except web.HTTPException as error:
+    except web.RequestPayloadError:
+        return problem(400, "the body can't be read", request_id)
+    except web.HTTPMethodNotAllowed as error:
+        allow = ", ".join(sorted([*error.allowed_methods, "OPTIONS"]))
+        if request.method == "OPTIONS":
+            settings, origin = request.app[NODE].settings, request.headers.get("Origin")
+            return web.Response(status=204, headers=cors.preflight_headers(settings, origin, allow))
         response = problem(error.status, error.reason, request_id)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        response.headers["Allow"] = allow
         return response
+    except web.HTTPException as error:
+        return problem(error.status, error.reason, request_id)
     except ConnectionError:
         raise  # the client is gone; nobody is there to answer
     except Exception as error:

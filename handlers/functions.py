@@ -3,8 +3,8 @@
 import structlog
 from aiohttp import web
 
-from events.errors import FunctionFailed, OverLimit
-from handlers.auth import address_of, caller_of
+from events.errors import FunctionFailed
+from handlers.auth import caller_of
 from handlers.bodies import count_command, json_response, read_json
 from handlers.keys import NODE, REQUEST_ID
 from service.functions import is_signed
@@ -18,7 +18,10 @@ def routes() -> list[web.RouteDef]:
 
 async def call(request: web.Request) -> web.Response:
     node = request.app[NODE]
-    body = await request.read()
+    try:
+        body = await request.read()
+    except web.RequestPayloadError:
+        return _error(FunctionFailed("PARSE_ERROR", "the body can't be read"), status=400)
     if not await _may_call(request, body):
         return _error(FunctionFailed("UNAUTHORIZED", "invalid signature"), status=401)
     try:
@@ -44,8 +47,7 @@ async def _may_call(request: web.Request, body: bytes) -> bool:
     node = request.app[NODE]
     key = node.settings.function_signing_key.get_secret_value()
     if key:
-        signed = is_signed(body, request.headers.get("X-Signature", ""), key)
-        return signed
+        return is_signed(body, request.headers.get("X-Signature", ""), key)
     if not node.settings.demo:
         caller = await caller_of(request)
         caller.require_publisher()

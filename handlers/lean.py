@@ -175,7 +175,11 @@ class _Publish:
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         node = self._parser.node
         count_answer(node, "POST", PATH, status, self._request_id, self._started)
-        more = headers if not node.settings.cors_origins else {**headers, **cors.headers_for(node.settings, None)}
+        more = (
+            headers
+            if not node.settings.cors_origins
+            else {**headers, **cors.headers_for(node.settings, None)}
+        )
         lines = "".join([f"{name}: {value}\r\n" for name, value in more.items() if name != "Content-Length"])
         head = f"{_fixed(status, int(time.time()))}{lines}X-Request-ID: {self._request_id}\r\nContent-Length: {len(body)}\r\n\r\n"  # fmt: skip
         self._parser.write(head.encode() + body)

@@ -16,12 +16,14 @@ from events.engines.base import Receipt
 from events.errors import BadEvent, SsePushError
 from events.event import PushEvent
 from handlers.errors import faults, is_no_json
-from handlers.keys import NODE, REQUEST_ID
 from handlers.guard import expect_slow_body
+from handlers.keys import NODE, REQUEST_ID
 from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
-_LINE_OVERHEAD_BYTES = 64 * 1024  # bytes of a line beside its event's data: a thousand user ids of some length
+_LINE_OVERHEAD_BYTES = (
+    64 * 1024
+)  # bytes of a line beside its event's data: a thousand user ids of some length
 
 _ONE = TypeAdapter(PushEvent)
 
@@ -52,6 +54,8 @@ async def _read(
     try:
         async for line in _lines(request, node.settings.max_event_bytes + _LINE_OVERHEAD_BYTES):
             await receipts.put(_submit(node, line, publisher))
+    except web.RequestPayloadError:
+        await receipts.put(_failed("the body can't be read"))
     finally:
         await receipts.put(None)
 

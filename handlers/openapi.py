@@ -156,6 +156,11 @@ class _Description:
 
     def _parameters(self, operation: Operation) -> Iterator[Json]:
         form = self._schemas.resolve(self._schemas.of(operation.params, "serialization"))
+        required = {
+            field.alias or name
+            for name, field in operation.params.model_fields.items()
+            if field.is_required()
+        }
         for name, schema in form.get("properties", {}).items():
             in_path = f"{{{name}}}" in operation.path
             plain = {key: value for key, value in schema.items() if key not in ("description", "examples")}
@@ -164,7 +169,7 @@ class _Description:
             yield {
                 "name": name,
                 "in": "path" if in_path else "query",
-                "required": in_path or name in form.get("required", ()),
+                "required": in_path or name in required,
                 "description": schema.get("description", ""),
                 "schema": plain,
                 "example": self._schemas.sample(schema, name),
@@ -196,7 +201,10 @@ class _Description:
         return {"schema": schema, "examples": {name: {"value": value} for name, value in media.examples}}
 
     def _event_stream(self, operation: Operation, media: Media) -> Json:
-        """``x-itemSchema`` is what OpenAPI 3.2 calls itemSchema: the form of one event."""
+        """``x-itemSchema`` is what OpenAPI 3.2 calls itemSchema: the form of one event.
+
+        There is no ``schema``: tools differ in whether it is of the whole text or of one event.
+        """
         kept, stream = bool(operation.headers), operation.stream
         data: Json = {"type": "string", "contentMediaType": "application/json"}
         if form := self._schemas.of(media.form, "serialization"):
@@ -207,7 +215,6 @@ class _Description:
         if kept:
             properties["id"] = {"type": "string"}
         return {
-            "schema": {"type": "string"},
             "x-itemSchema": {"type": "object", "properties": properties, "required": ["data"]},
             "example": self._frames(stream, kept=kept),
         }

@@ -1,5 +1,4 @@
-"""The listening side: a socket with the options that streams need, and what is made of each connection.
-"""
+"""The listening side: a socket with the options that streams need, guarded connections on it."""
 
 import asyncio
 import socket

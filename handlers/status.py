@@ -1,5 +1,4 @@
-"""How the node is, for people (``/system/status``, ``/sse/status``) and for machines (``/healthz``, ``/readyz``,
-``/metrics``)."""
+"""How the node is: ``/system/status`` and ``/sse/status``, ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -51,6 +50,4 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    return web.Response(
-        body=exposition(request.app[NODE]), headers={"Content-Type": CONTENT_TYPE_LATEST}
-    )
+    return web.Response(body=exposition(request.app[NODE]), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -39,6 +39,7 @@ def routes() -> list[web.RouteDef]:
 def _handler(stream: Stream) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         node = request.app[NODE]
+        await node.gate.enter()
         caller = await caller_of(request)
         params = _params(stream, request)
         where = stream.filter(caller, params, node.settings)
@@ -50,6 +51,7 @@ def _handler(stream: Stream) -> Handler:
 async def _many(request: web.Request) -> web.StreamResponse:
     """Many topics over one connection; ``event:`` says which each event is of."""
     node = request.app[NODE]
+    await node.gate.enter()
     caller = await caller_of(request)
     caller.require_user()
     topics = list(dict.fromkeys(filter(None, request.query.get("topics", "").split(","))))
@@ -60,8 +62,7 @@ async def _many(request: web.Request) -> web.StreamResponse:
     opened = [_open_topic(name) for name in topics]
     where = Filter()
     for stream, room in opened:
-        params = _valid(stream, lambda s=stream, r=room: s.params_for(caller, r))
-        where |= stream.filter(caller, params, node.settings)
+        where |= stream.filter(caller, _params_for(stream, caller, room), node.settings)
     return _open(request, caller, where, MANY, [stream for stream, _ in opened], named=True)
 
 
@@ -122,14 +123,21 @@ def _params(stream: Stream, request: web.Request) -> Params:
     if stream.Params is Params:
         return _NO_PARAMS
     given: dict[str, Any] = {**request.query, **request.match_info}
-    return _valid(stream, lambda: stream.Params.model_validate(given))
-
-
-def _valid(stream: Stream, make: Any) -> Params:
     try:
-        return make()
+        return stream.Params.model_validate(given)
     except ValidationError as error:
-        raise BadRequest("; ".join(detail for _, detail in faults(error))) from None
+        raise _bad(error) from None
+
+
+def _params_for(stream: Stream, caller: Caller, room: str | None) -> Params:
+    try:
+        return stream.params_for(caller, room)
+    except ValidationError as error:
+        raise _bad(error) from None
+
+
+def _bad(error: ValidationError) -> BadRequest:
+    return BadRequest("; ".join(detail for _, detail in faults(error)))
 
 
 _NO_PARAMS = Params()

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"cli", "events", "handlers", "service"}
+PAGES = ("/docs", "/openapi.json", "/metrics", "/readyz", "/system/status")
 WITHIN_S = 30.0  # seconds for each step of the service; it takes one or two
 USER = "42"
 EVENT = {"message": "it works", "userId": 42}
@@ -34,7 +36,8 @@ def main() -> int:
         command = _install(folder / "venv", wheel)
         _try_out(command, folder)
     print(
-        f"{wheel.name}: built, installed elsewhere, started; an event arrived; SIGTERM ended it", flush=True
+        f"{wheel.name}: built, installed elsewhere, started; its pages are there; an event arrived; SIGTERM ended it",
+        flush=True,
     )
     return 0
 
@@ -48,10 +51,18 @@ def _build(folder: Path) -> Path:
 
 def _look_into(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = {name.split("/")[0] for name in archive.namelist()}
-    found = {name for name in names if not name.endswith(".dist-info")}
+        names = set(archive.namelist())
+    found = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     if found != PACKAGES:
         raise SystemExit(f"the wheel installs {sorted(found)}, not {sorted(PACKAGES)}")
+    if missing := sorted(_sources() - names):
+        raise SystemExit(f"the wheel lacks {', '.join(missing)}")
+
+
+def _sources() -> set[str]:
+    """The files of the packages as the checkout has them, the pages' style sheets and scripts among them."""
+    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*.*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
 
 
 def _install(folder: Path, wheel: Path) -> Path:
@@ -77,6 +88,9 @@ def _try_out(command: Path, folder: Path) -> None:
     with _process([command, "serve"], log, folder, environment) as server:
         url = _until(lambda: _logged(log, "server.listening"), server, log)["url"]
         environment["SSE_PUSH_URL"] = url
+        for page in PAGES:
+            with urlopen(url + page, timeout=WITHIN_S) as answer:  # an error status is raised
+                answer.read()
         seen = folder / "seen"
         listen = [command, "listen", "--user", USER, "--json", "--count", "1", "/v1/app/sse"]
         with _process(listen, seen, folder, environment) as listener:

@@ -16,7 +16,7 @@ class Command(BaseModel):
 
 
 class AppPush(app.AppMessage):
-    """Push a message to one user (G2)."""
+    """Push a message to one user."""
 
     # Goes out as sent, so it may carry more than these two.
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
@@ -58,9 +58,7 @@ class UpdateEntity(Command):
 
     def event(self, now: str) -> PushEvent:
         update = realtime.EntityUpdate.model_validate({**self.model_dump(by_alias=True), "timestamp": now})
-        return PushEvent(
-            topic=realtime.TOPIC.name, broadcast=True, data=update.model_dump(by_alias=True)
-        )
+        return PushEvent(topic=realtime.TOPIC.name, broadcast=True, data=update.model_dump(by_alias=True))
 
 
 class SendChat(Command):

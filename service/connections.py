@@ -24,7 +24,9 @@ from service.identity import Caller
 from service.limits import ConnectionLimits
 from service.timestamps import timestamp
 
-WHEEL_SLOTS: Final = 60  # a heartbeat period is spread over so many ticks: 100,000 streams beat in slices of 1,667
+WHEEL_SLOTS: Final = (
+    60  # a heartbeat period is spread over so many ticks: 100,000 streams beat in slices of 1,667
+)
 PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
 STALLED_S = 30.0  # seconds a reader may take for a page of its replay
 CLOSED_PER_TURN = 200  # streams closed in one turn of the loop when the node goes away (about 2 ms)
@@ -180,9 +182,7 @@ class Connections:
     def __len__(self) -> int:
         return self._limits.open
 
-    def admit(
-        self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str
-    ) -> Connection:
+    def admit(self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str) -> Connection:
         """Take a slot for a stream that is about to open; :meth:`open` or :meth:`refuse` must follow.
 
         Raises:

@@ -19,6 +19,7 @@ from service.clients import Clients
 from service.connections import Connections
 from service.figures import Figures, new_registry
 from service.functions import Functions
+from service.gate import Gate
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
 from service.publisher import Publisher
@@ -26,6 +27,8 @@ from service.samplers import Samplers
 from service.settings import Settings
 from service.streams import TOPICS
 from service.tokens import Tokens
+
+OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 
 _log = structlog.get_logger()
 
@@ -83,6 +86,7 @@ class Node:
             slow_reader_bytes=settings.slow_reader_bytes,
             clock=clock,
         )
+        self.gate = Gate(OPENS_PER_TURN)
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
         keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
@@ -115,8 +119,8 @@ class Node:
         """Keep what was accepted, close the store."""
         await self.samplers.close()
         await self.connections.close()
-        await self.emitter.close()
         await self.engine.close()
+        await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 
     async def check(self) -> None:

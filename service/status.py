@@ -69,6 +69,4 @@ def client_status(node: "Node", *, with_ids: bool) -> ClientStatus:
     """Of ``/sse/connect`` on this node."""
     mine = [connection for connection in node.connections if connection.kind == "client"]
     ids = {connection.subject for connection in mine if connection.subject is not None}
-    return ClientStatus(
-        connected=len(mine), clients=len(ids), client_ids=sorted(ids) if with_ids else None
-    )
+    return ClientStatus(connected=len(mine), clients=len(ids), client_ids=sorted(ids) if with_ids else None)

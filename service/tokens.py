@@ -22,7 +22,9 @@ _INVALID = "the token is not valid"
 _EXPIRED = "the token has expired"
 MAX_TOKEN_CHARS = 8190  # what one header line may hold
 CACHE_TOKENS = 10_000  # verified tokens remembered, so that a busy publisher's is not verified each time
-CACHE_S = 60.0  # seconds for which one is believed unseen: a key taken out of the JWKS document works no longer
+CACHE_S = (
+    60.0  # seconds for which one is believed unseen: a key taken out of the JWKS document works no longer
+)
 _DEMO_ROLES = frozenset(Role)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
 
@@ -45,7 +47,11 @@ class Tokens:
             "issuer": settings.jwt_issuer or None,
             "audience": settings.jwt_audience or None,
             # "sub" may be a number (contract section 5), which PyJWT's own check refuses.
-            "options": {"require": ["exp", "sub"], "verify_aud": bool(settings.jwt_audience), "verify_sub": False},
+            "options": {
+                "require": ["exp", "sub"],
+                "verify_aud": bool(settings.jwt_audience),
+                "verify_sub": False,
+            },
         }
         self._known: dict[str, tuple[Caller, float]] = {}
 

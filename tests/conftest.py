@@ -6,6 +6,7 @@ Everything that waits has a deadline; nothing here sleeps for a fixed time.
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -305,8 +306,14 @@ class Listening:
         self.port = site.port
         self._peers: list[Peer] = []
 
-    async def connect(self, data: bytes = b"") -> Peer:
-        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def connect(self, data: bytes = b"", *, receive_bytes: int = 0) -> Peer:
+        """Connect and send *data*; *receive_bytes* bounds what the kernel takes for a peer that does not read."""
+        plain = socket.socket()
+        if receive_bytes:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        plain.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", self.port))
+        peer = Peer(*await asyncio.open_connection(sock=plain))
         self._peers.append(peer)
         await peer.send(data)
         return peer

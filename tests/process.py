@@ -28,7 +28,7 @@ _random_port = random.SystemRandom()
 
 
 async def eventually(condition: Callable[[], Any], what: str, within: float = 10.0) -> Any:
-    """Wait until *condition* is true, looking again and again; what it returned. It may be a coroutine function."""
+    """Look again and again until *condition*, a function or a coroutine function, is true; what it returned."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while True:
@@ -51,7 +51,13 @@ class ServerProcess:
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
-        self.settings = {"auth_mode": "demo", "data_dir": folder / "data", "host": HOST, "log_format": "json", **settings}
+        self.settings = {
+            "auth_mode": "demo",
+            "data_dir": folder / "data",
+            "host": HOST,
+            "log_format": "json",
+            **settings,
+        }
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log.jsonl"

@@ -58,7 +58,8 @@ class EmbeddedEngine(Engine):
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._scheduled = False
-        self._held = False  # the thread has the store: the loop must not touch it
+        self._store_lent = asyncio.Lock()  # held while the thread has the store: the loop keeps off
+        self._commits: set[asyncio.Task[None]] = set()
         self._error: str | None = None
         self._chores: asyncio.Task[None] | None = None
 
@@ -88,33 +89,33 @@ class EmbeddedEngine(Engine):
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
-            return _refuse(receipt, Overloaded("too many events wait to be kept"))
+            _refuse(receipt, Overloaded("too many events wait to be kept"))
+            return
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
         self._waiting_bytes += _size(events)
         self._schedule()
 
     def _schedule(self) -> None:
-        if self._waiting and not self._scheduled and not self._held:
+        if self._waiting and not self._scheduled and not self._store_lent.locked():
             self._scheduled = True
             # Not at once: whatever else this turn of the loop appends belongs to the same group.
             self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         self._scheduled = False
-        if self._held:
-            return
+        if self._store_lent.locked():
+            return  # scheduled anew when the thread gives it back
         group, events = self._next_group()
-        if not self._commits_wait_for_disk:
+        if self._commits_wait_for_disk:
+            task = self._loop.create_task(self._commit_in_thread(group, events))
+            self._commits.add(task)
+            task.add_done_callback(self._commits.discard)
+        else:
             self._committed(group, self._keep(events))
-            return
-        self._held = True
-        waited = self._loop.run_in_executor(self._thread, self._keep, events)
-        waited.add_done_callback(lambda done: self._release(group, done.result()))
 
-    def _release(self, group: _Group, result: list[Event] | Exception) -> None:
-        self._held = False
-        self._committed(group, result)
+    async def _commit_in_thread(self, group: _Group, events: list[Event]) -> None:
+        self._committed(group, await self._in_thread(lambda: self._keep(events)))
 
     def _next_group(self) -> tuple[_Group, list[Event]]:
         events = list(self._waiting[0][0])
@@ -184,16 +185,12 @@ class EmbeddedEngine(Engine):
         self.floor = self._store.floor
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """Run *work* on the thread, with the store to itself."""
-        while self._held:
-            await asyncio.sleep(0)
-        self._held = True
+        """Run *work* on the thread, which has the store to itself meanwhile."""
         try:
-            return await self._loop.run_in_executor(self._thread, work)
+            async with self._store_lent:
+                return await self._loop.run_in_executor(self._thread, work)
         finally:
-            self._held = False
-            if self._waiting:
-                self._commit()
+            self._schedule()
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -227,8 +224,9 @@ class EmbeddedEngine(Engine):
         self._timer.cancel()
         if self._chores is not None:
             await self._chores
-        while self._waiting or self._held:
-            await asyncio.sleep(0)
+        while self._waiting or self._commits:
+            await asyncio.gather(*self._commits)
+            await asyncio.sleep(0)  # the turn in which what waits is committed
         self._thread.shutdown()
         self._read_threads.shutdown()
         while not self._free_readers.empty():

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 _VOID = frozenset(["link", "meta"])
-_CODE = re.compile(r"``(.+?)``|`([^`]+)`")
+_MARK = re.compile(r"``(.+?)``|`([^`]+)`|\*(\w+)\*")
 
 
 class Html(str):
@@ -42,14 +42,14 @@ def _text(child: Child) -> str:
 
 
 def prose(text: str) -> Html:
-    """Paragraphs of plain text, with `code` between backticks (one or two)."""
+    """Paragraphs of plain text, with code between backticks (one or two) and *names* between stars."""
     return join(el("p", inline(part)) for part in text.split("\n\n") if part.strip())
 
 
 def inline(text: str) -> Html:
     parts = []
     end = 0
-    for found in _CODE.finditer(text):
-        parts += [join(text[end : found.start()]), el("code", found[1] or found[2])]
+    for found in _MARK.finditer(text):
+        parts += [join(text[end : found.start()]), el("code", found[1] or found[2] or found[3])]
         end = found.end()
     return join(parts, text[end:])

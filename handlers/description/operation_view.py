@@ -71,9 +71,14 @@ def _parameter(one: Json) -> Html:
 def _bodies(document: Json, body: Json) -> list[Html]:
     made = []
     for media_type, media in body.get("content", {}).items():
-        made.append(el("p", el("code", media_type), " ", type_of(media["schema"])))
-        for form in _named_in(document, media["schema"])[:1]:
-            made.append(fields(form["properties"], form.get("required", [])))
+        note = inline(media["schema"].get("description", ""))
+        made.append(
+            el("p", el("code", media_type), " ", type_of(media["schema"]), ". " if note else None, note)
+        )
+        made += [
+            fields(form["properties"], form.get("required", []))
+            for form in _named_in(document, media["schema"])[:1]
+        ]
     return made
 
 
@@ -107,8 +112,8 @@ def _media(media_type: str, media: Json) -> Html:
 
 
 def _answer_examples(responses: Json) -> Html:
-    said = [one for one in responses.values() if "$ref" not in one]
-    return join(_examples("Answer", one.get("content", {})) for one in said)
+    said = [(status, one) for status, one in responses.items() if "$ref" not in one]
+    return join(_examples(f"Answer {status}", one.get("content", {})) for status, one in said)
 
 
 def _examples(title: str, content: Json, skip: int = 0) -> Html:
@@ -146,7 +151,10 @@ def curl(path: str, method: str, operation: Json, parameters: list[Json]) -> str
     for media_type, media in operation.get("requestBody", {}).get("content", {}).items():
         named = media.get("examples") or {"": {"value": media.get("example")}}
         example = next(iter(named.values()))["value"]
-        parts += [f'-H "Content-Type: {media_type}"', f"-d {shlex.quote(json.dumps(example))}"]
+        parts += [
+            f'-H "Content-Type: {media_type}"',
+            f"-d {shlex.quote(json.dumps(example, separators=(',', ':')))}",
+        ]
         break
     return " \\\n  ".join(parts)
 

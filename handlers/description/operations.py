@@ -24,7 +24,7 @@ from handlers.description.forms import (
 )
 from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
 from service.status import ClientStatus, SystemStatus
-from service.streams import Stream
+from service.streams import TOPICS, Stream
 from service.streams.base import Params
 
 JSON: Final = "application/json"
@@ -184,7 +184,8 @@ OPERATIONS: tuple[Operation, ...] = (
         tag="Streams",
         summary="Many topics over one connection.",
         description="For users. Each frame's `event:` is its topic, or `topic/name` where its publisher named it; the"
-        " data is unchanged. One topic that the caller may not have refuses the whole.",
+        " data is unchanged. One topic that the caller may not have refuses the whole."
+        f" Topics: {', '.join(f'`{topic.name}:ROOM`' if topic.per_room else f'`{topic.name}`' for topic in TOPICS.values())}.",
         token="needed",
         params=ManyParams,
         headers=_RESUME,
@@ -205,7 +206,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         Media(
             type=NDJSON,
-            form=str,
+            form=Annotated[str, Field(description="A PushEvent a line.")],
             examples=(("lines", '{"userId":"42","data":1}\n{"broadcast":true,"data":{"message":"hello, all"}}\n'),),
         ),
         description=f"{_FOR_PUBLISHERS} A list with one bad event is refused whole. NDJSON is a request without an"

@@ -1,21 +1,22 @@
 """JSON Schema as people read it: a type, a list of fields, the bounds of each. Knows HTML; no HTTP."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from events.event import Name
 from handlers.description.html import Html, el, inline, join
 
 Json = dict[str, Any]
 
-_BOUNDS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "exclusiveMinimum": "more than {}",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-}
+_RANGES = (
+    ("minLength", "maxLength", "characters"),
+    ("minItems", "maxItems", "items"),
+    ("minimum", "maximum", ""),
+)
+_PATTERNS = {TypeAdapter(Name).json_schema().get("pattern"): "no control characters"}
 
 
 def type_of(schema: Json) -> Html:
@@ -61,9 +62,19 @@ def _field(name: str, schema: Json, required: bool, where: str) -> Html:
 
 
 def _bounds(schema: Json) -> list[Html]:
-    said = [join(_BOUNDS[key].format(schema[key])) for key in _BOUNDS if key in schema]
-    if "pattern" in schema:
-        said.append(join("matches ", el("code", schema["pattern"])))
-    if "default" in schema:
-        said.append(join("default ", el("code", str(schema["default"]).lower() if isinstance(schema["default"], bool) else str(schema["default"]))))  # fmt: skip
+    said = [join(_range(schema.get(least), schema.get(most), unit)) for least, most, unit in _RANGES if {least, most} & {*schema}]  # fmt: skip
+    if "exclusiveMinimum" in schema:
+        said.append(join(f"more than {schema['exclusiveMinimum']}"))
+    if (pattern := schema.get("pattern")) is not None:
+        said.append(join(_PATTERNS.get(pattern) or join("matches ", el("code", pattern))))
+    if "default" in schema and "const" not in schema:
+        said.append(join("default ", el("code", json.dumps(schema["default"], ensure_ascii=False))))
     return [join("; " if index else "", one) for index, one in enumerate(said)]
+
+
+def _range(least: float | None, most: float | None, unit: str) -> str:
+    if most is None:
+        said = f"at least {least}"
+    else:
+        said = f"at most {most}" if least is None else f"{least} to {most}"
+    return f"{said} {unit}".rstrip()

@@ -102,6 +102,13 @@ class _Generator(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        """What has a default is sent all the same, but for null."""
+        default = field["schema"].get("default") if field["type"] == "model-field" else None
+        return super().field_is_required(field, total) or (
+            self.mode == "serialization" and default is not None
+        )
+
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         """Null by default means absent: it need not be sent, and never is."""
         inner = schema["schema"]
@@ -120,6 +127,6 @@ def _finish_push_event(form: Json, topics: Iterable[Topic]) -> None:
     audiences: list[Json] = [{"required": [name]} for name in ("userId", "userIds", "room")]
     everybody = {"required": ["broadcast"], "properties": {"broadcast": {"const": True}}}
     form["oneOf"] = [*audiences, everybody]
-    names = [f"{topic.name}(:.+)?" if topic.per_room else topic.name for topic in topics if topic.publishable]
-    form["properties"]["topic"]["pattern"] = f"^({'|'.join(names)})$"
+    names = {topic.name: f"{topic.name}(:.+)?" if topic.per_room else topic.name for topic in topics if topic.publishable}  # fmt: skip
+    form["properties"]["topic"]["pattern"] = f"^({'|'.join(names.values())})$"
     form["properties"]["event"]["pattern"] = r"^(?!sse\.)[^\r\n\x00]*$"

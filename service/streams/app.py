@@ -19,7 +19,7 @@ class AppMessage(BaseModel):
     """What ``POST /v1/app/push`` takes and its user gets, as sent."""
 
     message: str
-    user_id: Name = Field(alias="userId", description="A number means its text: 42 is \"42\".")
+    user_id: Name = Field(alias="userId", description='A number means its text: 42 is "42".')
 
 
 class AppStream(base.Stream):
@@ -41,7 +41,7 @@ class UserParams(base.Params):
 
 
 class AppUserStream(base.Stream):
-    """One user's, for that user or an admin."""
+    """One user's; for that user, or an admin."""
 
     name = "app_user"
     path = "/v1/app/sse/{userId}"

@@ -21,6 +21,9 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True, coerce_numbers_to_str=True)
 
 
+BaseParams = Params  # a stream has a class attribute of that name, which hides it
+
+
 class Stream(ABC):
     """One kind of stream.
 
@@ -52,7 +55,7 @@ class Stream(ABC):
         user = caller.user_id if self.anyone else caller.require_user()
         return Filter.of(self.topic.name, user=user)
 
-    def params_for(self, caller: Caller, room: str | None) -> Params:
+    def params_for(self, caller: Caller, room: str | None) -> BaseParams:
         """The parameters with which ``/v1/stream`` opens it for *caller*."""
         return self.Params()
 

@@ -45,6 +45,8 @@ class ClientParams(base.Params):
 
 
 class ClientStream(base.Stream):
+    """For the user whose id is the client's, or an admin; in demo mode for anyone."""
+
     name = "client"
     path = "/sse/connect"
     topic = TOPIC

@@ -14,7 +14,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiohttp
 
@@ -184,14 +184,18 @@ class Stream:
 
     def stop_reading(self) -> None:
         """Take nothing more, so that what comes piles up on the way."""
-        self._writer.transport.pause_reading()
+        self._transport.pause_reading()
 
     def go_on_reading(self) -> None:
-        self._writer.transport.resume_reading()
+        self._transport.resume_reading()
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        return cast(asyncio.Transport, self._writer.transport)
 
     @property
     def socket(self) -> socket.socket:
-        return self._writer.get_extra_info("socket")
+        return cast(socket.socket, self._writer.get_extra_info("socket"))
 
     def close(self) -> None:
         self._writer.close()
@@ -286,7 +290,13 @@ class Api:
         await self._session.close()
 
     async def call(
-        self, server: ServerProcess, method: str, path: str, body: Any = None, token: str | None = None, **headers: str
+        self,
+        server: ServerProcess,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = None,
+        **headers: str,
     ) -> tuple[int, Any]:
         """One call; *body* is JSON, or bytes as they are."""
         assert self._session is not None
@@ -306,7 +316,9 @@ class Api:
         assert status == 200, answer
         return answer["ids"] if isinstance(event, list) else answer["id"]
 
-    async def publish_lines(self, server: ServerProcess, events: list[Any], token: str = SERVICE) -> list[str]:
+    async def publish_lines(
+        self, server: ServerProcess, events: list[Any], token: str = SERVICE
+    ) -> list[str]:
         """Publish *events* as NDJSON; their ids."""
         lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
         status, answer = await self.call(

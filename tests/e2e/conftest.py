@@ -1,6 +1,7 @@
 """Processes for the tests, ended and looked through when a test is over."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,23 +12,29 @@ from tests.process import ServerProcess
 Serve = Callable[..., Awaitable[ServerProcess]]
 
 
+@asynccontextmanager
+async def running(folder: Path, **settings: object) -> AsyncIterator[ServerProcess]:
+    """A process with the settings given, which may not have complained by the end."""
+    server = ServerProcess(folder, **settings)
+    try:
+        await server.start()
+        yield server
+        assert server.complaints == []
+    finally:
+        server.clean_up()
+
+
 @pytest.fixture
 async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
-    """Starts a process with the settings given. None of them may have complained when the test is over."""
-    servers: list[ServerProcess] = []
+    """Starts a process with the settings given; more than once where asked."""
+    async with AsyncExitStack() as stack:
 
-    async def start(**settings: object) -> ServerProcess:
-        folder = tmp_path / str(len(servers))
-        folder.mkdir()
-        server = ServerProcess(folder, **settings)
-        servers.append(server)
-        await server.start()
-        return server
+        async def start(**settings: object) -> ServerProcess:
+            folder = tmp_path / str(len(list(tmp_path.iterdir())))
+            folder.mkdir()
+            return await stack.enter_async_context(running(folder, **settings))
 
-    yield start
-    for server in servers:
-        server.clean_up()
-    assert [complaint for server in servers for complaint in server.complaints] == []
+        yield start
 
 
 @pytest.fixture

@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-from tests.e2e.client import Api, Stream, demo
+from tests.e2e.client import Api, Stream, connect, demo
 from tests.e2e.conftest import Serve
-from tests.process import ServerProcess, eventually
+from tests.process import HOST, ServerProcess, eventually
 
 pytestmark = pytest.mark.process
 
-SECOND_ADDRESS = "127.0.0.2"
+SECOND = "127.0.0.2"
 AT_ONCE_S = 3.0  # far below the 15 s of a heartbeat, by which a write could have noticed
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h; the socket module has no name for it
 
 
-async def refusal(server: ServerProcess, target: str, token: str | None, **how: str) -> str | None:
+async def refusal(server: ServerProcess, target: str, token: str | None, source: str = HOST) -> str | None:
     """Which limit refuses a stream; ``None`` if it is given."""
-    async with await Stream.open(server, target, token, **how) as stream:
+    async with await Stream.open(server, target, token, source=source) as stream:
         if stream.status == 200:
             return None
         assert stream.status == 429
@@ -36,26 +36,26 @@ async def refusal(server: ServerProcess, target: str, token: str | None, **how: 
     [
         pytest.param(
             {"max_connections": 3},
-            [("a", {}), ("b", {}), ("c", {})],
-            ("d", {}),
+            [("a", HOST), ("b", HOST), ("c", HOST)],
+            ("d", HOST),
             "total",
             None,
             id="total",
         ),
         pytest.param(
             {"max_connections_per_user": 2},
-            [("a", {}), ("a", {"source": SECOND_ADDRESS})],
-            ("a", {}),
+            [("a", HOST), ("a", SECOND)],
+            ("a", HOST),
             "user",
-            ("b", {}),
+            ("b", HOST),
             id="user",
         ),
         pytest.param(
             {"max_connections_per_address": 2},
-            [("a", {}), ("b", {})],
-            ("c", {}),
+            [("a", HOST), ("b", HOST)],
+            ("c", HOST),
             "address",
-            ("c", {"source": SECOND_ADDRESS}),
+            ("c", SECOND),
             id="address",
         ),
     ],
@@ -64,30 +64,33 @@ async def test_a_stream_over_a_limit_is_refused_until_another_closes(
     serve: Serve,
     api: Api,
     limits: dict[str, int],
-    held: list[tuple[str, dict[str, str]]],
-    refused: tuple[str, dict[str, str]],
+    held: list[tuple[str, str]],
+    refused: tuple[str, str],
     limit: str,
-    allowed: tuple[str, dict[str, str]] | None,
+    allowed: tuple[str, str] | None,
 ) -> None:
+    """Streams are given as user and address."""
     server = await serve(**limits)
-    streams = [await Stream.open(server, "/v1/app/sse", demo(user), **how) for user, how in held]
+    streams = [await Stream.open(server, "/v1/app/sse", demo(user), source=source) for user, source in held]
     assert [stream.status for stream in streams] == [200] * len(streams)
-    user, how = refused
 
     async def opens() -> Stream | None:
-        stream = await Stream.open(server, "/v1/app/sse", demo(user), **how)
+        stream = await Stream.open(server, "/v1/app/sse", demo(refused[0]), source=refused[1])
         if stream.status == 200:
             return stream
         stream.close()
         return None
 
     for leave in (Stream.close, Stream.reset):
-        assert await refusal(server, "/v1/app/sse", demo(user), **how) == limit
+        assert await refusal(server, "/v1/app/sse", demo(refused[0]), refused[1]) == limit
         if allowed is not None:
-            assert await refusal(server, "/notifications/stream", demo(allowed[0]), **allowed[1]) is None
+            assert await refusal(server, "/notifications/stream", demo(allowed[0]), allowed[1]) is None
         leave(streams.pop())
         streams.append(await eventually(opens, "the slot is free", within=AT_ONCE_S))
-    assert {record["reason"] for record in server.logged("stream.closed")} <= {"client_closed", "client_reset"}
+    assert {record["reason"] for record in server.logged("stream.closed")} <= {
+        "client_closed",
+        "client_reset",
+    }
     assert await api.metric(server, "sse_push_refusals_total") >= 2
     for stream in streams:
         stream.close()
@@ -112,7 +115,9 @@ async def test_a_peer_that_vanishes_without_a_word_frees_its_slot(serve: Serve, 
         vanish(stream.socket)
         stream.stop_reading()
         assert await refusal(server, "/v1/app/sse", demo("next")) == "total"
-        closed = await eventually(lambda: server.logged("stream.closed", user="gone"), "its slot is free", within=5 + 1.5)
+        closed = await eventually(
+            lambda: server.logged("stream.closed", user="gone"), "its slot is free", within=5 + 1.5
+        )
         assert closed[0]["reason"] == "peer_lost"
         assert await refusal(server, "/v1/app/sse", demo("next")) is None
 
@@ -122,3 +127,32 @@ def vanish(sock: socket.socket) -> None:
     drop = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))  # BPF: return 0, keep nothing
     program = struct.pack("@HP", 1, ctypes.addressof(drop))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+async def test_open_connections_are_bounded_too(serve: Serve) -> None:
+    server = await serve(max_sockets=3)
+    stream = await Stream.open(server, "/custom/stream")
+    idle = [await connect(server) for _ in range(2)]
+    await eventually(lambda: _is_refused(server), "the fourth connection is refused")
+    idle.pop()[1].close()
+
+    async def has_room() -> bool:
+        return not await _is_refused(server)
+
+    await eventually(has_room, "there is room again", within=AT_ONCE_S)
+    assert await stream.frame()
+    stream.close()
+    for _, writer in idle:
+        writer.close()
+
+
+async def _is_refused(server: ServerProcess) -> bool:
+    """Whether a connection is closed without an answer."""
+    reader, writer = await connect(server)
+    try:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return not await reader.read(1)
+    except ConnectionError:
+        return True
+    finally:
+        writer.transport.abort()

@@ -44,7 +44,9 @@ class Publishers:
         for call in itertools.count():
             if not self._going_on:
                 return
-            events = [_some_event(chance, f"{name}-{call}-{index}") for index in range(chance.choice([1, 1, 5]))]
+            events = [
+                _some_event(chance, f"{name}-{call}-{index}") for index in range(chance.choice([1, 1, 5]))
+            ]
             if retries:
                 events = [{**event, "key": event["data"]} for event in events]
             while (ids := await self._try(events)) is None:
@@ -52,7 +54,7 @@ class Publishers:
                     self.unsure.update(event["data"] for event in events)
                     break
                 await asyncio.sleep(0.01)
-            for id_, event in zip(ids or (), events, strict=not ids is None):
+            for id_, event in zip(ids or (), events, strict=ids is not None):
                 assert id_ not in self.promised
                 self.promised[id_] = (event["data"], _users(event))
 
@@ -66,7 +68,9 @@ class Publishers:
 
     async def promised_another(self, count: int) -> None:
         target = len(self.promised) + count
-        await eventually(lambda: len(self.promised) >= target, f"{count} more events are published", within=20)
+        await eventually(
+            lambda: len(self.promised) >= target, f"{count} more events are published", within=20
+        )
 
     async def finish(self) -> None:
         """Stop, and publish the last event of all."""
@@ -99,10 +103,16 @@ def check_whole(frames: list[Frame], user: str | None, publishers: Publishers) -
     assert numbers == sorted(set(numbers)), "out of order, or given twice"
     data = [frame.data for frame in frames]
     assert len(set(data)) == len(data), "published twice"
-    its = {id_: said for id_, (said, users) in publishers.promised.items() if users is None or user is None or user in users}
+    its = {
+        id_: said
+        for id_, (said, users) in publishers.promised.items()
+        if users is None or user is None or user in users
+    }
     got = dict(zip(ids, data, strict=True))
     assert {id_: got.get(id_) for id_ in its} == its, "promised, but lost or changed"
-    assert {got[id_] for id_ in got.keys() - its.keys()} <= publishers.unsure, "for somebody else, or never published"
+    assert {got[id_] for id_ in got.keys() - its.keys()} <= publishers.unsure, (
+        "for somebody else, or never published"
+    )
 
 
 async def no_trouble(server: ServerProcess, publishers: Publishers) -> None:
@@ -137,7 +147,8 @@ async def test_readers_that_break_off_get_every_event_once_and_in_order(
         (USERS[1], "/v1/stream?topics=app,notifications", demo(USERS[1])),
     ]
     followers = [
-        Follower(server, target, token, random.Random(SEED + index)) for index, (_, target, token) in enumerate(follows)
+        Follower(server, target, token, random.Random(SEED + index))
+        for index, (_, target, token) in enumerate(follows)
     ]
     publishers = Publishers(api, server)
     async with asyncio.TaskGroup() as group:
@@ -195,11 +206,15 @@ async def test_what_is_answered_with_2xx_survives_kill_9_at_that_moment(serve: S
         await server.kill()
         ids += [id_ for id_ in await asyncio.gather(*callers) if id_]
         await server.start()
-        follower = Follower(server, "/v1/app/sse", ADMIN)
-        follower.last_id = first.id
-        async with asyncio.timeout(10):
-            await follower.follow(lambda frame: set(ids) <= {frame.id for frame in follower.frames})
+        await _finds_all(server, first.id, set(ids))
     assert len(ids) >= 4
+
+
+async def _finds_all(server: ServerProcess, last_id: str | None, ids: set[str]) -> None:
+    follower = Follower(server, "/v1/app/sse", ADMIN)
+    follower.last_id = last_id
+    async with asyncio.timeout(10):
+        await follower.follow(lambda frame: ids <= {frame.id for frame in follower.frames})
 
 
 async def _publish_once(server: ServerProcess, data: str) -> str | None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from handlers import guard
-from tests.conftest import Listen, Listening, Peer, mint, until
+from tests.conftest import Listen, Peer, mint, until
 
 LIMIT_S = 0.2  # request_timeout_s of these tests
-LATE_S = 5.0  # a deadline far above it: what is not closed by then is not closed at all
+LATE_S = 3.0  # a deadline far above it: what is not closed by then is not closed at all
 SERVICE = mint("publisher", "service")
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SERVICE}\r\n".encode()
@@ -242,5 +242,3 @@ async def _publish(peer: Peer) -> tuple[str, bytes]:
     body = b'{"broadcast":true,"data":1}'
     await peer.send(POST + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     return await peer.answer()
-
-

@@ -1,0 +1,38 @@
+"""The console script as a whole: its commands, its usage errors, the pipe it writes to."""
+
+import pytest
+
+from tests.cli.conftest import WITHIN_S, Run, Start
+from tests.process import ServerProcess
+
+
+def test_main_lists_its_commands(run: Run) -> None:
+    done = run("--help")
+    assert done.status == 0
+    for command in ("serve", "token", "publish", "listen"):
+        assert f"\n    {command}" in done.out
+
+
+@pytest.mark.parametrize("command", ["serve", "token", "publish", "listen"])
+def test_main_helps_with_each_command(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.status == 0
+    assert done.out.startswith(f"usage: sse-push {command}")
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["listen"], ["token", "--role", "king", "42"]])
+def test_main_refuses_what_is_no_command(run: Run, argv: list[str]) -> None:
+    done = run(*argv)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("usage: sse-push")
+
+
+@pytest.mark.process
+def test_main_ends_quietly_with_the_pipe_it_writes_to(start: Start, service: ServerProcess) -> None:
+    listener = start("listen", "/custom/stream", URL=service.url)
+    assert listener.stdout is not None
+    assert listener.stdout.readline().startswith("-\tmessage\t{")
+    listener.stdout.close()
+    assert listener.wait(WITHIN_S) == 0
+    assert listener.stderr is not None
+    assert listener.stderr.read() == f"sse-push: listening to {service.url}/custom/stream\n"

@@ -1,0 +1,203 @@
+"""EventSource in a real browser: it gets events, comes back by itself after a crash, and misses nothing."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.e2e.client import Api, demo
+from tests.e2e.conftest import Serve
+from tests.process import HOST, ServerProcess
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.process,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so no real EventSource was tried"
+    ),
+]
+
+LISTEN = """([url, names]) => {
+    window.got = [];
+    window.opened = 0;
+    const source = window.source = new EventSource(url, {withCredentials: true});
+    source.onopen = () => { window.opened += 1; };
+    source.onmessage = event => { window.got.push(["message", event.data, event.lastEventId]); };
+    for (const name of names)
+        source.addEventListener(name, event => { window.got.push([name, event.data, event.lastEventId]); });
+}"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context()
+    page = await context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def api() -> AsyncIterator[Api]:
+    """The fixture of the others, on the loop that the browser's connection is bound to."""
+    async with Api() as api:
+        yield api
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def elsewhere() -> AsyncIterator[str]:
+    """The origin of another server, which has nothing but an empty page."""
+    app = web.Application()
+    app.router.add_get("/", _page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, HOST, 0)
+    await site.start()
+    yield f"http://{HOST}:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def _page(request: web.Request) -> web.Response:
+    return web.Response(
+        text="<!doctype html><title>a page of another origin</title>", content_type="text/html"
+    )
+
+
+async def listen(page: Page, url: str, *names: str) -> None:
+    """Open an EventSource in the page and wait until it is open."""
+    await page.evaluate(LISTEN, [url, names])
+    await page.wait_for_function("window.opened === 1")
+
+
+async def got(page: Page, count: int) -> list[list[str]]:
+    """What the page got, once that is *count* events: ``[name, data, id]`` each."""
+    await page.wait_for_function("count => window.got.length >= count", arg=count)
+    seen: list[list[str]] = await page.evaluate("window.got")
+    assert len(seen) == count
+    return seen
+
+
+async def publish_through_a_crash(server: ServerProcess, api: Api, page: Page) -> None:
+    """Publish, kill the process with -9, start it again; the page gets it all, once and in order."""
+    ids = [await api.publish(server, {"userId": 42, "data": {"n": n}}) for n in range(3)]
+    assert await got(page, 3) == [["message", f'{{"n":{n}}}', id_] for n, id_ in enumerate(ids)]
+    # What is published now comes to a page that is gone at that moment, or is about to be.
+    late = [await api.publish(server, {"userId": 42, "data": n}) for n in range(3, 6)]
+    await server.kill()
+    await server.start()
+    late += [await api.publish(server, {"userId": 42, "data": n}) for n in range(6, 9)]
+    await page.wait_for_function("window.opened === 2")
+    assert (await got(page, 9))[3:] == [["message", str(n), id_] for n, id_ in enumerate(late, start=3)]
+    assert await page.evaluate("window.source.readyState") == 1
+
+
+async def test_a_page_of_the_same_origin_gets_everything_through_a_crash(
+    serve: Serve, api: Api, page: Page
+) -> None:
+    server = await serve(retry_ms=200)
+    await page.goto(f"{server.url}/system/status")  # any page of this origin
+    await listen(page, f"/v1/app/sse?token={demo(42)}")
+    await publish_through_a_crash(server, api, page)
+    opened = server.logged("stream.opened", user="42")
+    assert len(opened) == 2
+
+
+async def test_a_page_of_a_listed_origin_gets_everything_by_its_cookie(
+    serve: Serve, api: Api, page: Page, elsewhere: str
+) -> None:
+    server = await serve(retry_ms=200, cors_origins=elsewhere)
+    await page.context.add_cookies([{"name": "access_token", "value": demo(42), "url": server.url}])
+    await page.goto(elsewhere)
+    await listen(page, f"{server.url}/v1/app/sse")
+    await publish_through_a_crash(server, api, page)
+
+
+async def test_a_page_of_another_origin_gets_nothing(
+    serve: Serve, api: Api, page: Page, elsewhere: str
+) -> None:
+    server = await serve(cors_origins="https://example.com")
+    await page.context.add_cookies([{"name": "access_token", "value": demo(42), "url": server.url}])
+    await page.goto(elsewhere)
+    await page.evaluate(LISTEN, [f"{server.url}/v1/app/sse", []])
+    await page.wait_for_function("window.source.readyState === 2")
+    assert await page.evaluate("[window.opened, window.got.length]") == [0, 0]
+    await api.publish(server, {"userId": 42, "data": "secret"})
+    status = await page.evaluate(
+        "url => fetch(url, {credentials: 'include'}).then(answer => answer.status, error => 'refused')",
+        f"{server.url}/sse/status",
+    )
+    assert status == "refused"
+
+
+async def test_named_events_and_text_of_many_lines_arrive_as_sent(serve: Serve, api: Api, page: Page) -> None:
+    server = await serve()
+    await page.goto(f"{server.url}/system/status")
+    await listen(
+        page,
+        f"/v1/stream?topics=app,notifications&token={demo(42)}",
+        "app",
+        "app/order.paid",
+        "notifications",
+    )
+    text = "one\r\ntwo\n\nfour\rfive: data: x\n"
+    said = [
+        ("app", {"userId": 42, "data": text}),
+        ("app/order.paid", {"userId": 42, "event": "order.paid", "data": "grüße \U0001f600\u2028"}),
+        ("notifications", {"broadcast": True, "topic": "notifications", "data": [None, {"b": 1, "a": 2}]}),
+    ]
+    ids = [await api.publish(server, event) for _, event in said]
+    assert await got(page, 3) == [
+        ["app", "one\ntwo\n\nfour\nfive: data: x\n", ids[0]],
+        ["app/order.paid", "grüße \U0001f600\u2028", ids[1]],
+        ["notifications", '[null,{"b":1,"a":2}]', ids[2]],
+    ]
+
+
+async def test_a_refused_event_source_ends_and_fetch_sees_why(serve: Serve, api: Api, page: Page) -> None:
+    server = await serve(max_connections=1)
+    await page.goto(f"{server.url}/system/status")
+    await listen(page, f"/v1/app/sse?token={demo(42)}")
+    await page.evaluate("url => { window.second = new EventSource(url); }", f"/v1/app/sse?token={demo(42)}")
+    await page.wait_for_function("window.second.readyState === 2")
+    answer = await page.evaluate(
+        """url => fetch(url).then(async answer => [answer.status, answer.headers.get("retry-after"), await answer.json()])""",
+        f"/v1/app/sse?token={demo(42)}",
+    )
+    assert answer[0] == 429 and int(answer[1]) > 0 and answer[2]["limit"] == "total"
+    await page.evaluate("window.source.close()")
+    # The browser closed its connection, so there is room again.
+    async with asyncio.timeout(10):
+        await page.evaluate(
+            """url => new Promise(resolve => {
+                const attempt = () => {
+                    const source = new EventSource(url);
+                    source.onopen = resolve;
+                    source.onerror = () => { source.close(); setTimeout(attempt, 20); };
+                };
+                attempt();
+            })""",
+            f"/v1/app/sse?token={demo(42)}",
+        )

@@ -1,0 +1,103 @@
+"""Where the embedded engine keeps its events in tests: a directory, and copies of it for crashes."""
+
+import os
+import resource
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from events.engines.embedded import EmbeddedEngine
+from tests.events.engines.places import Life, Place
+
+_number = count()
+
+
+class EmbeddedPlace(Place):
+    def __init__(self, parent: Path, sync: Literal["normal", "full"] = "normal") -> None:
+        super().__init__()
+        self._parent = parent
+        self.dir = self._new_dir()
+        self.sync = sync
+        self._lives: list[Life] = []
+
+    def _new_dir(self) -> Path:
+        return self._parent / f"data{next(_number)}"
+
+    async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
+        engine = EmbeddedEngine(
+            self.dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=self.sync, clock=self.clock
+        )
+        life = Life(engine, self.clock)
+        await engine.start(life.hear)
+        self._lives.append(life)
+        return life
+
+    async def close(self, life: Life) -> None:
+        self._lives.remove(life)
+        await life.engine.close()
+
+    def crash(self, life: Life) -> None:
+        """The next life finds what the files hold now; the engine that is dead to it goes on elsewhere."""
+        self.dir = copied(self.dir, self._new_dir())
+
+    def lose(self) -> None:
+        shutil.rmtree(self.dir)
+
+    @contextmanager
+    def outage(self, life: Life) -> Iterator[None]:
+        with full_disk():
+            yield
+
+    async def clean(self) -> None:
+        for life in self._lives:
+            await life.engine.close()
+        self._lives.clear()
+
+
+def copied(source: Path, target: Path, *, log: bool = True) -> Path:
+    """The files of *source* as the death of its process would leave them.
+
+    Args:
+        log: With the write-ahead log; without it, as the death of the machine may leave them.
+    """
+    target.mkdir(parents=True)
+    with closing(sqlite3.connect(source / "events.db", isolation_level=None)) as db:
+        # Whoever writes is done, and nobody begins: then the log first, for a checkpoint moves pages from
+        # it to the file, never back.
+        db.execute("BEGIN IMMEDIATE")
+        for name in ("events.db-wal", "events.db") if log else ("events.db",):
+            if (source / name).exists():
+                shutil.copy(source / name, target / name)
+        db.execute("ROLLBACK")
+    return target
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow or be written to: the system refuses, as it does when a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def machine_restarted(directory: Path) -> None:
+    """Let the store believe that it was last open before the machine was started anew."""
+    with closing(sqlite3.connect(directory / "events.db")) as db, db:
+        changed = db.execute("UPDATE meta SET value = 'an earlier boot' WHERE name = 'boot' AND value != ''")
+        assert changed.rowcount in (0, 1)
+
+
+def rows(directory: Path, table: str) -> int:
+    with closing(sqlite3.connect(directory / "events.db")) as db:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def is_on_disk(path: Path) -> bool:
+    return path.exists() and os.path.getsize(path) > 0

@@ -1,0 +1,128 @@
+"""What the contract suite needs of an engine beside the engine: a place where its events outlive it.
+
+An engine's own tests subclass ``Place`` (tests/events/engines/test_embedded.py shows how).
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from events.engines.base import Engine
+from events.event import Event
+from events.router import Filter
+from events.topics import Topic, event_keys
+from tests.events.fakes import Clock
+
+APP = Topic("app", whole=True)
+EVERYTHING = Filter.of("app", whole=True).keys
+PLENTY = 2**20
+
+
+def said(data: object, users: list[str] | None = None, **more: Any) -> Event:
+    """An event on topic ``app`` for *users*, or for everybody, accepted when every clock here begins."""
+    more.setdefault("at", Clock().now)
+    return Event("app", event_keys(APP, "app", users), b'{"n":"%b"}' % str(data).encode(), **more)
+
+
+def keys_of(user: str) -> tuple[str, ...]:
+    return Filter.of("app", user=user).keys
+
+
+class Life:
+    """One life of an engine: from its start until it is closed or killed.
+
+    Attributes:
+        told: What it handed to ``kept``.
+        on_told: Called with each batch, after it is remembered.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self.told: list[Event] = []
+        self.on_told: Callable[[list[Event]], object] = lambda events: None
+        self._clock = clock
+
+    def hear(self, events: list[Event]) -> None:
+        assert events, "told of nothing"
+        assert [event.seq for event in events] == sorted({event.seq for event in events}), "told out of order"
+        assert not self.told or self.told[-1].seq < events[0].seq, "told out of order"
+        assert events[-1].seq == self.engine.head, "head is the newest that was told"
+        self.told += events
+        self.on_told(events)
+
+    def append(self, *events: Event) -> asyncio.Future[list[str]]:
+        """Begin to keep *events*; its receipt."""
+        receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self.engine.append(events, receipt)
+        return receipt
+
+    async def keep(self, *events: Event) -> list[str]:
+        return await self.append(*events)
+
+    async def replay(
+        self,
+        keys: Sequence[str] = EVERYTHING,
+        after: int = 0,
+        max_bytes: int = PLENTY,
+        between: Callable[[], Awaitable[object]] | None = None,
+    ) -> list[Event]:
+        """What a stream that had everything up to *after* gets, before it goes live.
+
+        Args:
+            between: Awaited between two pages, for what happens meanwhile.
+        """
+        engine = self.engine
+        got: list[Event] = []
+        while True:
+            if between is not None:
+                await between()
+            if after >= engine.window.start:
+                events, whole = engine.window.read(keys, after, self._clock(), max_bytes)
+                got += events
+                if whole:
+                    # What has sunk below the floor meanwhile was had before it did, or makes a gap.
+                    return [event for event in got if event.seq > engine.floor]
+                after = events[-1].seq
+            else:
+                events, upto = await engine.read(keys, after, max_bytes)
+                assert upto > after, "a page that leads nowhere"
+                assert all(after < event.seq <= upto for event in events)
+                got += events
+                after = upto
+
+
+class Place(ABC):
+    """Where an engine keeps its events, through all its lives.
+
+    Attributes:
+        clock: The engine's.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+
+    @abstractmethod
+    async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
+        """Start an engine here."""
+
+    @abstractmethod
+    async def close(self, life: Life) -> None:
+        """End it in order."""
+
+    @abstractmethod
+    def crash(self, life: Life) -> None:
+        """As if its process were killed at this instant: nothing is flushed, the next life finds what is there."""
+
+    @abstractmethod
+    def lose(self) -> None:
+        """Between two lives: lose all that was kept."""
+
+    @abstractmethod
+    def outage(self, life: Life) -> AbstractContextManager[None]:
+        """While it lasts, nothing can be kept."""
+
+    @abstractmethod
+    async def clean(self) -> None:
+        """Leave nothing behind."""

@@ -1,0 +1,216 @@
+"""Taking a connection away from aiohttp, both ways, against the aiohttp that is installed."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from handlers import detach
+from handlers.detach import can_detach, take_over
+from service.connections import Connection
+from tests.conftest import Listen, Listening, Peer, mint, until
+
+STREAM = f"GET /v1/app/sse/42 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint('42')}\r\n\r\n".encode()
+PUBLISH = b'{"userId":"42","data":1}'
+
+
+@pytest.fixture(params=["detached", "beside"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """With aiohttp as this module knows it, and with one that it does not know."""
+    if request.param == "beside":
+        monkeypatch.setattr(detach, "can_detach", lambda handler: False)
+    yield request.param
+    gc.collect()
+
+
+async def _open(server: Listening) -> Peer:
+    peer = await server.connect(STREAM)
+    assert (await peer.head()).startswith("HTTP/1.1 200")
+    assert (await peer.chunk()).startswith(b"retry: ")
+    return peer
+
+
+async def _publish(server: Listening) -> None:
+    token = mint("p", "service")
+    peer = await server.connect(
+        f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n".encode()
+        + b"Content-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(PUBLISH) + PUBLISH
+    )
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+
+
+def _alive(kind: type) -> list[Any]:
+    gc.collect()
+    return [found for found in gc.get_objects() if isinstance(found, kind)]
+
+
+async def test_installed_aiohttp_can_be_detached_from(listen: Listen) -> None:
+    server = await listen()
+    await server.connect()
+    await until(lambda: server.site._guard.open)
+
+    assert all(can_detach(handler) for handler in server.site._guard.open)
+
+
+def test_unknown_protocol_cannot_be_detached_from() -> None:
+    assert not can_detach(object())
+
+
+async def test_stream_gives_what_comes(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    for _ in range(3):
+        await _publish(server)
+
+    for number in (1, 2, 3):
+        assert (await peer.chunk()).endswith(b"-%d\ndata: 1\n\n" % number)
+
+
+async def test_stream_frees_its_slot_when_its_client_closes(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    peer.writer.close()
+
+    await until(lambda: len(server.node.connections) == 0)
+
+
+async def test_stream_frees_its_slot_when_its_client_resets(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    peer.abort()
+
+    await until(lambda: len(server.node.connections) == 0)
+    assert sum(server.node.connections.closed_by_reason.values()) == 1
+
+
+async def test_stream_ends_whole_when_the_node_goes_away(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    await server.node.drain()
+
+    assert (await peer.chunk()).startswith(b"retry: ")
+    assert await peer.chunk() == b""
+    assert await peer.rest() == b""
+
+
+async def test_stream_that_was_cut_is_closed(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    for connection in list(server.node.connections):
+        connection.cut("slow_reader")
+
+    assert await peer.rest() == b""
+    assert server.node.connections.closed_by_reason["slow_reader"] == 1
+
+
+async def test_what_a_client_says_on_a_stream_is_ignored(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await _open(server)
+
+    await peer.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    await _publish(server)
+
+    assert (await peer.chunk()).endswith(b"data: 1\n\n")
+
+
+async def test_stream_behind_which_requests_were_sent_notices_its_clients_end(listen: Listen, way: str) -> None:
+    server = await listen()
+    peer = await server.connect(STREAM + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+    await peer.head()
+    await until(lambda: len(server.node.connections) == 1)
+
+    peer.writer.close()
+
+    await until(lambda: len(server.node.connections) == 0)
+
+
+async def test_stream_writes_nothing_of_aiohttps_own(listen: Listen, way: str) -> None:
+    """No second head, no end of the response behind the first chunks."""
+    server = await listen()
+    peer = await _open(server)
+    await _publish(server)
+    await server.node.drain()
+
+    told = await peer.rest()
+
+    assert told.count(b"HTTP/1.1") == 0
+    assert told.count(b"0\r\n\r\n") == 1
+    assert told.endswith(b"\r\n0\r\n\r\n")
+
+
+async def test_detached_stream_keeps_nothing_of_aiohttps(listen: Listen) -> None:
+    server = await listen()
+    before = [len(_alive(kind)) for kind in (RequestHandler, web.Request, web.StreamResponse)]
+    tasks = len(asyncio.all_tasks())
+
+    peers = [await _open(server) for _ in range(20)]
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
+
+    assert len(_alive(Connection)) >= len(peers)
+    assert [len(_alive(kind)) for kind in (RequestHandler, web.Request, web.StreamResponse)] == before
+    assert not server.site._guard.open
+    assert not server.runner.server.connections  # type: ignore[union-attr]
+
+
+async def test_stream_beside_aiohttp_lets_go_of_all_at_its_end(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detach, "can_detach", lambda handler: False)
+    server = await listen()
+    before = [len(_alive(kind)) for kind in (RequestHandler, web.Request, Connection)]
+    tasks = len(asyncio.all_tasks())
+    peers = [await _open(server) for _ in range(5)]
+    assert len(_alive(RequestHandler)) > before[0]
+
+    for peer in peers:
+        peer.abort()
+
+    await until(lambda: len(server.node.connections) == 0 and len(asyncio.all_tasks()) <= tasks)
+    assert [len(_alive(kind)) for kind in (RequestHandler, web.Request, Connection)] == before
+
+
+async def test_connection_that_closed_lets_go_of_all(listen: Listen) -> None:
+    server = await listen()
+    before = len(_alive(Connection))
+    peers = [await _open(server) for _ in range(5)]
+
+    for peer in peers:
+        peer.abort()
+
+    await until(lambda: len(server.node.connections) == 0)
+    await until(lambda: len(_alive(Connection)) == before)
+
+
+async def test_client_that_is_gone_is_not_taken_over(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await listen()
+
+    class Gone:
+        transport = None
+
+    with pytest.raises(ConnectionResetError):
+        take_over(Gone(), asyncio.Protocol())  # type: ignore[arg-type]
+    assert len(server.node.connections) == 0
+
+
+async def test_slot_of_a_client_that_left_before_its_stream_is_given_back(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from handlers import streams
+
+    def gone(*_: object) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    server = await listen(max_connections=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(streams, "take_over", gone)
+        await (await server.connect(STREAM)).rest()
+
+    assert len(server.node.connections) == 0
+    await _open(server)
