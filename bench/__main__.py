@@ -3,6 +3,7 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def main() -> int:
     sizes = Sizes(**{field.name: getattr(arguments, field.name) for field in fields(Sizes)})
     largest = max(sizes.idle, sizes.users, sizes.streams)
     _allow_files(largest + _SPARE_FILES)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the blocks that stop the servers
     server_cpu, load_cpu = cpus()
     os.sched_setaffinity(0, load_cpu)
     with tempfile.TemporaryDirectory(prefix="sse-push-bench-") as folder:

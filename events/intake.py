@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from events.emitter import SSE_KEPT, SSE_PUSH, Emitter
+from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
 from events.event import Event, PushEvent, encode
@@ -84,6 +84,7 @@ class Intake:
                     raise BadEvent("events that are kept and events that are not can't go together")
             except BadEvent as error:
                 error.index = len(events)
+                self._emitter.emit(SSE_LOST, "refused", len(pushes))
                 return _refuse(receipt, error)
             events.append(event)
         if events and events[0].kept:

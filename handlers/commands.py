@@ -3,10 +3,11 @@
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from events.event import PushEvent
 from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_json, read_model, refused
+from handlers.bodies import count_command, json_response, read_model, refused
 from handlers.keys import NODE, REQUEST_ID
 from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
 from service.identity import Caller
@@ -28,7 +29,7 @@ def routes() -> list[web.RouteDef]:
 async def push_app(request: web.Request) -> web.Response:
     caller = await _publisher(request)
     command = await read_model(request, AppPush)
-    return await _publish(request, caller, command.event(await read_json(request)))
+    return await _publish(request, caller, command.event(from_json(await request.read())))
 
 
 async def send_notification(request: web.Request) -> web.Response:

@@ -34,11 +34,20 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     if isinstance(response, TakenOver):
         return response
     if not response.prepared:
-        response.headers["X-Request-ID"] = request_id
-        response.headers.update(cors.headers_for(node.settings, request.headers.get("Origin")))
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.update(common_headers(request))
     count_answer(node, request.method, request.path, response.status, request_id, started)
     return response
+
+
+def common_headers(request: web.Request) -> dict[str, str]:
+    """Headers that every answer has; one that is streamed must set them itself."""
+    settings, origin = request.app[NODE].settings, request.headers.get("Origin")
+    return {
+        "X-Request-ID": request[REQUEST_ID],
+        "X-Content-Type-Options": "nosniff",
+        "Server": "sse-push",
+        **cors.headers_for(settings, origin),
+    }
 
 
 def request_id_of(given: str | None) -> str:

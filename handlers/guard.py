@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from handlers.errors import problem
 from service.node import Node
@@ -53,12 +53,13 @@ class Guard:
 class GuardedHandler(web.RequestHandler):
     """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
 
-    __slots__ = ("_body", "_guard", "owes_since")
+    __slots__ = ("_body", "_guard", "_slow", "owes_since")
 
     def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._guard = guard
-        self._body: Any = EMPTY_PAYLOAD
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._slow = False
         self.owes_since = _NEVER
 
     @property
@@ -84,16 +85,22 @@ class GuardedHandler(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self._request_count
+        before, body = self._request_count, self._body
         super().data_received(data)
-        if self._request_count == before and self._body.is_eof():
+        if self._request_count == before and body.is_eof():
             if self._current_request is None and self.owes_since == _NEVER:
                 self.owes_since = self._loop.time()  # the head of another request has begun
             return
         if self._messages:
+            if not body.is_eof():
+                # What aiohttp takes for another request is this one's body, malformed; it tells nobody.
+                body.set_exception(web.RequestPayloadError("malformed"))
             self._body = self._messages[-1][1]
-        if self._body.is_eof():
+            self._slow = False
+        if self._slow or self._body.is_eof():
             self.owes_since = _NEVER
+        elif self.owes_since == _NEVER:
+            self.owes_since = self._loop.time()
 
     def use_parser(self, wrap: Callable[[Any], Any]) -> None:
         """Put a parser of one's own before aiohttp's."""
@@ -118,8 +125,12 @@ class GuardedHandler(web.RequestHandler):
 
     def expect_slow_body(self) -> None:
         """The rest of this request may take as long as it likes."""
-        self._body = EMPTY_PAYLOAD
+        self._slow = True
         self.owes_since = _NEVER
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """What aiohttp could not handle beside a request: most often the rest of a body that is malformed."""
+        _log.info("connection.failed", address=self.address, error=type(kwargs.get("exc_info")).__name__)
 
     def handle_error(
         self,
@@ -129,7 +140,9 @@ class GuardedHandler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what could not be parsed or crashed, without a word of what it was."""
-        if status >= 500:
+        if isinstance(exc, ConnectionError):
+            _log.info("request.abandoned", address=self.address)
+        elif status >= 500:
             _log.error("request.crashed", exc_info=exc)
         else:
             _log.info("request.malformed", address=self.address, error=type(exc).__name__)

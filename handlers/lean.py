@@ -101,7 +101,7 @@ class LeanParser:
         headers = message.headers
         if (
             headers.get("Content-Type", "") not in _PLAIN_TYPES
-            or int(headers.get("Content-Length", settings.max_body_bytes + 1)) > settings.max_body_bytes
+            or not 0 < int(headers.get("Content-Length", 0)) <= settings.max_body_bytes
             or "Origin" in headers
             or "Expect" in headers
             or "Content-Encoding" in headers

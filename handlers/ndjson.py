@@ -16,8 +16,9 @@ from events.engines.base import Receipt
 from events.errors import BadEvent, SsePushError
 from events.event import PushEvent
 from handlers.errors import faults, is_no_json
+from handlers.front import common_headers
 from handlers.guard import expect_slow_body
-from handlers.keys import NODE, REQUEST_ID
+from handlers.keys import NODE
 from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
@@ -28,36 +29,72 @@ _LINE_OVERHEAD_BYTES = (
 _ONE = TypeAdapter(PushEvent)
 
 
+class _Answers:
+    """Receipts in the order of their lines; no more of them than may be unanswered."""
+
+    def __init__(self, unanswered: int) -> None:
+        self._room = asyncio.Semaphore(unanswered)
+        self._receipts: asyncio.Queue[Receipt | None] = asyncio.Queue()
+
+    async def room(self) -> None:
+        """Wait until one more may be put: before its event is submitted, or it could go unanswered."""
+        await self._room.acquire()
+
+    def put(self, receipt: Receipt) -> None:
+        self._receipts.put_nowait(receipt)
+
+    def end(self) -> None:
+        self._receipts.put_nowait(None)
+
+    async def write_to(self, response: web.StreamResponse) -> None:
+        """Answer each in turn; those that are ready together leave in one write."""
+        ready: list[bytes] = []
+        while (receipt := await self._receipts.get()) is not None:
+            if ready and not receipt.done():
+                await response.write(b"".join(ready))
+                ready.clear()
+            ready.append(await _answer_to(receipt))
+            self._room.release()
+            if self._receipts.empty():
+                await response.write(b"".join(ready))
+                ready.clear()
+        if ready:
+            await response.write(b"".join(ready))
+
+
 async def publish_lines(request: web.Request, publisher: str) -> web.StreamResponse:
     """Publish the events of the request's body, line by line."""
     node = request.app[NODE]
     expect_slow_body(request)
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "X-Request-ID": request[REQUEST_ID]})  # fmt: skip
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", **common_headers(request)})
     await response.prepare(request)
-    receipts: asyncio.Queue[Receipt | None] = asyncio.Queue(UNANSWERED_LINES)
-    reading = asyncio.create_task(_read(request, node, publisher, receipts))
+    answers = _Answers(UNANSWERED_LINES)
+    reading = asyncio.create_task(_read(request, node, publisher, answers))
     node.reading.add(reading)  # a node that goes away stops reading, and answers what it has read
     try:
-        await _answer(response, receipts)
+        await answers.write_to(response)
         await response.write_eof()
     finally:
         node.reading.discard(reading)
         reading.cancel()
         with suppress(asyncio.CancelledError, ConnectionError):
-            await reading
+            if not await reading:
+                response.force_close()  # what follows on the connection is no request
     return response
 
 
-async def _read(
-    request: web.Request, node: Node, publisher: str, receipts: asyncio.Queue[Receipt | None]
-) -> None:
+async def _read(request: web.Request, node: Node, publisher: str, answers: _Answers) -> bool:
+    """Read lines to the end; whether the body was well-formed."""
     try:
         async for line in _lines(request, node.settings.max_event_bytes + _LINE_OVERHEAD_BYTES):
-            await receipts.put(_submit(node, line, publisher))
+            await answers.room()
+            answers.put(_submit(node, line, publisher))
     except web.RequestPayloadError:
-        await receipts.put(_failed("the body can't be read"))
+        answers.put(_failed("the body can't be read"))
+        return False
     finally:
-        await receipts.put(None)
+        answers.end()
+    return True
 
 
 def _submit(node: Node, line: bytes | None, publisher: str) -> Receipt:
@@ -76,21 +113,6 @@ def _failed(detail: str) -> Receipt:
     receipt: Receipt = asyncio.get_running_loop().create_future()
     receipt.set_exception(BadEvent(detail))
     return receipt
-
-
-async def _answer(response: web.StreamResponse, receipts: asyncio.Queue[Receipt | None]) -> None:
-    """Answer each receipt in turn; those that are ready together leave in one write."""
-    ready: list[bytes] = []
-    while (receipt := await receipts.get()) is not None:
-        if ready and not receipt.done():
-            await response.write(b"".join(ready))
-            ready.clear()
-        ready.append(await _answer_to(receipt))
-        if receipts.empty():
-            await response.write(b"".join(ready))
-            ready.clear()
-    if ready:
-        await response.write(b"".join(ready))
 
 
 async def _answer_to(receipt: Receipt) -> bytes:

@@ -1,8 +1,8 @@
 """The commands of G1 and G2 as their callers send them: what each says, whom it is for, what they get."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from events.event import MAX_USERS, Name, PushEvent
 from service.identity import Caller
@@ -35,11 +35,21 @@ class SendNotification(Command):
     user_id: Name | None = Field(default=None, alias="userId")
     user_ids: list[Name] | None = Field(default=None, alias="userIds", min_length=1, max_length=MAX_USERS)
 
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if len(self.users) > MAX_USERS:
+            raise ValueError(f"userId and userIds name more than {MAX_USERS} users")
+        return self
+
+    @property
+    def users(self) -> list[str]:
+        """Whom it is for, each once; none is all."""
+        one = [] if self.user_id is None else [self.user_id]
+        return list(dict.fromkeys([*one, *(self.user_ids or ())]))
+
     def event(self, now: str) -> PushEvent:
+        users = self.users
         said = notifications.Notification(title=self.title, message=self.message, type=self.type, timestamp=now)  # fmt: skip
-        users = list(self.user_ids or ())
-        if self.user_id is not None:
-            users.insert(0, self.user_id)
         return PushEvent(
             topic=notifications.TOPIC.name,
             user_ids=users or None,

@@ -210,7 +210,7 @@ class Connections:
             head: The head of the HTTP response.
             where: What the stream may see.
             resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
-            greeting: Frames to begin with, for streams that are not kept.
+            greeting: Frames to begin life with, of topics that are not kept.
         """
         connection.transport = transport
         connection.write = transport.write
@@ -228,12 +228,13 @@ class Connections:
             page = replay.next_at_hand(self._page_bytes)
             if page.live:
                 self._go_live(connection, where)
-            connection.write(head + lane.wrap(first + page.gap + lane.join(page.events)))
+            body = first + page.gap + lane.join(page.events)
+            connection.write(head + lane.wrap(body + greeting if page.live else body))
         else:
             connection.write(head + lane.wrap(first))
         if not connection.live:
             transport.set_write_buffer_limits(high=self._page_bytes)
-            task = asyncio.get_running_loop().create_task(self._catch_up(connection, replay, where))
+            task = asyncio.get_running_loop().create_task(self._catch_up(connection, replay, where, greeting))
             self._catching_up.add(task)
             task.add_done_callback(self._catching_up.discard)
 
@@ -316,7 +317,7 @@ class Connections:
         connection.live = True
         connection.subscription = from_event(connection.lane, where, connection)
 
-    async def _catch_up(self, connection: Connection, replay: Replay, where: Filter) -> None:
+    async def _catch_up(self, connection: Connection, replay: Replay, where: Filter, greeting: bytes) -> None:
         """Write a past too long for one write, at the reader's own pace."""
         try:
             while not connection.reason:
@@ -329,8 +330,9 @@ class Connections:
                     return
                 if page.live:
                     self._go_live(connection, where)
-                if page.gap or page.events:
-                    connection.write(connection.lane.wrap(page.gap + connection.lane.join(page.events)))
+                body = page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
+                if body:
+                    connection.write(connection.lane.wrap(body))
                 if page.live:
                     return
         except TimeoutError:

@@ -68,7 +68,7 @@ class KeySet:
             try:
                 self._keys = self._read(await self._fetch())
                 _log.info("jwks.fetched", keys=len(self._keys))
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:  # fmt: skip
+            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, RecursionError) as error:  # fmt: skip
                 # The keys known so far stay good: the issuer being away must not lock everybody out.
                 _log.error("jwks.failed", error=repr(error))
 
@@ -88,10 +88,12 @@ class KeySet:
     def _read(self, document: Any) -> dict[str | None, jwt.PyJWK]:
         keys: dict[str | None, jwt.PyJWK] = {}
         for entry in document["keys"]:
+            if not isinstance(entry, dict):
+                raise TypeError("a key is no object")  # no JWKS document: what is known stays
             try:
                 key = jwt.PyJWK(entry)
-            except jwt.PyJWTError:  # of a kind we don't know: others may still serve
-                continue
+            except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+                continue  # of a kind we don't know, or broken: others may still serve
             if key.algorithm_name in self._algorithms and entry.get("use", "sig") == "sig":
                 keys[entry.get("kid")] = key
         return keys

@@ -1,5 +1,6 @@
 """Limits: how many streams are open, and how fast a caller may command. Counting only; knows no HTTP."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -74,4 +75,4 @@ class RateLimit:
         if len(self._buckets) > REMEMBERED_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         if not allowed:
-            raise OverLimit("rate", max(1, round((1 - left) / self._per_second)))
+            raise OverLimit("rate", max(1, math.ceil((1 - left) / self._per_second)))

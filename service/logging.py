@@ -13,7 +13,7 @@ from typing import Any, Literal
 import structlog
 from pydantic_core import to_json
 
-_SECRET = re.compile(r"((?:access_)?token=|Bearer )[^\s&\"'#;,]+", re.IGNORECASE)
+_SECRET = re.compile(r"""(token["']?\s*[=:]\s*["']?|Bearer\s+)[^\s&"'#;,]+""", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 
-from events.emitter import SSE_KEPT, Emitter
+from events.emitter import SSE_KEPT, SSE_LOST, Emitter
 from events.engines import open_engine
 from events.engines.base import Engine
 from events.errors import EngineUnavailable
@@ -68,6 +68,7 @@ class Node:
             clock=clock,
         )
         self.emitter.on(SSE_KEPT, self._deliver)
+        self.emitter.on(SSE_LOST, self.figures.lost)
         self.intake = Intake(
             self.emitter, self.engine, TOPICS, max_bytes=settings.max_event_bytes, clock=clock
         )
@@ -92,7 +93,7 @@ class Node:
         keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
         self.tokens = Tokens(settings, keys, clock)
         self.samplers = Samplers(self)
-        self.reading: set[asyncio.Task[None]] = set()  # requests without an end, which a drain must end
+        self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
 
     async def start(self) -> None:
         """Open the store and begin.
@@ -100,7 +101,10 @@ class Node:
         Raises:
             EngineUnavailable, StoreInUse: The store can't be opened.
         """
-        await self.engine.start(lambda events: self.emitter.emit(SSE_KEPT, events))
+        await self.engine.start(
+            lambda events: self.emitter.emit(SSE_KEPT, events),
+            lambda count: self.emitter.emit(SSE_LOST, "failed", count),
+        )
         self.connections.start()
         self.samplers.start()
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip

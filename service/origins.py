@@ -8,7 +8,8 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 # Letters, digits, hyphens and dots (RFC 1123), or an IPv6 address in brackets. Nothing that only looks
 # like a host: other writings of names and addresses are refused rather than understood.
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?|\[[0-9a-f:]+\]")
-_LOOPBACK = frozenset(["localhost", "127.0.0.1", "[::1]"])
+# 127.0.0.0/8 in its plain writing; other writings of it don't match an entry of a list anyway.
+_LOOPBACK = re.compile(r"localhost|127(?:\.(?:0|[1-9][0-9]{0,2})){3}|\[::1\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in _LOOPBACK
+        return _LOOPBACK.fullmatch(self.host) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from events.engines import check_engine_url
 from events.topics import is_name
 from service.origins import OriginPattern, parse_origin
 
@@ -41,6 +42,11 @@ def _hex(value: SecretStr) -> SecretStr:
     return value
 
 
+def _engine(value: str) -> str:
+    check_engine_url(value)
+    return value
+
+
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Texts, AfterValidator(_origins)]
 Networks = Annotated[Texts, AfterValidator(_networks)]
@@ -54,13 +60,17 @@ class BadSettings(Exception):
 class Settings(BaseSettings):
     """Everything that can be set. Durations are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, allow_inf_nan=False
+    )
 
     # Where it listens and keeps its things
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: Path = Field(Path("sse-push-data"), description="Folder of the embedded engine's files.")
-    engine_url: str = Field("embedded:", description="Where events are kept.")
+    engine_url: Annotated[str, AfterValidator(_engine)] = Field(
+        "embedded:", description="Where events are kept."
+    )
     node_id: str = Field("", description="Name of this node in logs and status; made up when empty.")
 
     # Who may ask
@@ -86,7 +96,7 @@ class Settings(BaseSettings):
     max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
     slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip
-    send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="Kernel send buffer of a socket, which a reader that stopped fills first.")  # fmt: skip
+    send_buffer_bytes: int = Field(128 * 1024, ge=64 * 1024, description="Kernel send buffer of a socket, which a reader that stopped fills first.")  # fmt: skip
     dead_peer_s: float = Field(60, ge=5, description="A peer that vanished without a word loses its slot within this.")  # fmt: skip
 
     # Limits of requests

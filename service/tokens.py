@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 from events.errors import Unauthenticated
 from events.topics import as_name, is_name
@@ -21,12 +22,19 @@ from service.settings import Settings
 _INVALID = "the token is not valid"
 _EXPIRED = "the token has expired"
 MAX_TOKEN_CHARS = 8190  # what one header line may hold
-CACHE_TOKENS = 10_000  # verified tokens remembered, so that a busy publisher's is not verified each time
+CACHE_TOKENS = 1000  # publishers' verified tokens remembered: a busy one's is not verified each time
 CACHE_S = (
     60.0  # seconds for which one is believed unseen: a key taken out of the JWKS document works no longer
 )
 _DEMO_ROLES = frozenset(Role)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
+
+
+class _PreparedHmac(HMACAlgorithm):
+    """PyJWT looks at each use whether a secret is a public key after all; ours is looked at once, at the start."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else super().prepare_key(key)
 
 
 class Tokens:
@@ -39,7 +47,12 @@ class Tokens:
         self, settings: Settings, keys: KeySet | None, clock: Callable[[], float] = time.time
     ) -> None:
         self._demo = settings.demo
-        self._secret = settings.jwt_secret.get_secret_value()
+        self._jwt = jwt.PyJWT()
+        jws = self._jwt._jws  # noqa: SLF001 - the public way would change it for the whole process
+        jws.unregister_algorithm("HS256")
+        jws.register_algorithm("HS256", _PreparedHmac(HMACAlgorithm.SHA256))
+        secret = settings.jwt_secret.get_secret_value()
+        self._secret = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret) if secret else b""
         self._keys = keys
         self._clock = clock
         self._algorithms = list(settings.algorithms)
@@ -56,7 +69,7 @@ class Tokens:
         self._known: dict[str, tuple[Caller, float]] = {}
 
     def recall(self, token: str) -> Caller | None:
-        """The caller of a token verified in the last minute and still valid."""
+        """The caller of a publisher's token verified in the last minute and still valid."""
         known = self._known.get(token)
         if known is None:
             return None
@@ -75,7 +88,8 @@ class Tokens:
         caller = self.recall(token)
         if caller is None:
             caller = await self._verify(token)
-            self._remember(token, caller)
+            if caller.is_publisher:  # a user's is seen once for each stream: not worth its memory
+                self._remember(token, caller)
         return caller
 
     async def _verify(self, token: str) -> Caller:
@@ -90,10 +104,10 @@ class Tokens:
     async def _claims(self, token: str) -> Mapping[str, Any]:
         try:
             key: Any = await self._keys.key_for(token) if self._keys else self._secret
-            return jwt.decode(token, key, algorithms=self._algorithms, **self._checks)
+            return self._jwt.decode(token, key, algorithms=self._algorithms, **self._checks)
         except jwt.ExpiredSignatureError:
             raise Unauthenticated(_EXPIRED) from None
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(_INVALID) from None
 
     def _remember(self, token: str, caller: Caller) -> None:
@@ -115,8 +129,15 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         name=str(claims.get("name") or ""),
         email=str(claims.get("email") or ""),
         rooms=None if rooms is None else frozenset(rooms),
-        expires=float(claims["exp"]),
+        expires=_seconds(claims["exp"]),
     )
+
+
+def _seconds(exp: Any) -> float:
+    try:
+        return float(exp)
+    except OverflowError:  # a whole number past any date
+        raise Unauthenticated(_INVALID) from None
 
 
 def _is_texts(value: object) -> bool:

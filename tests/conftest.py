@@ -17,9 +17,11 @@ from typing import Any, Self
 import aiohttp
 import jwt
 import pytest
+import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
+from structlog.testing import capture_logs
 
 from handlers.app import build_app
 from handlers.keys import NODE
@@ -225,6 +227,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _plain_logs() -> None:
+    """Tracebacks without their locals: those take seconds to draw, and show what no log should."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.reset_defaults()
+    structlog.configure(processors=[structlog.processors.add_log_level, renderer])
+
+
 @pytest.fixture
 def settings_for(tmp_path: Path) -> SettingsFactory:
     """Makes settings: JWTs by shared secret unless told otherwise, each with a data directory of its own."""
@@ -352,7 +362,5 @@ async def listen(settings_for: SettingsFactory) -> AsyncIterator[Listen]:
 @pytest.fixture
 def logged() -> Iterator[list[dict[str, Any]]]:
     """The lines that are logged while the test runs."""
-    from structlog.testing import capture_logs
-
     with capture_logs() as lines:
         yield lines  # type: ignore[misc]

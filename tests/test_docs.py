@@ -121,6 +121,18 @@ def test_limits_table_has_every_setting_that_limits() -> None:
             assert PREFIX + name.upper() in named, name
 
 
+# Numbers that limit nothing: what clients are told to wait, how long a name is, how often something is looked at.
+NO_LIMITS = {"RETRY_AFTER_S", "EPOCH_CHARS", "CHORES_EVERY_S", "CHECK_EVERY_S", "PREFLIGHT_MAX_AGE_S"}
+
+
+def test_limits_table_has_every_number_of_the_service() -> None:
+    named = {where for row in LIMITS for where in names(row[4])}
+    for package in ("events", "service", "handlers"):
+        for path in (ROOT / package).rglob("*.py"):
+            for name in re.findall(r"^([A-Z][A-Z_]+)(?:: Final)? = \d", path.read_text(), re.MULTILINE):
+                assert name in NO_LIMITS or f"{path.relative_to(ROOT).as_posix()}:{name}" in named
+
+
 # -- logs --------------------------------------------------------------------------------------------
 
 LEVELS = ("debug", "info", "warning", "error", "critical")

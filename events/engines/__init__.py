@@ -23,11 +23,20 @@ def open_engine(
     Raises:
         ValueError: No engine has this scheme.
     """
-    scheme = urlsplit(url).scheme
-    if scheme == "embedded":
-        from events.engines.embedded import EmbeddedEngine
+    check_engine_url(url)
+    from events.engines.embedded import EmbeddedEngine
 
-        return EmbeddedEngine(
-            data_dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=sync, clock=clock
-        )
-    raise ValueError(f"no engine for {scheme!r}: embedded: is the one there is")
+    return EmbeddedEngine(
+        data_dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=sync, clock=clock
+    )
+
+
+def check_engine_url(url: str) -> None:
+    """See whether there is an engine for *url*.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if url != "embedded:":
+        scheme = urlsplit(url).scheme
+        raise ValueError(f"no engine for {scheme or url!r}: embedded: is the one there is")

@@ -21,6 +21,7 @@ from events.window import Window
 
 Receipt = Future[list[str]]
 Kept = Callable[[list[Event]], object]
+Failed = Callable[[int], object]
 
 
 class Engine(ABC):
@@ -39,8 +40,11 @@ class Engine(ABC):
     window: Window
 
     @abstractmethod
-    async def start(self, kept: Kept) -> None:
+    async def start(self, kept: Kept, failed: Failed = abs) -> None:
         """Open the store; from now on call *kept* with each batch of events that is safe, in order.
+
+        Args:
+            failed: Called with how many events could not be kept.
 
         Raises:
             EngineUnavailable: It can't be opened; the message says why.

@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 
 import structlog
 
-from events.engines.base import Engine, Kept, Receipt
+from events.engines.base import Engine, Failed, Kept, Receipt
 from events.engines.store import Reader, Store
 from events.errors import EngineUnavailable, Overloaded, StoreInUse
 from events.event import Event
@@ -63,19 +63,23 @@ class EmbeddedEngine(Engine):
         self._error: str | None = None
         self._chores: asyncio.Task[None] | None = None
 
-    async def start(self, kept: Kept) -> None:
+    async def start(self, kept: Kept, failed: Failed = abs) -> None:
         self._loop = asyncio.get_running_loop()
-        self._kept = kept
+        self._kept, self._lost = kept, failed
         path = self._dir / "events.db"
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self._dir / "lock")
+        except OSError as error:
+            raise EngineUnavailable(f"can't use {self._dir}: {error}") from error
+        try:
             self._store = Store(path, **self._limits)
             events = self._store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
             self._free_readers: SimpleQueue[Reader] = SimpleQueue()
             for _ in range(READERS):
                 self._free_readers.put(Reader(path, self._store.epoch))
         except (OSError, sqlite3.Error) as error:
+            self._lock.close()
             raise EngineUnavailable(f"can't open {path}: {error}") from error
         self.epoch, self.head, self.floor = self._store.epoch, self._store.head, self._store.floor
         self.window = Window(events[0].seq - 1 if events else self.head)
@@ -89,6 +93,7 @@ class EmbeddedEngine(Engine):
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._lost(len(events))
             _refuse(receipt, Overloaded("too many events wait to be kept"))
             return
         self._waiting.append((events, receipt))
@@ -160,7 +165,9 @@ class EmbeddedEngine(Engine):
 
     def _failed(self, group: _Group, error: Exception) -> None:
         self._error = str(error)
-        _log.error("engine.failed", error=self._error, events=sum(len(events) for events, _ in group))
+        count = sum([len(events) for events, _ in group])
+        _log.error("engine.failed", error=self._error, events=count)
+        self._lost(count)
         for _, receipt in group:
             _refuse(receipt, EngineUnavailable("events can't be kept now"))
 
@@ -179,7 +186,7 @@ class EmbeddedEngine(Engine):
         slices = self._store.chores(self._clock())
         try:
             while await self._in_thread(lambda: next(slices, self)) is not self:
-                pass
+                self.floor = self._store.floor  # before the next slice takes what is below it
         except sqlite3.Error as error:  # a full disk, say: they are due again at the next look
             _log.error("engine.chores_failed", error=str(error))
         self.floor = self._store.floor

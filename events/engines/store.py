@@ -8,10 +8,11 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -79,10 +80,11 @@ class Store:
         self._behind: list[Event] = []
         self._behind_bytes = 0
         self._log_bytes = 0
-        for pragma in ("journal_mode=WAL", f"synchronous={sync}", "wal_autocheckpoint=0"):  # fmt: skip
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
-        self.epoch = self._identify(sync)
+        try:
+            self.epoch = self._open(sync)
+        except BaseException:
+            self._db.close()
+            raise
         self.indexed = int(self._meta("indexed") or 0)
         self.head = max(self._number("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
         self.floor = max(int(self._meta("floor") or 0), self.head - max_events)
@@ -137,7 +139,8 @@ class Store:
         Raises:
             sqlite3.Error: It does not.
         """
-        self._set(probed=time.time())
+        # As large as an event with its overhead may be: a nearly full disk takes a small row yet.
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(131072))")
 
     def _published(self, key: str, now: float) -> int | None:
         row = self._db.execute(
@@ -164,6 +167,7 @@ class Store:
         if self._routes_due:
             yield from self._write_routes()
         self._raise_floor(now)
+        yield  # readers must know of the floor before anything below it goes
         if self.floor - self._swept >= _SWEEP_EVENTS:
             yield from self._sweep()
         yield from self._forget_keys(now)
@@ -235,16 +239,23 @@ class Store:
         self._behind_bytes = size_of(self._behind)
         return events
 
-    def _identify(self, sync: str) -> str:
-        """The store's epoch; a new one where the machine went down with commits not yet on its disk.
+    def _open(self, sync: str) -> str:
+        """Make the file ready; its epoch.
 
-        Clients may then hold ids of events that are gone, whose numbers are given out again.
+        A new one where the machine went down with commits that were not yet on its disk: clients may
+        hold ids of events that are gone, whose numbers are given out again.
         """
-        epoch, boot = self._meta("epoch"), _boot_id()
-        died_with_machine = sync != "full" and self._meta("boot") not in ("", boot)
-        if not epoch or died_with_machine:
+        for pragma in ("journal_mode=WAL", "synchronous=full", "wal_autocheckpoint=0"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_SCHEMA)
+        boot = _boot_id()
+        epoch = self._meta("epoch")
+        if not epoch or self._meta("boot") not in ("", boot):
             epoch = new_epoch()
-        self._set(epoch=epoch, boot=boot, format=_FORMAT)
+        # On the disk before the first commit that may not be, or a lost log would take this with it.
+        self._set(epoch=epoch, boot=boot if sync == "normal" else "", format=_FORMAT)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._db.execute(f"PRAGMA synchronous={sync}")
         return epoch
 
     # -- SQLite ------------------------------------------------------------------------------------
@@ -308,17 +319,14 @@ class Reader:
         return events, seqs[-1] if len(seqs) == max_events else upto
 
     def _seqs(self, keys: Sequence[str], after: int, upto: int) -> Iterator[int]:
-        segments = self._db.execute(
-            "SELECT first FROM segments WHERE last > ? AND first <= ? ORDER BY first", (after, upto)
-        ).fetchall()
-        for (segment,) in segments:
-            found: list[int] = []
-            for key in keys:
-                row = self._db.execute(
-                    "SELECT seqs FROM routes WHERE segment = ? AND key = ?", (segment, key)
-                ).fetchone()
-                if row is not None:
-                    found += from_json(row[0])
+        """The numbers for *keys*, in order: a look at each segment of the time, and at nobody else's."""
+        query = (
+            "SELECT segments.first, seqs FROM segments JOIN routes ON segment = segments.first"
+            " WHERE last > ? AND segments.first <= ? AND key = ? ORDER BY segments.first"
+        )
+        its = [self._db.execute(query, (after, upto, key)) for key in keys]
+        for _, rows in groupby(merge(*its, key=itemgetter(0)), itemgetter(0)):
+            found = [seq for _, seqs in rows for seq in from_json(seqs)]
             yield from sorted(seq for seq in found if after < seq <= upto)
 
     def _pack_of(self, seq: int) -> dict[int, Event]:

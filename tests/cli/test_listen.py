@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -158,7 +157,7 @@ def test_listen_resumes_through_kill_9_without_loss_or_repeat(
 
 
 def test_listen_tells_that_its_token_expired_and_stops(
-    start: Start, tmp_path: Path, run: Run, monkeypatch: Any
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "a-secret-of-thirty-two-bytes-or-more"
     server = ServerProcess(tmp_path, auth_mode="jwt", jwt_secret=secret, retry_ms=50)
@@ -166,12 +165,11 @@ def test_listen_tells_that_its_token_expired_and_stops(
     try:
         monkeypatch.setenv("SSE_PUSH_JWT_SECRET", secret)
         token = run("token", "42", "--expires", "2").out.strip()
-        listener = start("listen", "--token", token, "/v1/app/sse", URL=server.url)
-        out, err = listener.communicate(timeout=WITHIN_S)
+        done = run("listen", "--token", token, "--url", server.url, "/v1/app/sse")
     finally:
         server.clean_up()
-    assert (listener.returncode, out) == (1, "")
-    said = err.splitlines()
+    assert (done.status, done.out) == (1, "")
+    said = done.err.splitlines()
     assert said[0].startswith("sse-push: listening to ")
     assert "sse.expired" in said[1]
     assert said[-1].startswith("sse-push: 401 Unauthorized: the token has expired")

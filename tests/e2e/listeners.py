@@ -12,7 +12,7 @@ import httpx
 import httpx_sse
 import sseclient
 
-from tests.e2e.client import READ_WITHIN_S, Frame, parse_frames
+from tests.e2e.stream import READ_WITHIN_S, Frame, parse_frames
 
 
 class Listener(ABC):

@@ -10,7 +10,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.e2e.client import Api, demo
-from tests.e2e.conftest import Serve
+from tests.e2e.conftest import Serve, running
 from tests.process import HOST, ServerProcess
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,6 +49,14 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+    """A process that is not killed: for the tests that need no other."""
+    settings = {"cors_origins": "https://example.com", "max_connections_per_user": 1}
+    async with running(tmp_path_factory.mktemp("browser"), **settings) as server:
+        yield server
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -136,15 +144,14 @@ async def test_a_page_of_a_listed_origin_gets_everything_by_its_cookie(
 
 
 async def test_a_page_of_another_origin_gets_nothing(
-    serve: Serve, api: Api, page: Page, elsewhere: str
+    server: ServerProcess, api: Api, page: Page, elsewhere: str
 ) -> None:
-    server = await serve(cors_origins="https://example.com")
-    await page.context.add_cookies([{"name": "access_token", "value": demo(42), "url": server.url}])
+    await page.context.add_cookies([{"name": "access_token", "value": demo(43), "url": server.url}])
     await page.goto(elsewhere)
     await page.evaluate(LISTEN, [f"{server.url}/v1/app/sse", []])
     await page.wait_for_function("window.source.readyState === 2")
     assert await page.evaluate("[window.opened, window.got.length]") == [0, 0]
-    await api.publish(server, {"userId": 42, "data": "secret"})
+    await api.publish(server, {"userId": 43, "data": "secret"})
     status = await page.evaluate(
         "url => fetch(url, {credentials: 'include'}).then(answer => answer.status, error => 'refused')",
         f"{server.url}/sse/status",
@@ -152,20 +159,21 @@ async def test_a_page_of_another_origin_gets_nothing(
     assert status == "refused"
 
 
-async def test_named_events_and_text_of_many_lines_arrive_as_sent(serve: Serve, api: Api, page: Page) -> None:
-    server = await serve()
+async def test_named_events_and_text_of_many_lines_arrive_as_sent(
+    server: ServerProcess, api: Api, page: Page
+) -> None:
     await page.goto(f"{server.url}/system/status")
     await listen(
         page,
-        f"/v1/stream?topics=app,notifications&token={demo(42)}",
+        f"/v1/stream?topics=app,notifications&token={demo(44)}",
         "app",
         "app/order.paid",
         "notifications",
     )
     text = "one\r\ntwo\n\nfour\rfive: data: x\n"
     said = [
-        ("app", {"userId": 42, "data": text}),
-        ("app/order.paid", {"userId": 42, "event": "order.paid", "data": "grüße \U0001f600\u2028"}),
+        ("app", {"userId": 44, "data": text}),
+        ("app/order.paid", {"userId": 44, "event": "order.paid", "data": "grüße \U0001f600\u2028"}),
         ("notifications", {"broadcast": True, "topic": "notifications", "data": [None, {"b": 1, "a": 2}]}),
     ]
     ids = [await api.publish(server, event) for _, event in said]
@@ -176,17 +184,18 @@ async def test_named_events_and_text_of_many_lines_arrive_as_sent(serve: Serve, 
     ]
 
 
-async def test_a_refused_event_source_ends_and_fetch_sees_why(serve: Serve, api: Api, page: Page) -> None:
-    server = await serve(max_connections=1)
+async def test_a_refused_event_source_ends_and_fetch_sees_why(
+    server: ServerProcess, api: Api, page: Page
+) -> None:
     await page.goto(f"{server.url}/system/status")
-    await listen(page, f"/v1/app/sse?token={demo(42)}")
-    await page.evaluate("url => { window.second = new EventSource(url); }", f"/v1/app/sse?token={demo(42)}")
+    await listen(page, f"/v1/app/sse?token={demo(45)}")
+    await page.evaluate("url => { window.second = new EventSource(url); }", f"/v1/app/sse?token={demo(45)}")
     await page.wait_for_function("window.second.readyState === 2")
     answer = await page.evaluate(
         """url => fetch(url).then(async answer => [answer.status, answer.headers.get("retry-after"), await answer.json()])""",
-        f"/v1/app/sse?token={demo(42)}",
+        f"/v1/app/sse?token={demo(45)}",
     )
-    assert answer[0] == 429 and int(answer[1]) > 0 and answer[2]["limit"] == "total"
+    assert answer[0] == 429 and int(answer[1]) > 0 and answer[2]["limit"] == "user"
     await page.evaluate("window.source.close()")
     # The browser closed its connection, so there is room again.
     async with asyncio.timeout(10):
@@ -199,5 +208,5 @@ async def test_a_refused_event_source_ends_and_fetch_sees_why(serve: Serve, api:
                 };
                 attempt();
             })""",
-            f"/v1/app/sse?token={demo(42)}",
+            f"/v1/app/sse?token={demo(45)}",
         )

@@ -3,12 +3,16 @@
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.client import ADMIN, SERVICE, Api, Follower, Stream, demo, parse_frames
-from tests.e2e.conftest import Serve
+from tests.e2e.client import ADMIN, SERVICE, Api, demo
+from tests.e2e.conftest import running
+from tests.e2e.follower import Follower
+from tests.e2e.stream import Stream, parse_frames
 from tests.process import HOST, ServerProcess
 
 pytestmark = pytest.mark.process
@@ -18,14 +22,23 @@ EVENTS = 5000
 NO_HEARTBEAT_S = 55  # longer than the test
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+    room = OTHERS + 10
+    settings = {"max_connections": room, "max_connections_per_address": room, "heartbeat_s": NO_HEARTBEAT_S}
+    async with running(tmp_path_factory.mktemp("filter"), **settings) as server:
+        yield server
+
+
 async def publish_many(api: Api, server: ServerProcess, events: list[Any]) -> list[str]:
     """Publish *events* in lists of a thousand; their ids."""
     lists = [events[start : start + 1000] for start in range(0, len(events), 1000)]
     return [id_ for some in lists for id_ in await api.publish(server, some)]
 
 
-async def test_a_users_stream_holds_not_one_byte_of_what_is_for_others(serve: Serve, api: Api) -> None:
-    server = await serve(heartbeat_s=NO_HEARTBEAT_S)
+async def test_a_users_stream_holds_not_one_byte_of_what_is_for_others(
+    server: ServerProcess, api: Api
+) -> None:
     async with (
         await Stream.open(server, "/v1/app/sse/42", demo(42)) as by_path,
         await Stream.open(server, "/v1/app/sse/42", ADMIN) as by_admin,
@@ -55,8 +68,7 @@ async def test_a_users_stream_holds_not_one_byte_of_what_is_for_others(serve: Se
         assert await many.chunk() == f"id: {last}\nevent: app\ndata: yours\n\n".encode()
 
 
-async def test_a_user_may_not_open_anothers_stream(serve: Serve) -> None:
-    server = await serve()
+async def test_a_user_may_not_open_anothers_stream(server: ServerProcess) -> None:
     for target, token, status in (
         ("/v1/app/sse/42", demo(41), 403),
         ("/v1/app/sse/42", SERVICE, 403),
@@ -95,11 +107,9 @@ class Bystander(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-async def test_an_emit_to_one_user_writes_nothing_to_two_thousand_others(serve: Serve, api: Api) -> None:
-    room = OTHERS + 10
-    server = await serve(
-        heartbeat_s=NO_HEARTBEAT_S, max_connections=room, max_connections_per_address=room, shutdown_s=0
-    )
+async def test_an_emit_to_one_user_writes_nothing_to_two_thousand_others(
+    server: ServerProcess, api: Api
+) -> None:
     loop = asyncio.get_running_loop()
     end = b"data: good night\n\n\r\n"
     others: list[Bystander] = []
@@ -110,11 +120,12 @@ async def test_an_emit_to_one_user_writes_nothing_to_two_thousand_others(serve: 
     following = loop.create_task(target.follow(lambda frame: frame.data == str(EVENTS - 1)))
     async with asyncio.timeout(30):
         await asyncio.gather(*(other.began for other in others), target.started.wait())
+        before = await api.metric(server, "sse_push_deliveries_total")
         ids = await publish_many(api, server, [{"userId": "42", "data": n} for n in range(EVENTS)])
         await following
         assert [frame.id for frame in target.frames] == ids
-        # Each delivery is an event times a stream: five thousand here, not ten million.
-        assert await api.metric(server, "sse_push_deliveries_total") == EVENTS
+        # A delivery is an event times a stream: five thousand here, not ten million.
+        assert await api.metric(server, "sse_push_deliveries_total") == before + EVENTS
         last = await api.publish(server, {"broadcast": True, "data": "good night"})
         await asyncio.gather(*(other.ended for other in others))
     expected = rb"[0-9a-f]+\r\nretry: \d+\nid: \S+\n\n\r\n" + b"[0-9a-f]+\r\nid: %b\n" % last.encode() + end

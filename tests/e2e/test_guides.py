@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.client import ADMIN, READ_WITHIN_S, SERVICE, demo
+from tests.e2e.client import ADMIN, SERVICE, demo
 from tests.e2e.conftest import Serve, running
 from tests.e2e.listeners import LISTENERS, Listener
+from tests.e2e.stream import READ_WITHIN_S
 from tests.process import ServerProcess, eventually
 
 pytestmark = pytest.mark.process
@@ -106,16 +107,20 @@ async def test_g0_a_client_is_redirected_and_told(server: ServerProcess, listen:
         )
         got = await listener.next()
         assert (status, kept, got.json) == (200, {"id": got.id}, said)
-        said = {
+        custom = {
             "type": "custom",
             "action": "open",
             "payload": {"b": 1, "a": [2]},
             "timestamp": "2026-01-18T10:30:00.000Z",
         }
         await curl(
-            server, "POST", "/v1/events", {"topic": "client", "userId": "user-abc123", "data": said}, SERVICE
+            server,
+            "POST",
+            "/v1/events",
+            {"topic": "client", "userId": "user-abc123", "data": custom},
+            SERVICE,
         )
-        assert (await listener.next()).data == json.dumps(said, separators=(",", ":"))
+        assert (await listener.next()).data == json.dumps(custom, separators=(",", ":"))
 
         # Streams of the tests before may be found closed a moment later.
         async def counted() -> bool:

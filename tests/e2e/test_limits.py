@@ -5,11 +5,14 @@ import json
 import socket
 import struct
 import sys
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.client import Api, Stream, connect, demo
-from tests.e2e.conftest import Serve
+from tests.e2e.client import Api, demo
+from tests.e2e.conftest import Serve, running
+from tests.e2e.stream import Stream, connect
 from tests.process import HOST, ServerProcess, eventually
 
 pytestmark = pytest.mark.process
@@ -31,46 +34,43 @@ async def refusal(server: ServerProcess, target: str, token: str | None, source:
         return str(json.loads(problem)["limit"])
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+    settings = {"max_connections": 4, "max_connections_per_user": 2, "max_connections_per_address": 3}
+    async with running(tmp_path_factory.mktemp("limits"), **settings) as server:
+        yield server
+
+
+@pytest.fixture
+async def server(narrow: ServerProcess, api: Api) -> ServerProcess:
+    """A process with room for four streams, two of a user, three of an address; none is taken yet."""
+
+    async def is_empty() -> bool:
+        _, status = await api.call(narrow, "GET", "/system/status")
+        return bool(status["connections"]["total"] == 0)
+
+    await eventually(is_empty, "the streams of other tests are closed")
+    return narrow
+
+
 @pytest.mark.parametrize(
-    ("limits", "held", "refused", "limit", "allowed"),
+    ("held", "refused", "limit", "allowed"),
     [
-        pytest.param(
-            {"max_connections": 3},
-            [("a", HOST), ("b", HOST), ("c", HOST)],
-            ("d", HOST),
-            "total",
-            None,
-            id="total",
-        ),
-        pytest.param(
-            {"max_connections_per_user": 2},
-            [("a", HOST), ("a", SECOND)],
-            ("a", HOST),
-            "user",
-            ("b", HOST),
-            id="user",
-        ),
-        pytest.param(
-            {"max_connections_per_address": 2},
-            [("a", HOST), ("b", HOST)],
-            ("c", HOST),
-            "address",
-            ("c", SECOND),
-            id="address",
-        ),
+        ([("a", HOST), ("b", HOST), ("c", SECOND), ("d", SECOND)], ("e", SECOND), "total", None),
+        ([("a", HOST), ("a", SECOND)], ("a", HOST), "user", ("b", HOST)),
+        ([("a", HOST), ("b", HOST), ("c", HOST)], ("d", HOST), "address", ("d", SECOND)),
     ],
 )
 async def test_a_stream_over_a_limit_is_refused_until_another_closes(
-    serve: Serve,
+    server: ServerProcess,
     api: Api,
-    limits: dict[str, int],
     held: list[tuple[str, str]],
     refused: tuple[str, str],
     limit: str,
     allowed: tuple[str, str] | None,
 ) -> None:
     """Streams are given as user and address."""
-    server = await serve(**limits)
+    refusals = await api.metric(server, "sse_push_refusals_total")
     streams = [await Stream.open(server, "/v1/app/sse", demo(user), source=source) for user, source in held]
     assert [stream.status for stream in streams] == [200] * len(streams)
 
@@ -87,21 +87,27 @@ async def test_a_stream_over_a_limit_is_refused_until_another_closes(
             assert await refusal(server, "/notifications/stream", demo(allowed[0]), allowed[1]) is None
         leave(streams.pop())
         streams.append(await eventually(opens, "the slot is free", within=AT_ONCE_S))
+    assert await api.metric(server, "sse_push_refusals_total") >= refusals + 2
+    for stream in streams:
+        stream.close()
     assert {record["reason"] for record in server.logged("stream.closed")} <= {
         "client_closed",
         "client_reset",
     }
-    assert await api.metric(server, "sse_push_refusals_total") >= 2
-    for stream in streams:
-        stream.close()
 
 
-async def test_streams_of_all_kinds_share_the_limit(serve: Serve) -> None:
-    server = await serve(max_connections=4)
-    targets = ["/v1/app/sse", "/sse/connect?clientId=a", "/custom/stream", "/v1/stream?topics=app"]
-    streams = [await Stream.open(server, target, demo("a")) for target in targets]
-    assert [stream.status for stream in streams] == [200] * 4
-    assert await refusal(server, "/system/status/stream", None) == "total"
+async def test_streams_of_all_kinds_share_the_limits(server: ServerProcess) -> None:
+    opened = [
+        ("/v1/app/sse", demo("a")),
+        ("/v1/stream?topics=app", demo("a")),
+        ("/sse/connect?clientId=anonymous", None),
+    ]
+    streams = [await Stream.open(server, target, token) for target, token in opened]
+    assert [stream.status for stream in streams] == [200] * 3
+    assert await refusal(server, "/notifications/stream", demo("a"), SECOND) == "user"
+    assert await refusal(server, "/custom/stream", None) == "address"
+    streams.append(await Stream.open(server, "/system/status/stream", source=SECOND))
+    assert await refusal(server, "/custom/stream", None, SECOND) == "total"
     for stream in streams:
         stream.close()
 

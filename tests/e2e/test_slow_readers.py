@@ -5,8 +5,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.e2e.client import Api, Follower, Stream, demo
+from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
+from tests.e2e.follower import Follower
+from tests.e2e.stream import Stream
 from tests.process import ServerProcess
 
 pytestmark = pytest.mark.process

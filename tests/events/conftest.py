@@ -3,7 +3,12 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("tests.events.engines.contract", "tests.events.reference")
+pytest.register_assert_rewrite(
+    "tests.events.engines.contract",
+    "tests.events.engines.story",
+    "tests.events.engines.places",
+    "tests.events.reference",
+)
 
 # The machine may be busy: how long an example takes says nothing about the code.
 settings.register_profile("sse-push", deadline=None, suppress_health_check=[HealthCheck.too_slow])

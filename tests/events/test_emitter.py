@@ -38,7 +38,7 @@ async def test_listener_that_raises_stops_neither_the_others_nor_the_emitter() -
     emitter = Emitter()
     heard: list[int] = []
     emitter.on("tick", raising)
-    emitter.on("tick", lambda n: heard.append(n))
+    emitter.on("tick", heard.append)
     emitter.on("tick", lambda n: raising())
     emitter.on("tick", lambda n: heard.append(n * 10))
     with capture_logs() as logs:

@@ -21,7 +21,9 @@ from events.wire import MAX_EVENT_NAME
 from tests.events.fakes import Clock, MemoryEngine
 from tests.events.reference import Message, parse_stream
 
-TOPICS = {topic.name: topic for topic in (Topic("app", whole=True), Topic("client"), Topic("chat", per_room=True))}
+TOPICS = {
+    topic.name: topic for topic in (Topic("app", whole=True), Topic("client"), Topic("chat", per_room=True))
+}
 MAX_BYTES = 64 * 1024
 NOW = 1_700_000_000.0
 
@@ -149,7 +151,12 @@ def test_users_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"userId": "1", "colour": "red"}, {"userId": "1", "id": "k-1"}, {"userId": "1", "seq": 4}, {"user": "1"}],
+    [
+        {"userId": "1", "colour": "red"},
+        {"userId": "1", "id": "k-1"},
+        {"userId": "1", "seq": 4},
+        {"user": "1"},
+    ],
 )
 def test_field_that_is_not_known_is_refused(fields: dict[str, Any]) -> None:
     refusal(**fields)
@@ -182,7 +189,9 @@ def test_room_with_another_topic_is_refused(topic: str) -> None:
 # -- the event's name ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x00", "\n", "x\r\ndata: y", "", "x" * (MAX_EVENT_NAME + 1)])
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\rb", "a\x00", "\n", "x\r\ndata: y", "", "x" * (MAX_EVENT_NAME + 1)]
+)
 def test_event_name_that_could_forge_a_field_is_refused(name: str) -> None:
     refusal(userId="1", event=name)
 
@@ -192,7 +201,9 @@ def test_event_name_of_the_service_is_refused(name: str) -> None:
     assert "service's own" in refusal(userId="1", event=name)
 
 
-@pytest.mark.parametrize("name", ["tick", "sse", "ssegap", "SSE.gap", "a b", ":x", " x", "x" * MAX_EVENT_NAME, "é"])
+@pytest.mark.parametrize(
+    "name", ["tick", "sse", "ssegap", "SSE.gap", "a b", ":x", " x", "x" * MAX_EVENT_NAME, "é"]
+)
 def test_event_name_reaches_the_reader(name: str) -> None:
     assert sent(1, user_id="1", event=name).type == name
 
@@ -255,7 +266,10 @@ def test_text_reaches_the_reader_as_that_text(text: str) -> None:
 @given(json_values)
 def test_event_from_a_json_body_is_the_same_as_one_made_in_process(value: Any) -> None:
     body = json.dumps({"data": value, "userId": 7})
-    assert accepted(PushEvent.model_validate_json(body)).data == accepted(PushEvent(data=value, user_id="7")).data
+    assert (
+        accepted(PushEvent.model_validate_json(body)).data
+        == accepted(PushEvent(data=value, user_id="7")).data
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,12 +304,16 @@ def test_big_numbers_of_a_json_body_keep_every_digit() -> None:
 
 
 def test_keys_keep_the_order_they_came_in() -> None:
-    push = PushEvent.model_validate_json('{"broadcast": true, "data": {"z": 1, "a": 2, "m": {"y": 1, "b": 2}}}')
+    push = PushEvent.model_validate_json(
+        '{"broadcast": true, "data": {"z": 1, "a": 2, "m": {"y": 1, "b": 2}}}'
+    )
     assert accepted(push).data == b'{"z":1,"a":2,"m":{"y":1,"b":2}}'
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("shape", [lambda n: n, lambda n: [1, n], lambda n: {"a": {"b": [n]}}, lambda n: (n,)])
+@pytest.mark.parametrize(
+    "shape", [lambda n: n, lambda n: [1, n], lambda n: {"a": {"b": [n]}}, lambda n: (n,)]
+)
 def test_number_that_json_has_not_is_refused(number: float, shape: Any) -> None:
     with pytest.raises(BadEvent, match="NaN or Infinity"):
         accepted(PushEvent(data=shape(number), broadcast=True))
@@ -329,7 +347,9 @@ def _endless() -> list[Any]:
     return inner
 
 
-@pytest.mark.parametrize("data", [object(), {"a": object()}, _endless(), b"\xff"], ids=["object", "nested", "endless", "bytes"])
+@pytest.mark.parametrize(
+    "data", [object(), {"a": object()}, _endless(), b"\xff"], ids=["object", "nested", "endless", "bytes"]
+)
 def test_data_of_no_json_type_is_refused(data: Any) -> None:
     with pytest.raises(BadEvent, match="can't be written as JSON"):
         accepted(PushEvent(data=data, broadcast=True))
@@ -345,7 +365,10 @@ def test_frame_has_no_event_line_unless_the_publisher_named_one() -> None:
 
 
 def test_named_frame_is_named_by_the_topic_and_the_name() -> None:
-    assert accepted(PushEvent(data="x", broadcast=True)).named_frame() == b"id: aaaaaaaa-1\nevent: app\ndata: x\n\n"
+    assert (
+        accepted(PushEvent(data="x", broadcast=True)).named_frame()
+        == b"id: aaaaaaaa-1\nevent: app\ndata: x\n\n"
+    )
     named = accepted(PushEvent(data="x", room="general", event="tick"))
     assert named.named_frame() == b"id: aaaaaaaa-1\nevent: chat:general/tick\ndata: x\n\n"
 

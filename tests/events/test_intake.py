@@ -66,7 +66,9 @@ async def test_push_is_kept_as_it_was_said(bench: Bench) -> None:
 async def test_pushes_of_one_emit_are_one_group_in_order(bench: Bench) -> None:
     ids = await bench.push(*(push(n, userId=str(n)) for n in range(5)))
     assert ids == [f"{EPOCH}-{seq}" for seq in range(1, 6)]
-    assert [[event.data for event in group] for group in bench.engine.groups] == [[b"0", b"1", b"2", b"3", b"4"]]
+    assert [[event.data for event in group] for group in bench.engine.groups] == [
+        [b"0", b"1", b"2", b"3", b"4"]
+    ]
 
 
 async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:
@@ -164,16 +166,12 @@ async def test_kept_events_are_left_to_the_engine_to_tell(bench: Bench) -> None:
     assert bench.told == [], "the engine tells what it has kept, when it is kept"
 
 
-async def test_mixed_pushes_are_answered_one_for_one(bench: Bench) -> None:
-    ids = await bench.push(push(1, topic="status"), push(2), push(3, topic="status"), push(4))
-    assert ids == ["", f"{EPOCH}-1", "", f"{EPOCH}-2"]
-
-
-async def test_mixed_pushes_that_cannot_be_kept_are_not_told_either(bench: Bench) -> None:
-    bench.engine.error = EngineUnavailable("events can't be kept now")
-    with pytest.raises(EngineUnavailable):
-        await bench.push(push(1, topic="status"), push(2))
-    assert bench.told == []
+async def test_pushes_of_both_kinds_are_refused_whole(bench: Bench) -> None:
+    """Told at once or told when kept: together they could be neither all nor none."""
+    for pushes in ([push(1, topic="status"), push(2)], [push(1), push(2, topic="status")]):
+        with pytest.raises(BadEvent, match="can't go together"):
+            await bench.push(*pushes)
+    assert bench.engine.groups == bench.told == []
 
 
 # -- idempotency keys ------------------------------------------------------------------------------

@@ -73,7 +73,9 @@ def from_disk(engine: MemoryEngine) -> MemoryEngine:
 @pytest.mark.parametrize(
     ("requested", "rest"), [(0, ids(1, 3, 4)), (1, ids(3, 4)), (2, ids(3, 4)), (4, []), (5, [])]
 )
-async def test_replay_gives_what_was_missed_and_no_gap(on_disk: bool, requested: int, rest: list[str]) -> None:
+async def test_replay_gives_what_was_missed_and_no_gap(
+    on_disk: bool, requested: int, rest: list[str]
+) -> None:
     engine = engine_with(["1"], ["2"], None, ["1"], ["2"])
     if on_disk:
         from_disk(engine)
@@ -136,7 +138,9 @@ async def test_replay_from_anywhere_is_whole(audiences: list[list[str] | None], 
     engine.append([make_event(users) for users in audiences[on_disk:]])
     engine.page = data.draw(st.integers(1, 5))
     start = data.draw(st.integers(0, len(audiences)))
-    wanted = [seq for seq, users in enumerate(audiences, 1) if seq > start and (users is None or "1" in users)]
+    wanted = [
+        seq for seq, users in enumerate(audiences, 1) if seq > start and (users is None or "1" in users)
+    ]
 
     replay = Replay(engine, MINE, f"{EPOCH}-{start}", Clock())
     got: list[str] = []
@@ -289,7 +293,9 @@ async def test_gap_echoes_no_more_than_a_little_of_what_was_requested() -> None:
     assert 0 < len(seen.gaps[0]["requested"]) <= 1000
 
 
-@pytest.mark.parametrize("hostile", ["\nid: x\ndata: forged", "\r\n\r\ndata: forged\n\n", "\ud800", '"}', "\udc80x"])
+@pytest.mark.parametrize(
+    "hostile", ["\nid: x\ndata: forged", "\r\n\r\ndata: forged\n\n", "\ud800", '"}', "\udc80x"]
+)
 async def test_gap_forges_nothing_from_what_was_requested(hostile: str) -> None:
     page = Replay(engine_with(["1"]), MINE, hostile, Clock()).next_at_hand(PLENTY)
     stream = parse_stream(page.gap)

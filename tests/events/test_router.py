@@ -76,7 +76,9 @@ def test_filter_of_many_topics_takes_each_of_them_once(router: Router, lane: Lan
     sink = Recorder()
     from_event(lane, where, sink)
     assert where.user == "1"
-    events = numbered([make_event(["1"]), make_event(topic="client"), make_event(["2"]), make_event(["1"], topic="x")])
+    events = numbered(
+        [make_event(["1"]), make_event(topic="client"), make_event(["2"]), make_event(["1"], topic="x")]
+    )
     assert router.deliver(events) == 2
     assert sink.writes == [frames(events[:2])]
 
@@ -108,7 +110,14 @@ def test_batch_alike_is_one_write_in_order(router: Router, lane: Lane) -> None:
 def test_batch_for_many_is_one_write_each_in_order(router: Router, lane: Lane) -> None:
     one, two, three = (stream_of(lane, user) for user in "123")
     events = numbered(
-        [make_event(["1"]), make_event(), make_event(["2"]), make_event(["1"]), make_event(["1", "2"]), make_event(["4"])]
+        [
+            make_event(["1"]),
+            make_event(),
+            make_event(["2"]),
+            make_event(["1"]),
+            make_event(["1", "2"]),
+            make_event(["4"]),
+        ]
     )
     assert router.deliver(events) == 8
     assert one.writes == [frames([events[0], events[1], events[3], events[4]])]
@@ -220,7 +229,9 @@ def test_delivery_is_what_asking_every_stream_would_give(data: st.DataObject) ->
         ]
         expected += len(its)
         assert len(sink.writes) == bool(its)
-        assert [m.last_event_id for m in parse_stream(unwrapped(sink)).messages] == [event.id for event in its]
+        assert [m.last_event_id for m in parse_stream(unwrapped(sink)).messages] == [
+            event.id for event in its
+        ]
     assert reached == expected
 
 

@@ -39,7 +39,12 @@ def filters(draw: st.DrawFn) -> dict[str, Any]:
     topic, full_name = draw(full_topics())
     about = draw(st.dictionaries(st.sampled_from(topic.narrowed_by), names)) if topic.narrowed_by else {}
     user = draw(st.none() | names)
-    return {"full_name": full_name, "user": user, "whole": topic.whole and draw(st.booleans()), "about": about}
+    return {
+        "full_name": full_name,
+        "user": user,
+        "whole": topic.whole and draw(st.booleans()),
+        "about": about,
+    }
 
 
 @st.composite
@@ -106,12 +111,16 @@ def test_number_in_the_data_matches_its_text_in_the_filter() -> None:
     assert not set(its) & set(filter_keys("realtime", None, about={"entityId": "4"}))
 
 
-@pytest.mark.parametrize("text", ["a", "x" * MAX_NAME, "é" * MAX_NAME, " ", "a b", "*", "@", "a/b", "\x80", "\u2028"])
+@pytest.mark.parametrize(
+    "text", ["a", "x" * MAX_NAME, "é" * MAX_NAME, " ", "a b", "*", "@", "a/b", "\x80", "\u2028"]
+)
 def test_name_takes(text: str) -> None:
     assert is_name(text)
 
 
-@pytest.mark.parametrize("text", ["", "x" * (MAX_NAME + 1), "a\n", "\n", "a\rb", "\x00", "\x1f", "\x7f", "a\tb"])
+@pytest.mark.parametrize(
+    "text", ["", "x" * (MAX_NAME + 1), "a\n", "\n", "a\rb", "\x00", "\x1f", "\x7f", "a\tb"]
+)
 def test_name_refuses(text: str) -> None:
     assert not is_name(text)
 

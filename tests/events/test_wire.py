@@ -125,7 +125,9 @@ def test_field_safe_refuses_what_ends_a_line_or_voids_an_id(text: str) -> None:
     assert not wire.is_field_safe(text)
 
 
-@pytest.mark.parametrize("text", ["", "a", " a ", "a:b", ": x", "\u2028", "\u2029", "\x85", "\x0b", "\x1c", "é"])
+@pytest.mark.parametrize(
+    "text", ["", "a", " a ", "a:b", ": x", "\u2028", "\u2029", "\x85", "\x0b", "\x1c", "é"]
+)
 def test_field_safe_allows_what_no_reader_takes_for_a_line_end(text: str) -> None:
     assert wire.is_field_safe(text)
 

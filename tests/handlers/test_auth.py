@@ -84,7 +84,9 @@ async def test_bad_token_is_not_in_the_answer(service: Service) -> None:
     assert "very-secret" not in str(answer.headers)
 
 
-async def test_query_token_is_in_no_log_line_and_no_metric(service: Service, logged: list[dict[str, Any]]) -> None:
+async def test_query_token_is_in_no_log_line_and_no_metric(
+    service: Service, logged: list[dict[str, Any]]
+) -> None:
     for token in ("very-secret-indeed", GOOD):
         await service.get(f"/sse/status?token={token}")
         await service.post(f"/v1/events?token={token}", json={})
@@ -124,20 +126,26 @@ async def test_cookie_does_not_command_for_another_site(service: Service, origin
 async def test_cookie_commands_for_its_own_site_and_listed_ones(service: Service, origin: str | None) -> None:
     headers = {"Cookie": f"access_token={GOOD}"}
     if origin is not None:
-        headers["Origin"] = f"http://{service.client.host}:{service.client.port}" if origin == "own" else origin
+        headers["Origin"] = (
+            f"http://{service.client.host}:{service.client.port}" if origin == "own" else origin
+        )
 
     assert (await service.post("/chat/send", json=COMMAND, headers=headers)).status == 200
 
 
 async def test_cookie_reads_for_any_site_since_the_browser_shows_it_nothing(service: Service) -> None:
-    answer = await service.get("/sse/status", headers={"Cookie": f"access_token={GOOD}", "Origin": "https://evil.net"})
+    answer = await service.get(
+        "/sse/status", headers={"Cookie": f"access_token={GOOD}", "Origin": "https://evil.net"}
+    )
 
     assert answer.status == 200
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 async def test_header_token_commands_from_any_site(service: Service) -> None:
-    answer = await service.post("/chat/send", json=COMMAND, token=GOOD, headers={"Origin": "https://evil.net"})
+    answer = await service.post(
+        "/chat/send", json=COMMAND, token=GOOD, headers={"Origin": "https://evil.net"}
+    )
 
     assert answer.status == 200
 

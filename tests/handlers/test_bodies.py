@@ -72,7 +72,11 @@ async def test_body_with_what_is_no_number_in_json_is_refused(
     """Every field that takes any JSON, or fields that are not its own."""
     service = await start()
     given = {**body, "data": 0} if "data" in body else {**body, "more": 0}
-    text = json.dumps(given, separators=(",", ":")).replace('"data":0', f'"data":[{number}]').replace('"more":0', f'"more":{number}')
+    text = (
+        json.dumps(given, separators=(",", ":"))
+        .replace('"data":0', f'"data":[{number}]')
+        .replace('"more":0', f'"more":{number}')
+    )
 
     answer = await service.post(path, token=ADMIN, data=text)
 
@@ -99,7 +103,9 @@ async def test_rate_is_each_callers_own(start: Start) -> None:
     service: Service = await start(user_commands_per_s=0.1)
     body = {"roomId": "general", "message": "hi"}
 
-    statuses = [(await service.post("/chat/send", token=mint(user), json=body)).status for user in ("1", "2", "1")]
+    statuses = [
+        (await service.post("/chat/send", token=mint(user), json=body)).status for user in ("1", "2", "1")
+    ]
 
     assert statuses == [200, 200, 429]
 

@@ -24,9 +24,15 @@ async def service(start: Start) -> Service:
 
 @pytest.mark.parametrize(
     ("path", "body"),
-    [("/v1/app/push", {"message": "hi", "userId": 42}), ("/notifications/send", NOTIFICATION), ("/realtime/update", UPDATE)],
+    [
+        ("/v1/app/push", {"message": "hi", "userId": 42}),
+        ("/notifications/send", NOTIFICATION),
+        ("/realtime/update", UPDATE),
+    ],
 )
-@pytest.mark.parametrize(("token", "status"), [(None, 401), ("bad", 401), (USER, 403), (SERVICE, 200), (ADMIN, 200)])
+@pytest.mark.parametrize(
+    ("token", "status"), [(None, 401), ("bad", 401), (USER, 403), (SERVICE, 200), (ADMIN, 200)]
+)
 async def test_command_is_for_services_and_admins(
     service: Service, path: str, body: dict[str, Any], token: str | None, status: int
 ) -> None:
@@ -59,7 +65,14 @@ async def test_push_goes_out_as_it_was_sent(service: Service, body: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "body", [{"message": "hi"}, {"userId": 42}, {"message": 1, "userId": []}, {"message": "hi", "userId": ""}, {"message": None, "userId": 1}]
+    "body",
+    [
+        {"message": "hi"},
+        {"userId": 42},
+        {"message": 1, "userId": []},
+        {"message": "hi", "userId": ""},
+        {"message": None, "userId": 1},
+    ],
 )
 async def test_push_of_another_form_is_refused(service: Service, body: dict[str, Any]) -> None:
     assert (await service.post("/v1/app/push", token=SERVICE, json=body)).status == 422
@@ -94,7 +107,9 @@ async def test_notification_goes_to_those_named_or_to_all(
 ) -> None:
     stream = await service.open("/notifications/stream", token=mint("42"))
 
-    assert (await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, **audience})).status == 200
+    assert (
+        await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, **audience})
+    ).status == 200
     await service.publish(topic="notifications", userId="42", data="end")
 
     first = await stream.event()
@@ -105,7 +120,9 @@ async def test_notification_goes_to_those_named_or_to_all(
 
 @pytest.mark.parametrize("type_", ["info", "success", "warning", "error"])
 async def test_notification_has_four_types(service: Service, type_: str) -> None:
-    assert (await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, "type": type_})).status == 200
+    assert (
+        await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, "type": type_})
+    ).status == 200
 
 
 @pytest.mark.parametrize(
@@ -114,7 +131,9 @@ async def test_notification_has_four_types(service: Service, type_: str) -> None
      {"userId": ""}, {"userIds": "42"}, {"colour": "red"}, {"title": "x" * 20_000}],
 )  # fmt: skip
 async def test_notification_of_another_form_is_refused(service: Service, change: dict[str, Any]) -> None:
-    assert (await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, **change})).status == 422
+    assert (
+        await service.post("/notifications/send", token=ADMIN, json={**NOTIFICATION, **change})
+    ).status == 422
 
 
 @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 422)])
@@ -153,7 +172,9 @@ async def test_update_takes_a_number_for_its_text(service: Service) -> None:
 
 @pytest.mark.parametrize("action", ["created", "updated", "deleted"])
 async def test_update_has_three_actions(service: Service, action: str) -> None:
-    assert (await service.post("/realtime/update", token=SERVICE, json={**UPDATE, "action": action})).status == 200
+    assert (
+        await service.post("/realtime/update", token=SERVICE, json={**UPDATE, "action": action})
+    ).status == 200
 
 
 @pytest.mark.parametrize("change", [{"action": "eaten"}, {"entityType": ""}, {"entityId": None}, {"more": 1}])
@@ -182,7 +203,13 @@ async def test_chat_message_is_what_the_room_gets(service: Service) -> None:
     answer = await service.post("/chat/send", token=USER, json=CHAT)
 
     event = await stream.event()
-    assert event.json == {"roomId": "general", "message": "hi", "userId": "42", "username": "Ann", "timestamp": STAMP}
+    assert event.json == {
+        "roomId": "general",
+        "message": "hi",
+        "userId": "42",
+        "username": "Ann",
+        "timestamp": STAMP,
+    }
     assert answer.json == {"id": event.id}
 
 
@@ -223,7 +250,9 @@ async def test_chat_is_for_those_allowed_in_the_room(
     assert (await service.post("/chat/send", token=token, json={**CHAT, "roomId": room})).status == status
 
 
-@pytest.mark.parametrize("change", [{"message": ""}, {"roomId": ""}, {"roomId": "x" * 129}, {"userId": "43"}, {"message": None}])
+@pytest.mark.parametrize(
+    "change", [{"message": ""}, {"roomId": ""}, {"roomId": "x" * 129}, {"userId": "43"}, {"message": None}]
+)
 async def test_chat_message_of_another_form_is_refused(service: Service, change: dict[str, Any]) -> None:
     """Its author among the rest: nobody speaks in another's name."""
     assert (await service.post("/chat/send", token=ADMIN, json={**CHAT, **change})).status == 422

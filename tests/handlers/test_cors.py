@@ -12,7 +12,9 @@ async def service(start: Start) -> Service:
     return await start(cors_origins=f"{PAGE}, https://*.example.org, http://localhost:5173")
 
 
-@pytest.mark.parametrize("origin", [PAGE, "https://a.example.org", "https://a.b.example.org", "http://localhost:5173"])
+@pytest.mark.parametrize(
+    "origin", [PAGE, "https://a.example.org", "https://a.b.example.org", "http://localhost:5173"]
+)
 @pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/v1/app/sse"])
 async def test_cors_lets_listed_origins_in_with_credentials(service: Service, path: str, origin: str) -> None:
     answer = await service.get(path, headers={"Origin": origin})
@@ -55,18 +57,33 @@ async def test_cors_is_silent_where_no_origin_is_listed(start: Start) -> None:
     assert "Vary" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/v1/events", "/v1/app/sse", "/functions", "/nowhere"])
-async def test_options_is_answered_everywhere(service: Service, path: str) -> None:
-    preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/v1/events", "POST"),
+        ("/v1/app/sse", "GET"),
+        ("/v1/stream", "GET"),
+        ("/functions", "PUT"),
+        ("/chat/send", "POST"),
+    ],
+)
+async def test_options_allows_what_the_path_has(service: Service, path: str, method: str) -> None:
+    preflight = {"Origin": PAGE, "Access-Control-Request-Method": method}
     answer = await service.call("OPTIONS", path, headers=preflight)
 
     assert answer.status == 204
     assert answer.body == b""
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-    assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert method in answer.headers["Access-Control-Allow-Methods"]
+    assert method in answer.headers["Allow"]
     allowed = answer.headers["Access-Control-Allow-Headers"].lower()
     for name in ("authorization", "last-event-id", "idempotency-key", "content-type"):
         assert name in allowed
+
+
+async def test_options_of_a_path_that_is_not_there_is_404(service: Service) -> None:
+    assert (await service.call("OPTIONS", "/nowhere", headers={"Origin": PAGE})).status == 404
 
 
 async def test_options_promises_other_origins_nothing(service: Service) -> None:

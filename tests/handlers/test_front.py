@@ -31,7 +31,9 @@ async def test_request_id_that_came_goes_out(service: Service, given: str) -> No
     assert answer.json["request_id"] == given
 
 
-@pytest.mark.parametrize("given", ["", "x" * 129, "with space", 'quo"te', "<script>", "é", "a;b", "a,b", "{}"])
+@pytest.mark.parametrize(
+    "given", ["", "x" * 129, "with space", 'quo"te', "<script>", "é", "a;b", "a,b", "{}"]
+)
 async def test_request_id_that_could_forge_is_replaced(service: Service, given: str) -> None:
     answer = await service.get("/nowhere", headers={"X-Request-ID": given})
 
@@ -85,7 +87,9 @@ async def test_body_over_the_limit_is_a_problem(start: Start) -> None:
     assert answer.headers["Content-Type"].startswith("application/problem+json")
 
 
-async def test_crash_is_a_problem_that_tells_nothing(settings_for: SettingsFactory, aiohttp_client: Any) -> None:
+async def test_crash_is_a_problem_that_tells_nothing(
+    settings_for: SettingsFactory, aiohttp_client: Any
+) -> None:
     app = build_app(settings_for())
 
     async def crash(request: web.Request) -> web.Response:

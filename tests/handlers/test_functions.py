@@ -91,7 +91,9 @@ async def test_error_is_that_of_the_contract(service: Service, body: Any, type_:
     assert answer.headers["Content-Type"].startswith("application/json")
 
 
-@pytest.mark.parametrize("url", ["https://evil.net/", "javascript:alert(1)", "//example.com", "http://example.com/"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.net/", "javascript:alert(1)", "//example.com", "http://example.com/"]
+)
 async def test_url_that_is_not_allowed_is_refused_and_says_why(service: Service, url: str) -> None:
     stream = await service.open("/sse/connect?clientId=user-abc123")
 
@@ -104,7 +106,9 @@ async def test_url_that_is_not_allowed_is_refused_and_says_why(service: Service,
     assert (await stream.event()).json["url"] == URL
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"hello", b"{'method': 'x'}", b"\xff", b"[" * 100_000, b'{"method": NaN}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"hello", b"{'method': 'x'}", b"\xff", b"[" * 100_000, b'{"method": NaN}']
+)
 async def test_body_that_is_no_json_is_400(service: Service, body: bytes) -> None:
     answer = await _put(service, body)
 
@@ -136,8 +140,12 @@ async def test_client_whose_stream_closed_is_not_connected(service: Service) -> 
 # -- who ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("token", "status"), [(None, 401), ("bad", 401), (mint("42"), 403), (SERVICE, 200), (ADMIN, 200)])
-async def test_call_without_a_key_wants_a_service_or_an_admin(start: Start, token: str | None, status: int) -> None:
+@pytest.mark.parametrize(
+    ("token", "status"), [(None, 401), ("bad", 401), (mint("42"), 403), (SERVICE, 200), (ADMIN, 200)]
+)
+async def test_call_without_a_key_wants_a_service_or_an_admin(
+    start: Start, token: str | None, status: int
+) -> None:
     assert (await _put(await start(), _call(), token=token)).status == status
 
 

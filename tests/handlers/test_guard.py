@@ -38,7 +38,16 @@ async def _is_closed(peer: Peer) -> None:
         POST + b"Transfer-Encoding: chunked\r\n\r\n",
         POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{    \r\n",
     ],
-    ids=["nothing", "a letter", "half a line", "half a head", "no body", "half a body", "no chunk", "half the chunks"],
+    ids=[
+        "nothing",
+        "a letter",
+        "half a line",
+        "half a head",
+        "no body",
+        "half a body",
+        "no chunk",
+        "half the chunks",
+    ],
 )
 async def test_request_that_is_not_whole_in_time_is_closed(listen: Listen, begun: bytes) -> None:
     server = await listen(request_timeout_s=LIMIT_S)
@@ -68,7 +77,12 @@ async def test_request_that_drips_is_closed(listen: Listen, body: bool) -> None:
 
 @pytest.mark.parametrize(
     "begun",
-    [b"GET /hea", b"GET /healthz HTTP/1.1\r\n", POST + b"Content-Length: 100\r\n\r\n", POST + b"Content-Length: 100\r\n\r\n{"],
+    [
+        b"GET /hea",
+        b"GET /healthz HTTP/1.1\r\n",
+        POST + b"Content-Length: 100\r\n\r\n",
+        POST + b"Content-Length: 100\r\n\r\n{",
+    ],
     ids=["half a line", "half a head", "no body", "half a body"],
 )
 async def test_second_request_that_is_not_whole_in_time_is_closed(listen: Listen, begun: bytes) -> None:
@@ -118,7 +132,9 @@ async def test_publishes_keep_a_connection_open(listen: Listen) -> None:
 
 async def test_stream_of_lines_may_take_its_time(listen: Listen) -> None:
     server = await listen(request_timeout_s=LIMIT_S)
-    peer = await server.connect(POST + b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+    peer = await server.connect(
+        POST + b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     await peer.head()
 
     late = await server.connect(b"GET")
@@ -138,6 +154,23 @@ async def test_open_stream_has_no_deadline(listen: Listen) -> None:
     await _is_closed(late)
 
     assert len(server.node.connections) == 1
+
+
+@pytest.mark.parametrize("ended", ["late", "gone"])
+async def test_request_that_was_never_whole_is_no_crash(
+    listen: Listen, logged: list[dict[str, Any]], ended: str
+) -> None:
+    """Whoever watches the log for crashes must not be woken by a client that left."""
+    server = await listen(request_timeout_s=LIMIT_S if ended == "late" else 60)
+    peer = await server.connect(POST + b"Content-Length: 100\r\n\r\n{")
+    await until(lambda: server.site._guard.open)
+    if ended == "gone":
+        peer.abort()
+    await until(lambda: not server.site._guard.open)
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+    assert [line for line in logged if line["log_level"] in ("error", "critical")] == []
 
 
 # -- how many -------------------------------------------------------------------------------------
@@ -203,7 +236,10 @@ MALFORMED = {
     "two lengths": POST + b"X: " + TOKEN + b"\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "length is no number": POST + b"Content-Length: " + TOKEN + b"\r\n\r\n",
     "line too long": b"GET /?token=" + TOKEN + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    "header too long": b"GET / HTTP/1.1\r\nHost: x\r\nCookie: access_token=" + TOKEN + b"x" * 9000 + b"\r\n\r\n",
+    "header too long": b"GET / HTTP/1.1\r\nHost: x\r\nCookie: access_token="
+    + TOKEN
+    + b"x" * 9000
+    + b"\r\n\r\n",
     "too many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: very-secret-token\r\n" * 100 + b"\r\n",
 }
 
@@ -226,7 +262,9 @@ async def test_malformed_request_is_a_problem_that_quotes_nothing(
     assert [line for line in logged if line["event"] == "request.malformed"]
 
 
-async def test_malformed_body_does_not_take_the_server_with_it(listen: Listen, logged: list[dict[str, Any]]) -> None:
+async def test_malformed_body_does_not_take_the_server_with_it(
+    listen: Listen, logged: list[dict[str, Any]]
+) -> None:
     server = await listen()
     peer = await server.connect(POST + b"Transfer-Encoding: chunked\r\n\r\nvery-secret\r\n")
     await peer.rest()

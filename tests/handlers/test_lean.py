@@ -32,7 +32,11 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "forged request id": (ONE, "X-Request-ID: a b\r\n"),
     "content type": (ONE, "Content-Type: application/json; charset=utf-8\r\n"),
 }
-USUAL = {"date", "server", "content-length"}  # differ by nature: the hour, the server's name, the length of an id
+USUAL = {
+    "date",
+    "server",
+    "content-length",
+}  # differ by nature: the hour, the server's name, the length of an id
 
 
 def _request(body: bytes, more: str = "", token: str = SERVICE) -> bytes:
@@ -75,7 +79,9 @@ def _seen(head: str, body: bytes) -> tuple[str, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize(("body", "more"), BODIES.values(), ids=BODIES.keys())
-async def test_answer_is_the_same_as_the_other_ways(listen: Listen, taken: list[bytes], body: bytes, more: str) -> None:
+async def test_answer_is_the_same_as_the_other_ways(
+    listen: Listen, taken: list[bytes], body: bytes, more: str
+) -> None:
     seen, bodies = [], []
     for way in ("Accept: */*\r\n", "Expect: \r\n"):  # the second header sends it aiohttp's way
         server = await listen(max_event_bytes=1024)
@@ -87,7 +93,7 @@ async def test_answer_is_the_same_as_the_other_ways(listen: Listen, taken: list[
         epoch = server.node.engine.epoch
         seen[-1] = json.loads(json.dumps(seen[-1]).replace(epoch, "epoch"))
 
-    assert bodies == [[body], []], "one of each way"
+    assert bodies == [[body] if body else [], []], "one of each way"  # aiohttp's own for no body
     assert seen[0] == seen[1]
 
 
@@ -118,7 +124,9 @@ async def test_request_is_counted_either_way(listen: Listen, path: str) -> None:
         _request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
     ],
 )
-async def test_unusual_request_goes_the_other_way(listen: Listen, taken: list[bytes], request_: bytes) -> None:
+async def test_unusual_request_goes_the_other_way(
+    listen: Listen, taken: list[bytes], request_: bytes
+) -> None:
     server = await listen()
     peer = await _known(server)
     taken.clear()

@@ -179,7 +179,9 @@ async def test_lines_are_for_services_and_admins(service: Service, token: str | 
     assert answer.status == status
 
 
-async def test_store_that_fails_is_an_error_of_each_line(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_store_that_fails_is_an_error_of_each_line(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> list[Any]:
         raise sqlite3.OperationalError("disk is full")
 
@@ -207,7 +209,9 @@ async def test_node_that_goes_away_answers_what_it_has_read(service: Service) ->
     lines.end()
 
 
-async def test_answer_is_not_held_back_by_the_one_behind_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answer_is_not_held_back_by_the_one_behind_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     receipts: list[Receipt] = []
 
     def submit(*_: object, **__: object) -> Receipt:
@@ -237,7 +241,9 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> int:
     return 10
 
 
-async def test_reading_ahead_is_bounded(service: Service, monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+async def test_reading_ahead_is_bounded(
+    service: Service, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
     receipts: list[Receipt] = []
 
     def submit(*_: object, **__: object) -> Receipt:
@@ -260,54 +266,45 @@ async def test_reading_ahead_is_bounded(service: Service, monkeypatch: pytest.Mo
     assert [await lines.answer() for _ in range(1000)] == [{"id": str(index)} for index in range(1000)]
 
 
-class SeenQueue(asyncio.Queue[Any]):
-    """The queue between reading and answering, seen from outside."""
+class Stuck:
+    """A publisher that sends 200,000 lines and reads no answer, until the service reads no more either."""
 
-    made: list["SeenQueue"] = []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answered = 0
+        self._failed = ndjson._failed
+        monkeypatch.setattr(ndjson, "_failed", self._counting)
 
-    def __init__(self, maxsize: int = 0) -> None:
-        super().__init__(maxsize)
-        self.made.append(self)
+    def _counting(self, detail: str) -> Receipt:
+        self.answered += 1
+        return self._failed(detail)
 
-
-async def _stuck(server: Listening, monkeypatch: pytest.MonkeyPatch) -> Peer:
-    """A publisher that sends and never reads, until the service reads no more either."""
-    SeenQueue.made.clear()
-    monkeypatch.setattr(asyncio, "Queue", SeenQueue)
-    peer = await server.connect(HEAD, receive_bytes=4096)
-    await peer.head()
-    peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
-    [handler] = server.site._guard.open
-    [queue] = SeenQueue.made
-    part = b"x\n" * 10_000
-    for _ in range(20):
-        peer.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
-    # Its answers wait for the transport, its lines for the answers.
-    await until(lambda: handler._drain_waiter is not None and queue.full() and queue._putters)  # type: ignore[attr-defined]
-    return peer
+    async def open(self, server: Listening) -> Peer:
+        peer = await server.connect(HEAD, receive_bytes=4096)
+        await peer.head()
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        [handler] = server.site._guard.open
+        part = b"x\n" * 10_000
+        for _ in range(20):
+            peer.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+        async with asyncio.timeout(DEADLINE_S):
+            before = -1
+            while self.answered != before or handler._drain_waiter is None:
+                before = self.answered
+                for _ in range(500):  # turns of the loop in which it would go on, if it could
+                    await asyncio.sleep(0)
+        return peer
 
 
 async def test_publisher_that_does_not_read_is_not_read_either(
     listen: Listen, monkeypatch: pytest.MonkeyPatch, ahead: int
 ) -> None:
     """What waits is what the transport takes for its answers, not what the publisher has to say."""
-    answered = 0
-    failed = ndjson._failed
-
-    def counting(detail: str) -> Receipt:
-        nonlocal answered
-        answered += 1
-        return failed(detail)
-
-    monkeypatch.setattr(ndjson, "_failed", counting)
     server = await listen(send_buffer_bytes=4096)
+    stuck = Stuck(monkeypatch)
 
-    peer = await _stuck(server, monkeypatch)
-    before = answered
-    for _ in range(2000):
-        await asyncio.sleep(0)
+    peer = await stuck.open(server)
 
-    assert answered == before < 50_000  # of 200,000 lines
+    assert ahead < stuck.answered < 50_000
     peer.abort()
 
 
@@ -316,7 +313,7 @@ async def test_publisher_that_left_without_reading_leaves_nothing_behind(
 ) -> None:
     server = await listen(send_buffer_bytes=4096)
     tasks = asyncio.all_tasks()
-    peer = await _stuck(server, monkeypatch)
+    peer = await Stuck(monkeypatch).open(server)
     mine = asyncio.all_tasks() - tasks
 
     peer.abort()

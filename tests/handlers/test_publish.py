@@ -29,7 +29,9 @@ async def _post(service: Service, body: Any, token: str | None = SERVICE, **head
 @pytest.mark.parametrize(
     ("token", "status"), [(None, 401), ("bad", 401), (mint("42"), 403), (SERVICE, 200), (ADMIN, 200)]
 )
-async def test_publishing_is_for_services_and_admins(service: Service, token: str | None, status: int) -> None:
+async def test_publishing_is_for_services_and_admins(
+    service: Service, token: str | None, status: int
+) -> None:
     assert (await _post(service, {"broadcast": True, "data": 1}, token)).status == status
 
 
@@ -65,7 +67,11 @@ async def test_list_may_follow_white_space(service: Service) -> None:
 
 
 async def test_ids_rise_through_topics(service: Service) -> None:
-    bodies = [{"userId": "1", "data": 1}, {"topic": "realtime", "broadcast": True, "data": 1}, {"room": "x", "data": 1}]
+    bodies = [
+        {"userId": "1", "data": 1},
+        {"topic": "realtime", "broadcast": True, "data": 1},
+        {"room": "x", "data": 1},
+    ]
 
     ids = [(await _post(service, body)).json["id"] for body in bodies]
 
@@ -263,7 +269,9 @@ async def test_key_of_the_event_goes_before_the_header(service: Service) -> None
 async def test_header_keeps_all_else_of_the_event(service: Service) -> None:
     stream = await service.open("/v1/app/sse/42", token=mint("42"))
 
-    await _post(service, {"userIds": [42], "event": "named", "ttl": 60, "data": {"a": 1}}, Idempotency_Key="k")
+    await _post(
+        service, {"userIds": [42], "event": "named", "ttl": 60, "data": {"a": 1}}, Idempotency_Key="k"
+    )
 
     event = await stream.event()
     assert (event.event, event.data) == ("named", '{"a":1}')

@@ -91,7 +91,9 @@ async def test_ready_turns_when_the_node_goes_away(service: Service) -> None:
     assert (await service.get("/system/status")).json["status"] == "draining"
 
 
-async def test_ready_turns_while_the_store_cannot_keep(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ready_turns_while_the_store_cannot_keep(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = service.node.engine._store  # type: ignore[attr-defined]
 
     def full(*_: Any) -> None:
@@ -146,7 +148,9 @@ async def test_metrics_count_what_was_refused(service: Service) -> None:
     assert b'sse_push_events_total{outcome="refused"} 1' in (await service.get("/metrics")).body
 
 
-async def test_metrics_count_what_could_not_be_kept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_metrics_count_what_could_not_be_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("disk is full")
 

@@ -238,8 +238,12 @@ async def test_chat_stream_wants_a_room(service: Service) -> None:
         (SERVICE, "staff", 200),
     ],
 )
-async def test_chat_room_opens_by_claim_setting_or_role(service: Service, token: str, room: str, status: int) -> None:
-    response = await service.client.get(f"/chat/stream?room={room}", headers={"Authorization": f"Bearer {token}"})
+async def test_chat_room_opens_by_claim_setting_or_role(
+    service: Service, token: str, room: str, status: int
+) -> None:
+    response = await service.client.get(
+        f"/chat/stream?room={room}", headers={"Authorization": f"Bearer {token}"}
+    )
 
     assert response.status == status
     response.close()
@@ -402,7 +406,9 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("path", "audience"), KEPT)
-async def test_stream_resumes_without_a_hole_or_a_repeat(service: Service, path: str, audience: dict[str, Any]) -> None:
+async def test_stream_resumes_without_a_hole_or_a_repeat(
+    service: Service, path: str, audience: dict[str, Any]
+) -> None:
     ids = [await service.publish(**audience, data=number) for number in range(5)]
 
     stream = await service.open(path, token=mint("42"), headers={"Last-Event-ID": ids[1]})
@@ -463,7 +469,9 @@ async def test_stream_takes_an_id_of_the_future_for_unknown(service: Service) ->
     id_ = await service.publish(userId="42", data="before")
     epoch, _, number = id_.partition("-")
 
-    stream = await service.open("/v1/app/sse", token=mint("42"), params={"lastEventId": f"{epoch}-{int(number) + 1}"})
+    stream = await service.open(
+        "/v1/app/sse", token=mint("42"), params={"lastEventId": f"{epoch}-{int(number) + 1}"}
+    )
 
     assert (await stream.event()).json["reason"] == "unknown"
 
@@ -571,7 +579,9 @@ async def test_stream_beats(start: Start) -> None:
 async def test_stream_opens_to_pages_of_listed_origins(start: Start) -> None:
     service = await start(cors_origins="https://app.example.com")
 
-    listed = await service.open("/v1/app/sse", token=mint("42"), headers={"Origin": "https://app.example.com"})
+    listed = await service.open(
+        "/v1/app/sse", token=mint("42"), headers={"Origin": "https://app.example.com"}
+    )
     other = await service.open("/v1/app/sse", token=mint("42"), headers={"Origin": "https://evil.net"})
 
     assert listed.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
@@ -606,7 +616,9 @@ async def test_stream_writes_a_burst_in_one_chunk(listen: Listen) -> None:
 async def test_stream_over_http_1_0_is_not_chunked(listen: Listen) -> None:
     server = await listen()
     token = mint("42")
-    peer = await server.connect(f"GET /v1/app/sse/42 HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    peer = await server.connect(
+        f"GET /v1/app/sse/42 HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
     head = await peer.head()
     await until(lambda: len(server.node.connections) == 1)
     await _publish(server.node, userId="42", data="plain")
@@ -661,7 +673,9 @@ async def test_stream_says_good_bye_when_the_node_goes_away(service: Service) ->
         ("address", {"max_connections_per_address": 2}),
     ],
 )
-async def test_stream_over_a_limit_is_told_which_and_when(start: Start, limit: str, settings: dict[str, int]) -> None:
+async def test_stream_over_a_limit_is_told_which_and_when(
+    start: Start, limit: str, settings: dict[str, int]
+) -> None:
     service = await start(**settings)
     first = await service.open("/v1/app/sse", token=mint("42"))
     await service.open("/notifications/stream", token=mint("42"))

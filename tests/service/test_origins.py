@@ -40,7 +40,13 @@ def test_origin_that_is_not_plain_to_see_is_none(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("localhost", True), ("127.0.0.1", True), ("[::1]", True), ("localhost.evil.net", False), ("10.0.0.1", False)],
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("[::1]", True),
+        ("localhost.evil.net", False),
+        ("10.0.0.1", False),
+    ],
 )
 def test_loopback_is_known_by_its_names(host: str, loopback: bool) -> None:
     assert Origin("http", host, 80).is_loopback is loopback

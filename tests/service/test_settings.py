@@ -43,7 +43,9 @@ def test_settings_come_from_the_environment_with_the_prefix(monkeypatch: pytest.
     ("text", "values"),
     [("a,b", ("a", "b")), (" a , b ,", ("a", "b")), ("a", ("a",)), (",", ()), ("*", ("*",))],
 )
-def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch, text: str, values: tuple[str, ...]) -> None:
+def test_lists_are_comma_separated(
+    monkeypatch: pytest.MonkeyPatch, text: str, values: tuple[str, ...]
+) -> None:
     monkeypatch.setenv("SSE_PUSH_OPEN_ROOMS", text)
 
     assert _load().open_rooms == values
@@ -74,7 +76,11 @@ def test_defaults_are_those_of_the_contract() -> None:
 
     assert (settings.host, settings.port, settings.auth_mode) == ("127.0.0.1", 8000, "jwt")
     assert settings.engine_url == "embedded:"
-    limits = (settings.max_connections, settings.max_connections_per_user, settings.max_connections_per_address)
+    limits = (
+        settings.max_connections,
+        settings.max_connections_per_user,
+        settings.max_connections_per_address,
+    )
     assert limits == (1000, 20, 200)
     assert (settings.heartbeat_s, settings.dead_peer_s) == (15, 60)
     assert (settings.custom_interval_s, settings.status_interval_s) == (1, 5)
@@ -84,10 +90,34 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "HOST PORT DATA_DIR ENGINE_URL AUTH_MODE JWT_SECRET JWKS_URL MAX_CONNECTIONS MAX_CONNECTIONS_PER_USER "
-    "MAX_CONNECTIONS_PER_ADDRESS REDIRECT_ORIGINS OPEN_ROOMS FUNCTION_SIGNING_KEY CORS_ORIGINS HEARTBEAT_S "
-    "CUSTOM_INTERVAL_S ALLOW_PUBLIC_DEMO JWT_ALGORITHMS JWT_ISSUER JWT_AUDIENCE HISTORY_MAX_EVENTS "
-    "HISTORY_MAX_AGE_S SLOW_READER_BYTES LOG_FORMAT LOG_LEVEL STATUS_INTERVAL_S".split(),
+    [
+        "HOST",
+        "PORT",
+        "DATA_DIR",
+        "ENGINE_URL",
+        "AUTH_MODE",
+        "JWT_SECRET",
+        "JWKS_URL",
+        "MAX_CONNECTIONS",
+        "MAX_CONNECTIONS_PER_USER",
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "REDIRECT_ORIGINS",
+        "OPEN_ROOMS",
+        "FUNCTION_SIGNING_KEY",
+        "CORS_ORIGINS",
+        "HEARTBEAT_S",
+        "CUSTOM_INTERVAL_S",
+        "ALLOW_PUBLIC_DEMO",
+        "JWT_ALGORITHMS",
+        "JWT_ISSUER",
+        "JWT_AUDIENCE",
+        "HISTORY_MAX_EVENTS",
+        "HISTORY_MAX_AGE_S",
+        "SLOW_READER_BYTES",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "STATUS_INTERVAL_S",
+    ],
 )
 def test_setting_that_operators_were_promised_is_there(name: str) -> None:
     assert Settings.model_fields[name.lower()].description
@@ -159,7 +189,7 @@ def test_setting_that_cannot_be_is_refused_by_its_name(settings: dict[str, Any],
     "name", [name for name, field in Settings.model_fields.items() if field.annotation is float]
 )
 def test_duration_that_has_no_end_is_refused(name: str, value: str) -> None:
-    assert PREFIX + name.upper() in _refusal(**{name: value})
+    assert name.upper() in _refusal(**{name: value})
 
 
 def test_every_fault_has_a_line() -> None:

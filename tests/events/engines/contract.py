@@ -5,32 +5,18 @@ told nothing of how the engine keeps events; limits made small there make it do 
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from events.errors import EngineUnavailable
 from events.event import Event
 from events.ids import format_id, parse_id
-from tests.events.engines.places import EVERYTHING, Life, Place, keys_of, said
+from tests.events.engines.places import EVERYTHING, Life, Place, ids, keys_of, said, said_of, seqs
+from tests.events.engines.story import USERS, Story
 from tests.events.fakes import turns, until
-
-USERS = ["1", "2", "3"]
-
-
-def seqs(events: list[Event]) -> list[int]:
-    return [event.seq for event in events]
-
-
-def ids(events: list[Event]) -> list[str]:
-    return [str(event.id) for event in events]
-
-
-def said_of(events: list[Event]) -> list[bytes]:
-    return [event.data for event in events]
 
 
 class EngineContract:
@@ -134,7 +120,12 @@ class EngineContract:
         life = await place.open()
         events = [
             said("x", ["1", "2"], name="tick", expires=place.clock.now + 50),
-            Event("chat:général\u2028", ("chat:général\u2028\x1f*", "app"), '"\\n\\t\u2028é"'.encode(), at=place.clock.now),
+            Event(
+                "chat:général\u2028",
+                ("chat:général\u2028\x1f*", "app"),
+                '"\\n\\t\u2028é"'.encode(),
+                at=place.clock.now,
+            ),
             Event("app", ("app",), b"[1,2.5,null]", name="ü :\t x", at=place.clock.now),
         ]
         frames = [(e.topic, e.keys, e.data, e.name, e.expires) for e in events]
@@ -164,9 +155,8 @@ class EngineContract:
 
     async def test_outage_passes_and_leaves_neither_hole_nor_key_behind(self, place: Place) -> None:
         life = await place.open()
-        with capture_logs(), place.outage(life):
-            with pytest.raises(EngineUnavailable):
-                await life.keep(said("lost", key="k"))
+        with capture_logs(), place.outage(life), pytest.raises(EngineUnavailable):
+            await life.keep(said("lost", key="k"))
         with capture_logs():
             await life.engine.check()
             (id_,) = await life.keep(said("again", key="k"))
@@ -211,9 +201,8 @@ class EngineContract:
 
     async def test_group_that_cannot_be_kept_whole_is_not_kept_at_all(self, place: Place) -> None:
         life = await place.open()
-        with capture_logs(), place.outage(life):
-            with pytest.raises(EngineUnavailable):
-                await life.keep(*map(said, range(500)))
+        with capture_logs(), place.outage(life), pytest.raises(EngineUnavailable):
+            await life.keep(*map(said, range(500)))
         assert life.told == []
         place.crash(life)
         again = await place.open()
@@ -290,18 +279,10 @@ class EngineContract:
             assert ids(await life.replay(keys_of(user))) == ids(wanted)
         assert await life.replay(keys_of("1"), after=life.engine.head) == []
 
-    # No shrinking: each example is a store on a disk and threads beside the loop; smaller ones would be
-    # sought for minutes, and what happened stands in the note.
-    @settings(
-        max_examples=40,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate],
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow],
-    )
-    @given(data=st.data())
-    def test_nothing_is_lost_or_repeated_whatever_happens(
-        self, new_place: Callable[[], Place], data: st.DataObject
-    ) -> None:
-        asyncio.run(Story(new_place(), data).run())
+    @pytest.mark.parametrize("seed", range(12))
+    async def test_nothing_is_lost_or_repeated_whatever_happens(self, place: Place, seed: int) -> None:
+        with capture_logs():
+            await Story(place, random.Random(seed)).run()
 
     # -- 6. floor ----------------------------------------------------------------------------------
 
@@ -408,106 +389,3 @@ async def end_of(place: Place, life: Life, how: str) -> None:
         await place.close(life)
     else:
         place.crash(life)
-
-
-class Story:
-    """Random things that happen to one store, held against the simplest model: a list of what was told."""
-
-    def __init__(self, place: Place, data: st.DataObject) -> None:
-        self.place = place
-        self.data = data
-        self.limits = {"max_events": data.draw(st.sampled_from([20, 200])), "max_age": data.draw(st.sampled_from([30.0, 1e6]))}
-        self.known: dict[int, Event] = {}  # all that was ever told, by number
-        self.pending: list[tuple[list[Event], asyncio.Future[list[str]]]] = []
-        self.said = 0
-
-    async def run(self) -> None:
-        with capture_logs():
-            try:
-                self.life = await self.place.open(**self.limits)
-                for _ in range(self.data.draw(st.integers(1, 14))):
-                    step = self.data.draw(st.sampled_from([
-                        self.append, self.append, self.append, self.read, self.read, self.wait, self.answer,
-                        self.pass_time, self.restart, self.crash,
-                    ]))  # fmt: skip
-                    note(f"{step.__name__}: head {self.life.engine.head}, floor {self.life.engine.floor}")
-                    await step()
-                await self.answer()
-                for user in USERS:
-                    await self.read_all(keys_of(user), 0)
-                await self.read_all(EVERYTHING, 0)
-            finally:
-                await self.place.clean()
-
-    async def append(self) -> None:
-        audiences = st.none() | st.lists(st.sampled_from(USERS), min_size=1, unique=True)
-        for users in self.data.draw(st.lists(st.lists(audiences, min_size=1, max_size=9), min_size=1, max_size=6)):
-            group = []
-            for audience in users:
-                self.said += 1
-                group.append(said(self.said, audience, at=self.place.clock.now))
-            self.pending.append((group, self.life.append(*group)))
-
-    async def wait(self) -> None:
-        await turns(self.data.draw(st.integers(1, 20)))
-
-    async def answer(self) -> None:
-        """Every receipt is answered, with the ids that were told."""
-        for group, receipt in self.pending:
-            assert await receipt == ids(group)
-        self.pending.clear()
-        self.note()
-
-    def note(self) -> None:
-        self.known |= {event.seq: event for event in self.life.told}
-
-    async def pass_time(self) -> None:
-        self.place.clock.now += self.data.draw(st.sampled_from([1.0, 20.0]))
-        await asyncio.sleep(0.003)
-
-    async def read(self) -> None:
-        keys = self.data.draw(st.sampled_from([EVERYTHING, *map(keys_of, USERS)]))
-        await self.read_all(keys, self.data.draw(st.integers(0, self.life.engine.head)))
-
-    async def read_all(self, keys: tuple[str, ...], after: int) -> None:
-        budget = self.data.draw(st.sampled_from([1, 200, 2**20]))
-        meanwhile = self.data.draw(st.lists(st.sampled_from([self.append, self.wait, self.pass_time]), max_size=2))
-
-        async def between() -> None:
-            if meanwhile:
-                await meanwhile.pop()()
-
-        found = await self.life.replay(keys, after, budget, between)
-        self.note()
-        engine = self.life.engine
-        wanted = [
-            event
-            for seq, event in sorted(self.known.items())
-            if seq > max(after, engine.floor) and {*event.keys} & {*keys}
-        ]
-        assert [(e.seq, e.data) for e in found] == [(e.seq, e.data) for e in wanted]
-
-    async def restart(self) -> None:
-        await self.place.close(self.life)
-        await self.answer()
-        self.life = await self.place.open(**self.limits)
-        assert self.life.engine.head == max(self.known, default=0)
-
-    async def crash(self) -> None:
-        answered = [event for group, receipt in self.pending if receipt.done() for event in group]
-        cut_off = [group for group, receipt in self.pending if not receipt.done()]
-        for _, receipt in self.pending:
-            receipt.cancel()
-        self.pending.clear()
-        self.note()
-        assert {event.seq for event in answered} <= {*self.known}
-        self.place.crash(self.life)
-        self.life.on_told = lambda events: None
-        self.life = await self.place.open(**self.limits)
-        found = {event.data: event for event in await self.life.replay()}
-        floor = self.life.engine.floor
-        for group in cut_off:
-            # A group that was cut off is there whole or not at all; what has sunk since can't be seen.
-            its = [found[event.data] for event in group if event.data in found]
-            assert len(its) in (0, len(group)) or its[0].seq == floor + 1
-        self.known |= {event.seq: event for event in found.values()}

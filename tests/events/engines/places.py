@@ -26,6 +26,18 @@ def said(data: object, users: list[str] | None = None, **more: Any) -> Event:
     return Event("app", event_keys(APP, "app", users), b'{"n":"%b"}' % str(data).encode(), **more)
 
 
+def seqs(events: list[Event]) -> list[int]:
+    return [event.seq for event in events]
+
+
+def ids(events: list[Event]) -> list[str]:
+    return [str(event.id) for event in events]
+
+
+def said_of(events: list[Event]) -> list[bytes]:
+    return [event.data for event in events]
+
+
 def keys_of(user: str) -> tuple[str, ...]:
     return Filter.of("app", user=user).keys
 

@@ -3,14 +3,12 @@ sweeps and evictions happen all the time; then what is its own: disks, locks, th
 """
 
 import asyncio
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,36 +17,10 @@ from events.engines import embedded, open_engine, store
 from events.engines.embedded import EmbeddedEngine
 from events.errors import EngineUnavailable, Overloaded, StoreInUse
 from events.window import Window
-from tests.events.engines.contract import EngineContract, ids, said_of
-from tests.events.engines.embedded_place import EmbeddedPlace, copied, full_disk, machine_restarted, rows
-from tests.events.engines.places import EVERYTHING, Place, keys_of, said
+from tests.events.engines.contract import EngineContract
+from tests.events.engines.embedded_place import EmbeddedPlace, full_disk, rows
+from tests.events.engines.places import EVERYTHING, Place, ids, keys_of, said, said_of
 from tests.events.fakes import DEADLINE_S, turns, until
-
-
-@pytest.fixture(autouse=True)
-def _chores_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "CHORES_EVERY_S", 0.005)
-
-
-@pytest.fixture
-def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that is done now and then is done all the time."""
-    monkeypatch.setattr(store, "PACK_EVENTS", 4)
-    monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 24)
-    monkeypatch.setattr(store, "_SLICE_ROWS", 8)
-    monkeypatch.setattr(store, "_SWEEP_EVENTS", 8)
-    monkeypatch.setattr(store, "_CHECKPOINT_BYTES", 4000)
-    monkeypatch.setattr(embedded, "PAGE_EVENTS", 7)
-    monkeypatch.setattr(embedded, "PRELOAD_EVENTS", 5)
-    monkeypatch.setattr(embedded, "GROUP_EVENTS", 16)
-    monkeypatch.setattr(embedded, "Window", partial(Window, max_bytes=6000))
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[EmbeddedPlace]:
-    place = EmbeddedPlace(tmp_path)
-    yield place
-    await place.clean()
 
 
 class TestEmbedded(EngineContract):
@@ -79,7 +51,14 @@ def on_disk_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_engine_is_chosen_by_url(tmp_path: Path) -> None:
-    more = {"data_dir": tmp_path, "max_events": 1, "max_age": 1.0, "key_age": 1.0, "sync": "normal", "clock": float}
+    more = {
+        "data_dir": tmp_path,
+        "max_events": 1,
+        "max_age": 1.0,
+        "key_age": 1.0,
+        "sync": "normal",
+        "clock": float,
+    }
     assert isinstance(open_engine("embedded:", **more), EmbeddedEngine)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no engine for 'carrier-pigeon'"):
         open_engine("carrier-pigeon:", **more)  # type: ignore[arg-type]
@@ -105,7 +84,7 @@ async def test_directory_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 async def test_directory_that_cannot_be_made_is_told_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EngineUnavailable, match="can't open"):
+    with pytest.raises(EngineUnavailable, match="Not a directory"):
         await EmbeddedPlace(tmp_path / "file").open()
 
 
@@ -224,6 +203,33 @@ async def test_commits_wait_while_a_chore_has_the_store_and_the_loop_does_not(
     assert said_of(life.told) == said_of([said(n) for n in range(3)])
 
 
+@pytest.mark.parametrize("sync", ["normal", "full"])
+async def test_commits_come_between_two_slices_of_a_chore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: Literal["normal", "full"]
+) -> None:
+    """A long chore must hold up a publisher for a slice of it only."""
+    begun, may_end = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def chores(_store: store.Store, _now: float) -> Iterator[None]:
+        for slice_ in (0, 1):
+            begun[slice_].set()
+            assert may_end[slice_].wait(DEADLINE_S)
+            yield
+
+    monkeypatch.setattr(store.Store, "chores", chores)
+    place = EmbeddedPlace(tmp_path, sync=sync)
+    life = await place.open()
+    await until(begun[0].is_set)
+    receipt = life.append(said("between"))
+    may_end[0].set()
+    await until(begun[1].is_set)
+    was_done = receipt.done()
+    may_end[1].set()
+    await receipt
+    await place.clean()
+    assert was_done
+
+
 async def test_close_waits_for_the_chore_and_keeps_what_it_held_up(
     place: EmbeddedPlace, held_chores: tuple[threading.Event, threading.Event]
 ) -> None:
@@ -237,6 +243,14 @@ async def test_close_waits_for_the_chore_and_keeps_what_it_held_up(
     may_end.set()
     await closing
     assert len(receipt.result()) == 1
+
+
+async def test_close_leaves_nothing_running(place: EmbeddedPlace, tight: None) -> None:
+    """Its last commits may make chores due once more."""
+    life = await place.open()
+    life.append(*map(said, range(100)))
+    await place.close(life)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_history_is_read_while_a_chore_has_the_store(
@@ -316,7 +330,9 @@ async def test_burst_costs_few_commits(place: EmbeddedPlace) -> None:
 # -- what stays on disk and in memory --------------------------------------------------------------
 
 
-async def test_disk_holds_no_more_than_what_can_be_replayed_and_a_little(place: EmbeddedPlace, tight: None) -> None:
+async def test_disk_holds_no_more_than_what_can_be_replayed_and_a_little(
+    place: EmbeddedPlace, tight: None
+) -> None:
     life = await place.open(max_events=100, key_age=50)
     most = {"packs": 0, "routes": 0, "segments": 0, "published": 0}
     for n in range(60):
@@ -329,178 +345,3 @@ async def test_disk_holds_no_more_than_what_can_be_replayed_and_a_little(place: 
     for table in most:
         assert rows(place.dir, table) <= 400, table
     assert ids(await life.replay()) == ids(life.told[-100:])
-
-
-# -- machines that die -----------------------------------------------------------------------------
-
-
-async def test_machine_that_went_down_leaves_a_new_epoch(place: EmbeddedPlace) -> None:
-    """Commits may not have reached its disk: their numbers would be given out again."""
-    life = await place.open()
-    await life.keep(said(1))
-    place.crash(life)
-    machine_restarted(place.dir)
-    again = await place.open()
-    assert again.engine.epoch != life.engine.epoch
-    await again.keep(said(2))
-    assert len({event.id for event in await again.replay()}) == 2
-    epoch = again.engine.epoch
-    place.crash(again)
-    assert (await place.open()).engine.epoch == epoch, "of this machine's life there is one only"
-
-
-async def test_machine_that_went_down_leaves_the_epoch_where_each_commit_is_flushed(tmp_path: Path) -> None:
-    place = EmbeddedPlace(tmp_path, sync="full")
-    life = await place.open()
-    await life.keep(said(1))
-    place.crash(life)
-    machine_restarted(place.dir)
-    assert (await place.open()).engine.epoch == life.engine.epoch
-    await place.clean()
-
-
-async def test_machine_that_restarts_after_an_orderly_end_leaves_the_epoch(place: EmbeddedPlace) -> None:
-    life = await place.open()
-    await life.keep(said(1))
-    await place.close(life)
-    machine_restarted(place.dir)
-    assert (await place.open()).engine.epoch == life.engine.epoch
-
-
-async def test_flushing_from_now_on_does_not_hide_what_the_machine_lost_before(place: EmbeddedPlace) -> None:
-    life = await place.open()
-    await life.keep(said(1))
-    place.crash(life)
-    machine_restarted(place.dir)
-    place.sync = "full"
-    assert (await place.open()).engine.epoch != life.engine.epoch
-
-
-async def test_machine_that_loses_the_whole_log_cannot_give_an_id_twice(place: EmbeddedPlace, tmp_path: Path) -> None:
-    """A store that was closed in order, opened anew, and lost all that this life had not yet on its disk."""
-    first = await place.open()
-    await first.keep(said("on disk"))
-    await place.close(first)
-    second = await place.open()
-    (lost,) = await second.keep(said("acknowledged, then lost"))
-    place.dir = copied(place.dir, tmp_path / "after", log=False)
-    machine_restarted(place.dir)
-    third = await place.open()
-    (given_,) = await third.keep(said("something else"))
-    assert given_ != lost
-
-
-# -- kill -9 ---------------------------------------------------------------------------------------
-
-_CHILD = """
-import asyncio, sys
-from pathlib import Path
-from events.engines import embedded, store
-from events.engines.embedded import EmbeddedEngine
-from events.event import Event
-
-store.ROUTES_BEHIND_EVENTS, embedded.CHORES_EVERY_S = 50, 0.001
-
-async def main():
-    engine = EmbeddedEngine(Path(sys.argv[1]), max_events=10**6, max_age=1e6)
-    await engine.start(lambda events: None)
-    n = int(sys.argv[2])
-    while True:
-        receipts = []
-        for _ in range(5):
-            receipt = asyncio.get_running_loop().create_future()
-            engine.append([Event("app", ("app",), b'"%d"' % m) for m in (n, n + 1)], receipt)
-            receipts.append((n, receipt))
-            n += 2
-        for first, receipt in receipts:
-            print(first, *await receipt, flush=True)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.process
-async def test_what_was_acknowledged_survives_kill_9(place: EmbeddedPlace) -> None:
-    acknowledged: dict[str, bytes] = {}
-    for round_ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(place.dir), str(round_ * 10_000_000)], stdout=subprocess.PIPE
-        )
-        try:
-            assert child.stdout is not None
-            lines = [child.stdout.readline() for _ in range(300)]
-            child.send_signal(signal.SIGKILL)
-            lines += child.stdout.read().splitlines(keepends=True)
-        finally:
-            child.kill()
-            child.wait(DEADLINE_S)
-            if child.stdout is not None:
-                child.stdout.close()
-        for line in lines:
-            if line.endswith(b"\n"):
-                first, *its = line.decode().split()
-                acknowledged |= {id_: b'"%d"' % (int(first) + n) for n, id_ in enumerate(its)}
-    assert len(acknowledged) >= 3 * 600
-    life = await place.open(max_events=10**6)
-    found = {str(event.id): event.data for event in await life.replay()}
-    assert acknowledged.items() <= found.items()
-    kept = sorted(int(data.strip(b'"')) for data in found.values())
-    assert all(n + 1 in kept for n in kept[::2]), "groups of two are there whole"
-
-
-# -- what a replay costs ---------------------------------------------------------------------------
-
-
-class Steps:
-    """Counts what SQLite's machine does on every connection opened from now on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        connect = sqlite3.connect
-
-        def counted(*args: object, **more: object) -> sqlite3.Connection:
-            db: sqlite3.Connection = connect(*args, **more)  # type: ignore[call-overload]
-            db.set_progress_handler(self.step, 1)
-            return db
-
-        monkeypatch.setattr(sqlite3, "connect", counted)
-
-    def step(self) -> int:
-        self.count += 1
-        return 0
-
-
-async def steps_of_a_replay(place: EmbeddedPlace, monkeypatch: pytest.MonkeyPatch, others: int) -> int:
-    """Steps of SQLite for a replay of ten events from disk, with *others* before, between and behind them."""
-    life = await place.open()
-    for n in range(10):
-        life.append(said(n, ["me"]))
-        life.append(*(said(f"{n}-{m}", [f"other{n}-{m}"]) for m in range(others // 10)))
-    await life.keep(said("last", ["nobody"]))
-    await until(lambda: rows(place.dir, "routes"))
-    await place.close(life)
-    monkeypatch.setattr(embedded, "PRELOAD_EVENTS", 1)
-    monkeypatch.setattr(embedded, "CHORES_EVERY_S", 3600.0)
-    with monkeypatch.context() as patched:
-        steps = Steps(patched)
-        again = await place.open()
-        before = steps.count
-        found = await again.replay(keys_of("me"))
-        assert said_of(found) == said_of([said(n, ["me"]) for n in range(10)])
-        assert steps.count > before, "nothing was read from disk"
-        return steps.count - before
-
-
-async def test_replay_costs_nothing_for_ten_thousand_events_of_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 10)
-    alone, among = EmbeddedPlace(tmp_path / "alone"), EmbeddedPlace(tmp_path / "among")
-    # Room for the few segments more and for packs that are not shared; not for looking at the others.
-    few = await steps_of_a_replay(alone, monkeypatch, 0)
-    monkeypatch.setattr(embedded, "CHORES_EVERY_S", 0.005)
-    monkeypatch.setattr(embedded, "PRELOAD_EVENTS", 50_000)
-    many = await steps_of_a_replay(among, monkeypatch, 10_000)
-    await alone.clean()
-    await among.clean()
-    assert many < few + 1000, (few, many)

@@ -1,0 +1,213 @@
+"""The store by itself: packs, routes and chores that may be cut short at any step."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_json
+
+from events.engines import store
+from events.engines.store import Reader, Store, pack, unpack
+from events.event import Event
+from tests.events.engines.embedded_place import copied, rows
+from tests.events.engines.places import EVERYTHING, PLENTY, keys_of, said
+from tests.events.fakes import Clock
+
+NOW = Clock().now
+LIMITS = {"max_events": 10_000, "max_age": 1e6}
+Open = Callable[..., Store]
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Iterator[Open]:
+    """Opens the store of a directory; all are closed in the end."""
+    stores: list[Store] = []
+
+    def open_(directory: Path = tmp_path, **limits: float) -> Store:
+        stores.append(Store(directory / "events.db", **{**LIMITS, **limits}))  # type: ignore[arg-type]
+        return stores[-1]
+
+    yield open_
+    for each in stores:
+        each.close()
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PACK_EVENTS", 4)
+    monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 10)
+    monkeypatch.setattr(store, "_SLICE_ROWS", 8)
+    monkeypatch.setattr(store, "_SWEEP_EVENTS", 8)
+
+
+def read(directory: Path, its: Store, keys: tuple[str, ...] = EVERYTHING, after: int = 0) -> list[Event]:
+    """All that has routes, through pages of five."""
+    found: list[Event] = []
+    after = max(after, its.floor)
+    with closing(Reader(directory / "events.db", its.epoch)) as reader:
+        while after < its.indexed:
+            page, after = reader.read(keys, after, its.indexed, NOW, 5, PLENTY)
+            found += page
+    return found
+
+
+def seqs(events: list[Event]) -> list[int]:
+    return [event.seq for event in events]
+
+
+field_texts = st.text(min_size=1, max_size=8)
+
+
+@given(
+    st.lists(
+        st.tuples(field_texts, st.lists(field_texts, max_size=3), st.text(), st.none() | field_texts, st.none() | st.floats(0, 1e12)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(1, 2**62),
+)  # fmt: skip
+def test_pack_is_unpacked_as_it_was(
+    said_: list[tuple[str, list[str], str, str | None, float | None]], first: int
+) -> None:
+    events = [
+        Event(topic, tuple(keys), to_json(text), name=name, at=12.5, expires=expires)
+        for topic, keys, text, name, expires in said_
+    ]
+    again = unpack("aaaaaaaa", first, pack(events))
+    assert [(e.topic, e.keys, e.data, e.name, e.at, e.expires) for e in again] == [
+        (e.topic, e.keys, e.data, e.name, e.at, e.expires) for e in events
+    ]
+    assert [(e.seq, e.id) for e in again] == [
+        (first + n, f"aaaaaaaa-{first + n}") for n in range(len(events))
+    ]
+
+
+def test_append_gives_new_events_their_numbers_and_known_ones_the_first(open_store: Open) -> None:
+    its = open_store()
+    events = [said("a", key="k"), said("b"), said("c", key="k")]
+    assert its.append(events, NOW) == events[:2]
+    assert seqs(events) == [1, 2, 1]
+    assert [event.id for event in events] == [f"{its.epoch}-1", f"{its.epoch}-2", f"{its.epoch}-1"]
+    assert its.head == 2
+
+
+def test_newest_gives_the_last_in_order_and_all_without_routes(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    its.append([said(n) for n in range(30)], NOW)
+    assert seqs(its.newest(5, PLENTY)) == list(range(1, 31)), "none has its routes"
+    list(its.chores(NOW))
+    assert its.indexed == 30
+    its.append([said(n) for n in range(3)], NOW)
+    newest = seqs(its.newest(5, PLENTY))
+    assert newest == list(range(newest[0], 34))
+    assert 5 <= len(newest) <= 5 + store.PACK_EVENTS
+    assert seqs(its.newest(1000, 1))[-3:] == [31, 32, 33]
+
+
+def test_read_finds_each_key_s_own_on_disk(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    for n in range(40):
+        its.append([said(n, ["1"]), said(n, ["2"]), said(n)], NOW)
+    list(its.chores(NOW))
+    assert seqs(read(tmp_path, its)) == list(range(1, 121))
+    assert seqs(read(tmp_path, its, keys_of("1"), after=60)) == [s for s in range(61, 121) if s % 3 in (0, 1)]
+    assert read(tmp_path, its, keys_of("nobody")[1:]) == []
+
+
+def test_read_page_is_bounded_in_bytes_and_leads_on(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    its.append([said(n) for n in range(20)], NOW)
+    list(its.chores(NOW))
+    with closing(Reader(tmp_path / "events.db", its.epoch)) as reader:
+        page, upto = reader.read(EVERYTHING, 0, its.indexed, NOW, 1000, 1)
+        assert (seqs(page), upto) == ([1], 1)
+        page, upto = reader.read(EVERYTHING, 18, its.indexed, NOW, 1000, PLENTY)
+        assert (seqs(page), upto) == ([19, 20], 20)
+
+
+def test_read_leaves_out_what_has_outlived_its_ttl(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    its.append([said(n, expires=NOW if n % 2 else NOW + 1) for n in range(20)], NOW)
+    list(its.chores(NOW))
+    assert seqs(read(tmp_path, its)) == list(range(1, 21, 2))
+
+
+def _a_history(its: Store) -> None:
+    for n in range(12):
+        its.append([said((n, m), [str(m % 3)] if m % 2 else None, at=NOW + n) for m in range(5)], NOW + n)
+        if n == 5:
+            list(its.chores(NOW + n))
+
+
+def test_chores_may_be_killed_at_any_step(open_store: Open, tmp_path: Path) -> None:
+    """A copy of the files at each step is a whole store; its own chores finish the work."""
+    its = open_store(max_events=30)
+    _a_history(its)
+    chores = its.chores(NOW + 12)
+    steps = 0
+    while True:
+        steps += 1
+        directory = copied(tmp_path, tmp_path / f"killed{steps}")
+        again = open_store(directory, max_events=30)
+        assert (again.head, again.floor, again.epoch) == (60, 30, its.epoch)
+        on_disk = seqs(read(directory, again))
+        assert on_disk == list(range(31, again.indexed + 1))
+        assert [s for s in seqs(again.newest(1, 1)) if s > max(30, again.indexed)] == list(
+            range(max(30, again.indexed) + 1, 61)
+        )
+        again.append([said("more") for _ in range(10)], NOW + 12)
+        list(again.chores(NOW + 12))
+        assert seqs(read(directory, again, EVERYTHING)) == list(range(41, 71))
+        if next(chores, its) is its:
+            break
+    assert steps > 5, "it was never in the middle of something"
+
+
+def test_chores_may_be_dropped_at_any_step(open_store: Open, tmp_path: Path) -> None:
+    its = open_store(max_events=30)
+    _a_history(its)
+    for steps in range(1, 30):
+        for _, _step in zip(range(steps), its.chores(NOW + 12), strict=False):
+            pass
+    list(its.chores(NOW + 12))
+    assert seqs(read(tmp_path, its)) == list(range(31, 61))
+
+
+def test_chores_forget_what_has_sunk_below_the_floor(open_store: Open, tmp_path: Path) -> None:
+    its = open_store(max_events=10_000, max_age=100, key_age=50)
+    its.append([said(n, [f"user{n}"], key=str(n)) for n in range(200)], NOW)
+    list(its.chores(NOW))
+    assert rows(tmp_path, "published") == 200
+    list(its.chores(NOW + 101))
+    assert its.floor == its.head == 200
+    for table in ("packs", "routes", "published"):
+        assert rows(tmp_path, table) == 0, table
+
+
+def test_chores_leave_alone_what_is_young(open_store: Open, tmp_path: Path) -> None:
+    its = open_store(max_age=100, key_age=50)
+    its.append([said(n, key=str(n)) for n in range(20)], NOW)
+    list(its.chores(NOW + 49))
+    assert its.floor == 0
+    assert rows(tmp_path, "published") == 20
+    assert seqs(read(tmp_path, its)) == list(range(1, 21))
+
+
+def test_checkpoint_keeps_the_log_from_growing_for_ever(
+    open_store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_CHECKPOINT_BYTES", 50_000)
+    its = open_store(max_events=100)
+
+    def log_after(events: int) -> int:
+        for _ in range(events):
+            its.append([said("x" * 2000)], NOW)
+            if its.chores_due:
+                list(its.chores(NOW))
+        return (tmp_path / "events.db-wal").stat().st_size
+
+    early = log_after(200)
+    assert log_after(600) < 1.5 * early

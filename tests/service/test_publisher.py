@@ -1,0 +1,95 @@
+"""Publishing by emitting: ids once safe, errors to whoever asked, all or none."""
+
+import pytest
+
+from events.emitter import SSE_PUSH
+from events.errors import BadEvent, EventTooLarge
+from events.event import PushEvent
+from tests.conftest import Service, Start, mint
+
+
+@pytest.fixture
+async def service(start: Start) -> Service:
+    return await start()
+
+
+def _push(**event: object) -> PushEvent:
+    return PushEvent.model_validate({"data": 1, "user_id": "42", **event})
+
+
+async def test_publish_gives_the_ids_in_order(service: Service) -> None:
+    ids = await service.node.publisher.publish(_push(), _push(), _push())
+
+    assert ids == [f"{service.node.engine.epoch}-{number}" for number in (1, 2, 3)]
+
+
+async def test_publish_reaches_the_streams_before_it_returns(service: Service) -> None:
+    stream = await service.open("/v1/app/sse/42", token=mint("42"))
+
+    [id_] = await service.node.publisher.publish(_push(data="x"))
+
+    assert service.node.figures.deliveries == 1
+    assert (await stream.event()).id == id_
+
+
+async def test_one_bad_event_publishes_none(service: Service) -> None:
+    with pytest.raises(BadEvent) as caught:
+        await service.node.publisher.publish(_push(), _push(topic="nothing"), _push())
+
+    assert caught.value.index == 1
+    assert service.node.engine.head == 0
+
+
+@pytest.mark.parametrize("data", [float("nan"), {"a": [float("inf")]}, object(), "\ud800", {"a": lambda: 1}])
+async def test_data_that_is_no_json_is_refused(service: Service, data: object) -> None:
+    with pytest.raises(BadEvent):
+        await service.node.publisher.publish(_push(data=data))
+
+
+async def test_data_that_is_too_large_is_refused(service: Service) -> None:
+    with pytest.raises(EventTooLarge) as caught:
+        await service.node.publisher.publish(_push(), _push(data="x" * 70_000))
+
+    assert (caught.value.index, caught.value.limit) == (1, 65536)
+
+
+async def test_closed_topics_are_closed_to_publishers_from_outside_only(service: Service) -> None:
+    custom = PushEvent(topic="custom", broadcast=True, data=1)
+
+    with pytest.raises(BadEvent):
+        await service.node.publisher.publish(custom, publisher="a service")
+    assert await service.node.publisher.publish(custom) == [""]
+
+
+async def test_keys_are_each_publishers_own(service: Service) -> None:
+    publish = service.node.publisher.publish
+
+    mine, again, theirs, ours = [
+        await publish(_push(key="k"), publisher=publisher) for publisher in ("me", "me", "you", None)
+    ]
+
+    assert mine == again
+    assert len({mine[0], theirs[0], ours[0]}) == 3
+
+
+async def test_business_logic_may_emit_without_waiting(service: Service) -> None:
+    stream = await service.open("/v1/app/sse/42", token=mint("42"))
+
+    service.node.emitter.emit(SSE_PUSH, _push(data="emitted"))
+
+    assert (await stream.event()).data == "emitted"
+
+
+async def test_event_that_was_emitted_and_cannot_be_pushed_is_logged(
+    service: Service, logged: list[dict[str, object]]
+) -> None:
+    service.node.emitter.emit(SSE_PUSH, _push(topic="nothing"))
+
+    [line] = [line for line in logged if line["event"] == "event.refused"]
+    assert "nothing" in str(line["detail"])
+
+
+async def test_receipt_that_nobody_waits_for_any_more_does_no_harm(service: Service) -> None:
+    service.node.publisher.submit([_push()]).cancel()
+
+    assert len(await service.node.publisher.publish(_push())) == 1
