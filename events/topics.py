@@ -64,8 +64,6 @@ def event_keys(
     """
     if users is None:
         keys = [f"{full_name}{_SEP}{_EVERYBODY}"]
-    elif len(users) == 1:  # by far the most
-        keys = [f"{full_name}{_SEP}@{users[0]}"]
     else:
         keys = [f"{full_name}{_SEP}@{user}" for user in users]
     if topic.whole:

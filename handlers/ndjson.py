@@ -26,7 +26,7 @@ _LINE_OVERHEAD_BYTES = (
     64 * 1024
 )  # bytes of a line beside its event's data: a thousand user ids of some length
 
-_ONE = TypeAdapter(PushEvent)
+_ONE = TypeAdapter(PushEvent).validator.validate_json
 
 
 class _Answers:
@@ -101,7 +101,7 @@ def _submit(node: Node, line: bytes | None, publisher: str) -> Receipt:
     try:
         if line is None:
             raise BadEvent("the line is too long")
-        push = _ONE.validate_json(line)
+        push = _ONE(line)
     except ValidationError as error:
         return _failed("the line is not JSON" if is_no_json(error) else faults(error)[0][1])
     except BadEvent as error:

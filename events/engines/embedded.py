@@ -187,9 +187,15 @@ class EmbeddedEngine(Engine):
         try:
             while await self._in_thread(lambda: next(slices, self)) is not self:
                 self.floor = self._store.floor  # before the next slice takes what is below it
+                await self._let_commit()
         except sqlite3.Error as error:  # a full disk, say: they are due again at the next look
             _log.error("engine.chores_failed", error=str(error))
         self.floor = self._store.floor
+
+    async def _let_commit(self) -> None:
+        """What waits is committed before the thread has the store again; once, or a steady load would starve chores."""
+        await asyncio.sleep(0)
+        await asyncio.gather(*self._commits)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """Run *work* on the thread, which has the store to itself meanwhile."""
@@ -229,13 +235,14 @@ class EmbeddedEngine(Engine):
 
     async def close(self) -> None:
         self._timer.cancel()
-        if self._chores is not None:
-            await self._chores
-        while self._waiting or self._commits:
+        while self._waiting or self._commits or not (self._chores is None or self._chores.done()):
+            if self._chores is not None:
+                await self._chores  # the last commits may start it once more
             await asyncio.gather(*self._commits)
             await asyncio.sleep(0)  # the turn in which what waits is committed
         self._thread.shutdown()
-        self._read_threads.shutdown()
+        await asyncio.to_thread(self._read_threads.shutdown)
+        await asyncio.sleep(0)  # the turn in which the last reads give their readers back
         while not self._free_readers.empty():
             self._free_readers.get().close()
         self._store.close()

@@ -24,8 +24,8 @@ from events.window import size_of
 
 PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
-ROUTES_BEHIND_EVENTS = 20_000  # events that may wait for their routes; in bulk they cost a quarter
-ROUTES_BEHIND_BYTES = 16 * 2**20  # bytes they may take meanwhile, for they stay in memory
+ROUTES_BEHIND_EVENTS = 40_000  # events that may wait for their routes; in bulk they cost a fifth
+ROUTES_BEHIND_BYTES = 40 * 2**20  # bytes they may take meanwhile, in the window
 _SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
 _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended between checkpoints of the write-ahead log
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
@@ -89,6 +89,7 @@ class Store:
         self.head = max(self._number("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
         self.floor = max(int(self._meta("floor") or 0), self.head - max_events)
         self._swept = int(self._meta("floor") or 0)
+        self._delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
 
     def close(self) -> None:
         """Write down that all ended well, and close the file."""
@@ -123,9 +124,9 @@ class Store:
                 fresh.append(event)
             rows = list(_packs(fresh))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
-        epoch = self.epoch
+        prefix = format_id(self.epoch, 0)[:-1]
         for event in events:
-            event.id = format_id(epoch, event.seq)
+            event.id = f"{prefix}{event.seq}"
         self.head = head
         self.floor = max(self.floor, head - self._max_events)
         self._behind += fresh

@@ -114,6 +114,13 @@ def test_parser_takes_one_lf_behind_a_cr_and_no_second() -> None:
     assert datas(b"data: a\r", b"\n", b"\n") == ["a"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_parser_ends_a_line_once_wherever_it_is_cut(end: bytes) -> None:
+    stream = end.join([b"data: a", b"data: b", b"", b"id: 1", b"data: c", b"", b""])
+    for cut in range(len(stream)):
+        assert datas(stream[:cut], stream[cut:]) == ["a\nb", "c"]
+
+
 def test_parser_drops_one_byte_order_mark_at_the_beginning() -> None:
     assert datas(b"\xef", b"\xbb", b"\xbfdata: a\n\n") == ["a"]
     assert datas(b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n") == []  # the second belongs to the field's name

@@ -728,7 +728,7 @@ async def test_stream_that_is_refused_takes_no_slot(start: Start) -> None:
 
 
 async def test_stream_that_is_not_read_is_cut_and_resumes_whole(listen: Listen) -> None:
-    server = await listen(slow_reader_bytes=64 * 1024, max_event_bytes=32 * 1024, send_buffer_bytes=4096)
+    server = await listen(slow_reader_bytes=64 * 1024, max_event_bytes=32 * 1024, send_buffer_bytes=65536)
     peer = await _open_raw(server, "/v1/app/sse/42", mint("42"))
     [first] = await _publish(server.node, userId="42", data="first")
 

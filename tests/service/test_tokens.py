@@ -208,7 +208,7 @@ async def test_issuer_that_is_a_list_is_refused(settings_for: SettingsFactory) -
 async def test_token_is_recalled_for_a_minute(settings_for: SettingsFactory) -> None:
     clock = Clock()
     tokens = Tokens(settings_for(), None, clock)
-    token = mint("42")
+    token = mint("p", "service")
     assert tokens.recall(token) is None
 
     caller = await tokens.verify(token)
@@ -223,10 +223,18 @@ async def test_token_is_recalled_for_a_minute(settings_for: SettingsFactory) -> 
 async def test_token_is_recalled_no_longer_than_it_lasts(settings_for: SettingsFactory) -> None:
     clock = Clock()
     tokens = Tokens(settings_for(), None, clock)
-    token = mint("42", lifetime=10)
+    token = mint("p", "service", lifetime=10)
     await tokens.verify(token)
 
     clock.advance(11)
+
+    assert tokens.recall(token) is None
+
+
+async def test_token_of_a_user_is_verified_each_time(tokens: Tokens) -> None:
+    """Users ask once for a stream; publishers ask all the time."""
+    token = mint("42", "user")
+    await tokens.verify(token)
 
     assert tokens.recall(token) is None
 
@@ -244,7 +252,7 @@ async def test_remembered_tokens_are_bounded(
     tokens = Tokens(settings_for(), None)
 
     for number in range(50):
-        await tokens.verify(mint(number))
+        await tokens.verify(mint(number, "service"))
         assert len(tokens._known) <= 10
 
 

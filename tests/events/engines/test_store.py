@@ -94,6 +94,15 @@ def test_append_gives_new_events_their_numbers_and_known_ones_the_first(open_sto
     assert its.head == 2
 
 
+def test_append_that_fails_midway_leaves_nothing_behind(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    with pytest.raises(Exception, match=r"surrogates|utf-8"):
+        its.append([said("a", key="k"), Event("\ud800", (), b"1")], NOW)
+    assert (its.head, rows(tmp_path, "packs"), rows(tmp_path, "published")) == (0, 0, 0)
+    fresh = its.append([said("b", key="k")], NOW)
+    assert seqs(fresh) == [1]
+
+
 def test_newest_gives_the_last_in_order_and_all_without_routes(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
     its.append([said(n) for n in range(30)], NOW)
@@ -185,6 +194,26 @@ def test_chores_forget_what_has_sunk_below_the_floor(open_store: Open, tmp_path:
     assert its.floor == its.head == 200
     for table in ("packs", "routes", "published"):
         assert rows(tmp_path, table) == 0, table
+
+
+def test_chores_take_nothing_that_the_floor_did_not_already_cover(open_store: Open, tmp_path: Path) -> None:
+    """Readers learn of the floor between two steps: what a step takes must have been below it before."""
+    its = open_store(max_age=100)
+    for n in range(20):
+        its.append([said((n, m), at=NOW + n) for m in range(5)], NOW + n)
+    list(its.chores(NOW + 20))
+    assert (its.floor, its.indexed) == (0, 100)
+    chores = its.chores(NOW + 110)
+    while True:
+        floor = its.floor
+        ended = next(chores, its) is its
+        with closing(Reader(tmp_path / "events.db", its.epoch)) as reader:
+            page, upto = reader.read(EVERYTHING, floor, 100, NOW, 1000, PLENTY)
+        assert (seqs(page), upto) == (list(range(floor + 1, 101)), 100)
+        if ended:
+            break
+    assert its.floor == 50
+    assert rows(tmp_path, "packs") < 40
 
 
 def test_chores_leave_alone_what_is_young(open_store: Open, tmp_path: Path) -> None:
