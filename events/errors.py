@@ -26,12 +26,16 @@ class BadEvent(SsePushError):
     Args:
         detail: What is wrong with it, for the publisher.
         index: Its place in the list it came in, from 0.
+
+    Attributes:
+        others: The other bad events of that list.
     """
 
     def __init__(self, detail: str, index: int = 0) -> None:
         super().__init__(detail)
         self.detail = detail
         self.index = index
+        self.others: list[BadEvent] = []
 
 
 class EventTooLarge(BadEvent):

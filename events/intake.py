@@ -77,16 +77,20 @@ class Intake:
     ) -> None:
         """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
         events: list[Event] = []
-        for push in pushes:
+        faults: list[BadEvent] = []
+        for index, push in enumerate(pushes):
             try:
                 event = self.encode(push, publisher)
                 if events and event.kept is not events[0].kept:
                     raise BadEvent("events that are kept and events that are not can't go together")
+                events.append(event)
             except BadEvent as error:
-                error.index = len(events)
-                self._emitter.emit(SSE_LOST, "refused", len(pushes))
-                return _refuse(receipt, error)
-            events.append(event)
+                error.index = index
+                faults.append(error)
+        if faults:
+            faults[0].others = faults[1:]
+            self._emitter.emit(SSE_LOST, "refused", len(pushes))
+            return _refuse(receipt, faults[0])
         if events and events[0].kept:
             self._engine.append(events, receipt)
             return None

@@ -80,7 +80,8 @@ def problem_of(error: SsePushError, request_id: str) -> web.Response:
     elif isinstance(error, InvalidBody):
         more["errors"] = [{"index": index, "detail": detail} for index, detail in error.errors]
     elif isinstance(error, BadEvent):
-        more["errors"] = [{"index": error.index, "detail": error.detail}]
+        bad = [error, *error.others]
+        more["errors"] = [{"index": event.index, "detail": event.detail} for event in bad]
     response = problem(status, str(error), request_id, **more)
     if isinstance(error, OverLimit):
         response.headers["Retry-After"] = str(error.retry_after)

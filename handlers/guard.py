@@ -91,7 +91,7 @@ class GuardedHandler(web.RequestHandler):
             if self._current_request is None and self.owes_since == _NEVER:
                 self.owes_since = self._loop.time()  # the head of another request has begun
             return
-        if self._messages:
+        if self._request_count != before and self._messages:
             if not body.is_eof():
                 # What aiohttp takes for another request is this one's body, malformed; it tells nobody.
                 body.set_exception(web.RequestPayloadError("malformed"))

@@ -41,6 +41,7 @@ class _Answers:
         await self._room.acquire()
 
     def put(self, receipt: Receipt) -> None:
+        receipt.add_done_callback(_seen)  # its publisher may leave before it is answered
         self._receipts.put_nowait(receipt)
 
     def end(self) -> None:
@@ -107,6 +108,11 @@ def _submit(node: Node, line: bytes | None, publisher: str) -> Receipt:
     except BadEvent as error:
         return _failed(error.detail)
     return node.publisher.submit([push], publisher)
+
+
+def _seen(receipt: Receipt) -> None:
+    if not receipt.cancelled():
+        receipt.exception()
 
 
 def _failed(detail: str) -> Receipt:

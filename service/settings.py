@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
     slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip
-    send_buffer_bytes: int = Field(128 * 1024, ge=4096, description="Kernel send buffer of a socket, which a reader that stopped fills first; below 64 KiB long replays crawl.")  # fmt: skip
+    send_buffer_bytes: int = Field(128 * 1024, ge=64 * 1024, description="Kernel send buffer of a socket, which a reader that stopped fills first.")  # fmt: skip
     dead_peer_s: float = Field(60, ge=5, description="A peer that vanished without a word loses its slot within this.")  # fmt: skip
 
     # Limits of requests
