@@ -1,8 +1,5 @@
-"""The open streams of this node: each one's life, and the one wheel that beats for all of them.
-
-A connection is an ``asyncio.Protocol`` of a few slots that owns its transport: no task, timer, queue or
-lock of its own (docs/design/0001-one-write-per-turn.md). Knows transports; knows nothing of HTTP but
-that a chunked response ends with the last chunk.
+"""The open streams of this node: admission, the past of those that come back, the one wheel that beats
+for all of them, expiry and farewell. Knows engines and connections; knows nothing of HTTP.
 """
 
 import asyncio
@@ -19,117 +16,18 @@ from events import wire
 from events.engines.base import Engine
 from events.errors import EngineUnavailable, ShuttingDown
 from events.replay import Replay
-from events.router import Filter, Lane, Subscription, from_event
+from events.router import Filter, Lane, from_event
+from service.connection import Connection
 from service.identity import Caller
 from service.limits import ConnectionLimits
 from service.timestamps import timestamp
 
-WHEEL_SLOTS: Final = (
-    60  # a heartbeat period is spread over so many ticks: 100,000 streams beat in slices of 1,667
-)
+WHEEL_SLOTS: Final = 60  # ticks a heartbeat period is spread over: 100,000 streams beat in slices of 1,667
 PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
 STALLED_S = 30.0  # seconds a reader may take for a page of its replay
 CLOSED_PER_TURN = 200  # streams closed in one turn of the loop when the node goes away (about 2 ms)
 
 _log = structlog.get_logger()
-
-
-class Connection(asyncio.Protocol):
-    """One open stream. As a :class:`events.router.Sink` it is fed by writing to it.
-
-    Attributes:
-        caller_id: Who opened it; ``None`` without a token.
-        subject: The user or client it is for, most often the caller.
-        write: The transport's own; whole frames only, framed as :attr:`lane` says.
-        live: Its past is written; it gets events as they come.
-    """
-
-    __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "kind", "lane", "live", "opened",
-        "reason", "request_id", "slot", "subject", "subscription", "transport", "write",
-    )  # fmt: skip
-
-    transport: asyncio.Transport
-    write: Callable[[bytes], None]
-
-    def __init__(
-        self,
-        connections: "Connections",
-        kind: str,
-        lane: Lane,
-        caller: Caller,
-        address: str,
-        request_id: str,
-    ) -> None:
-        self._connections = connections
-        self.kind = kind
-        self.lane = lane
-        self.caller_id = caller.user_id
-        self.expires = caller.expires
-        self.address = address
-        self.request_id = request_id
-        self.subject: str | None = None
-        self.opened = 0.0
-        self.reason = ""
-        self.slot = 0
-        self.live = False
-        self.subscription: Subscription | None = None
-        self.draining: asyncio.Future[None] | None = None
-
-    def end(self, reason: str, farewell: bytes = b"") -> None:
-        """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
-        if self.reason:
-            return
-        self._leave(reason)
-        if farewell:
-            self.write(self.lane.wrap(farewell))
-        if self.lane.chunked:
-            self.write(wire.LAST_CHUNK)
-        self.transport.close()
-
-    def cut(self, reason: str) -> None:
-        """Close at once, dropping what waits: the client resumes from the last id it has seen."""
-        self._leave(reason)
-        self.transport.abort()
-
-    def _leave(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        self.live = False
-        if self.subscription is not None:
-            self.subscription.close()
-        if self.draining is not None and not self.draining.done():
-            self.draining.set_result(None)
-
-    # -- asyncio.Protocol: the transport's side ----------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        """A stream's client has nothing more to say."""
-
-    def eof_received(self) -> bool:
-        # Its own side is closed. Waiting for what is in flight would keep the slot of one that is gone.
-        self.cut("client_closed")
-        return False
-
-    def pause_writing(self) -> None:
-        if self.live:
-            # Not at once: the router may be walking the set this connection is about to leave.
-            asyncio.get_running_loop().call_soon(self._cut_if_slow)
-        elif not self.reason and self.draining is None:
-            self.draining = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        if self.draining is not None and not self.draining.done():
-            self.draining.set_result(None)
-        self.draining = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        timed_out = isinstance(exc, TimeoutError)
-        self._leave("peer_lost" if timed_out else "client_reset" if exc else "client_closed")
-        self._connections.forget(self)
-
-    def _cut_if_slow(self) -> None:
-        if not self.reason and self._connections.is_slow(self):
-            self.cut("slow_reader")
 
 
 class Connections:

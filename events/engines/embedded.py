@@ -20,7 +20,8 @@ from typing import IO, Any, Literal
 import structlog
 
 from events.engines.base import Engine, Failed, Kept, Receipt
-from events.engines.store import Reader, Store
+from events.engines.reader import Reader
+from events.engines.store import Store
 from events.errors import EngineUnavailable, Overloaded, StoreInUse
 from events.event import Event
 from events.window import WINDOW_BYTES, Window

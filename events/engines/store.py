@@ -10,20 +10,17 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from heapq import merge
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from events.engines.packs import PACK_EVENTS, packs_of, unpack
 from events.event import Event
 from events.ids import format_id, new_epoch
 from events.window import size_of
 
-PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
-PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 ROUTES_BEHIND_EVENTS = 40_000  # events that may wait for their routes; in bulk they cost a fifth
 ROUTES_BEHIND_BYTES = 40 * 2**20  # bytes they may take meanwhile, in the window
 _SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
@@ -122,7 +119,7 @@ class Store:
                 head += 1
                 event.seq = head
                 fresh.append(event)
-            rows = list(_packs(fresh))
+            rows = list(packs_of(fresh))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
         prefix = format_id(self.epoch, 0)[:-1]
         for event in events:
@@ -287,90 +284,9 @@ class Store:
             raise
 
 
-class Reader:
-    """The reading side: what one stream may see, and no more, from older events on disk."""
-
-    def __init__(self, path: Path, epoch: str) -> None:
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-        self._epoch = epoch
-
-    def close(self) -> None:
-        self._db.close()
-
-    def read(
-        self, keys: Sequence[str], after: int, upto: int, now: float, max_events: int, max_bytes: int
-    ) -> tuple[list[Event], int]:
-        """Events for *keys* numbered above *after* and up to *upto*, which have their routes.
-
-        Returns:
-            The events in order, and the number up to which they are all there are.
-        """
-        seqs = list(islice(self._seqs(keys, after, upto), max_events))
-        events: list[Event] = []
-        pack: dict[int, Event] = {}
-        for seq in seqs:
-            if max_bytes <= 0:
-                return events, events[-1].seq
-            if seq not in pack:
-                pack = self._pack_of(seq)
-            event = pack.get(seq)  # a sweep may have taken it; the engine's floor tells the stream
-            if event is not None and (event.expires is None or event.expires > now):
-                events.append(event)
-                max_bytes -= len(event.frame())
-        return events, seqs[-1] if len(seqs) == max_events else upto
-
-    def _seqs(self, keys: Sequence[str], after: int, upto: int) -> Iterator[int]:
-        """The numbers for *keys*, in order: a look at each segment of the time, and at nobody else's."""
-        query = (
-            "SELECT segments.first, seqs FROM segments JOIN routes ON segment = segments.first"
-            " WHERE last > ? AND segments.first <= ? AND key = ? ORDER BY segments.first"
-        )
-        its = [self._db.execute(query, (after, upto, key)) for key in keys]
-        for _, rows in groupby(merge(*its, key=itemgetter(0)), itemgetter(0)):
-            found = [seq for _, seqs in rows for seq in from_json(seqs)]
-            yield from sorted(seq for seq in found if after < seq <= upto)
-
-    def _pack_of(self, seq: int) -> dict[int, Event]:
-        row = self._db.execute(
-            "SELECT first, body FROM packs WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)
-        ).fetchone()
-        return {event.seq: event for event in unpack(self._epoch, *row)} if row else {}
-
-
 def _boot_id() -> str:
     """Which start of the machine this is; the empty text where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
-
-
-def pack(events: Sequence[Event]) -> bytes:
-    """*events* as one row: a line each, its head as JSON, a tab, its data as JSON. No line holds either."""
-    return b"\n".join(
-        [
-            b"%b\t%b" % (to_json((event.at, event.expires, event.topic, event.name, event.keys)), event.data)
-            for event in events
-        ]
-    )  # fmt: skip
-
-
-def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
-    """The events of a row, numbered from *first*."""
-    events = []
-    for seq, line in enumerate(body.split(b"\n"), first):
-        head, _, data = line.partition(b"\t")
-        at, expires, topic, name, keys = from_json(head)
-        event = Event(topic, tuple(keys), data, name=name, at=at, expires=expires)
-        event.seq, event.id = seq, format_id(epoch, seq)
-        events.append(event)
-    return events
-
-
-def _packs(events: Sequence[Event]) -> Iterator[tuple[int, int, float, bytes]]:
-    start = size = 0
-    for index, event in enumerate(events):
-        size += len(event.data)
-        if index + 1 - start == PACK_EVENTS or size >= PACK_BYTES or index + 1 == len(events):
-            yield events[start].seq, event.seq, event.at, pack(events[start : index + 1])
-            start, size = index + 1, 0

@@ -10,7 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from handlers import detach
 from handlers.detach import can_detach, take_over
-from service.connections import Connection
+from service.connection import Connection
 from tests.conftest import Listen, Listening, Peer, mint, until
 
 STREAM = f"GET /v1/app/sse/42 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint('42')}\r\n\r\n".encode()

@@ -11,7 +11,8 @@ from events.engines.embedded import EmbeddedEngine
 from events.errors import OverLimit, ShuttingDown
 from events.event import Event
 from events.router import Filter, Router
-from service.connections import WHEEL_SLOTS, Connection, Connections
+from service.connection import Connection
+from service.connections import WHEEL_SLOTS, Connections
 from service.identity import ANONYMOUS, Caller
 from service.limits import ConnectionLimits
 from tests.conftest import Clock, Frame, until

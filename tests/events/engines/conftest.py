@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from events.engines import embedded, store
+from events.engines import embedded, packs, store
 from events.window import Window
 from tests.events.engines.embedded_place import EmbeddedPlace
 
@@ -19,7 +19,7 @@ def _chores_often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is done now and then is done all the time."""
-    monkeypatch.setattr(store, "PACK_EVENTS", 4)
+    monkeypatch.setattr(packs, "PACK_EVENTS", 4)
     monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 24)
     monkeypatch.setattr(store, "_SLICE_ROWS", 8)
     monkeypatch.setattr(store, "_SWEEP_EVENTS", 8)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from events.engines import store
-from events.engines.store import Reader, Store, pack, unpack
+from events.engines.packs import PACK_EVENTS, pack, unpack
+from events.engines.reader import Reader
+from events.engines.store import Store
 from events.event import Event
 from tests.events.engines.embedded_place import copied, rows
 from tests.events.engines.places import EVERYTHING, PLENTY, keys_of, said
@@ -112,7 +114,7 @@ def test_newest_gives_the_last_in_order_and_all_without_routes(open_store: Open,
     its.append([said(n) for n in range(3)], NOW)
     newest = seqs(its.newest(5, PLENTY))
     assert newest == list(range(newest[0], 34))
-    assert 5 <= len(newest) <= 5 + store.PACK_EVENTS
+    assert 5 <= len(newest) <= 5 + PACK_EVENTS
     assert seqs(its.newest(1000, 1))[-3:] == [31, 32, 33]
 
 

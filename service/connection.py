@@ -1,0 +1,115 @@
+"""One open stream: a transport, and how it ends.
+
+An ``asyncio.Protocol`` of a few slots that owns its transport: no task, timer, queue or lock of its own
+(docs/design/0001-one-write-per-turn.md). Knows nothing of HTTP but that a chunked response ends with the
+last chunk; what it is fed, and when it beats, is seen to by service/connections.py.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from events import wire
+from events.router import Lane, Subscription
+from service.identity import Caller
+
+if TYPE_CHECKING:
+    from service.connections import Connections
+
+
+class Connection(asyncio.Protocol):
+    """One open stream. As a :class:`events.router.Sink` it is fed by writing to it.
+
+    Attributes:
+        caller_id: Who opened it; ``None`` without a token.
+        subject: The user or client it is for, most often the caller.
+        write: The transport's own; whole frames only, framed as :attr:`lane` says.
+        live: Its past is written; it gets events as they come.
+    """
+
+    __slots__ = (
+        "_connections", "address", "caller_id", "draining", "expires", "kind", "lane", "live", "opened",
+        "reason", "request_id", "slot", "subject", "subscription", "transport", "write",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    write: Callable[[bytes], None]
+
+    def __init__(
+        self,
+        connections: "Connections",
+        kind: str,
+        lane: Lane,
+        caller: Caller,
+        address: str,
+        request_id: str,
+    ) -> None:
+        self._connections = connections
+        self.kind = kind
+        self.lane = lane
+        self.caller_id = caller.user_id
+        self.expires = caller.expires
+        self.address = address
+        self.request_id = request_id
+        self.subject: str | None = None
+        self.opened = 0.0
+        self.reason = ""
+        self.slot = 0
+        self.live = False
+        self.subscription: Subscription | None = None
+        self.draining: asyncio.Future[None] | None = None
+
+    def end(self, reason: str, farewell: bytes = b"") -> None:
+        """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
+        if self.reason:
+            return
+        self._leave(reason)
+        if farewell:
+            self.write(self.lane.wrap(farewell))
+        if self.lane.chunked:
+            self.write(wire.LAST_CHUNK)
+        self.transport.close()
+
+    def cut(self, reason: str) -> None:
+        """Close at once, dropping what waits: the client resumes from the last id it has seen."""
+        self._leave(reason)
+        self.transport.abort()
+
+    def _leave(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.live = False
+        if self.subscription is not None:
+            self.subscription.close()
+        if self.draining is not None and not self.draining.done():
+            self.draining.set_result(None)
+
+    # -- asyncio.Protocol: the transport's side ----------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """A stream's client has nothing more to say."""
+
+    def eof_received(self) -> bool:
+        # Its own side is closed. Waiting for what is in flight would keep the slot of one that is gone.
+        self.cut("client_closed")
+        return False
+
+    def pause_writing(self) -> None:
+        if self.live:
+            # Not at once: the router may be walking the set this connection is about to leave.
+            asyncio.get_running_loop().call_soon(self._cut_if_slow)
+        elif not self.reason and self.draining is None:
+            self.draining = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self.draining is not None and not self.draining.done():
+            self.draining.set_result(None)
+        self.draining = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        timed_out = isinstance(exc, TimeoutError)
+        self._leave("peer_lost" if timed_out else "client_reset" if exc else "client_closed")
+        self._connections.forget(self)
+
+    def _cut_if_slow(self) -> None:
+        if not self.reason and self._connections.is_slow(self):
+            self.cut("slow_reader")
