@@ -205,7 +205,8 @@ class Store:
         floor = self.floor
         self._set(head=self.head, floor=floor)
         gone = "SELECT first FROM packs WHERE first <= ? AND last <= ? ORDER BY first LIMIT ?"
-        while self._delete(f"packs WHERE first IN ({gone})", floor, floor, _SLICE_ROWS // PACK_EVENTS):
+        some = max(1, _SLICE_ROWS // PACK_EVENTS)
+        while self._delete(f"packs WHERE first IN ({gone})", floor, floor, some):
             yield
         for (segment,) in self._db.execute("SELECT first FROM segments WHERE last <= ?", (floor,)).fetchall():  # fmt: skip
             its = "SELECT key FROM routes WHERE segment = ? LIMIT ?"
