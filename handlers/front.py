@@ -59,6 +59,8 @@ def count_answer(node: Node, method: str, path: str, status: int, request_id: st
     """Count and log an answer; *started* is when its request came, by ``time.perf_counter``."""
     node.figures.requests[status] += 1
     if status < 400 and path in _QUIET:
+        if not node.logs_debug:  # to ask the logger would cost more than all else here
+            return
         log = _log.debug
     else:
         log = _log.warning if status >= 500 else _log.info

@@ -160,7 +160,10 @@ class _Publish:
             self._fail(error)
             return
         ids = receipt.result()
-        _log.debug("event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id)
+        if self._parser.node.logs_debug:
+            _log.debug(
+                "event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id
+            )
         body = to_json({"ids": ids}) if self._is_list else b'{"id":"%b"}' % ids[0].encode()
         self._answer(200, {"Content-Type": "application/json"}, body)
 

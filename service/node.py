@@ -54,6 +54,7 @@ class Node:
         self.id = settings.node_id or secrets.token_hex(4)
         self.version = _version()
         self.healthy = True
+        self.logs_debug = settings.log_level == "debug"
         self.figures = Figures()
         self.registry = new_registry(self)
         self.emitter = Emitter()
