@@ -161,7 +161,8 @@ async def test_metrics_count_what_could_not_be_kept(
     assert b'sse_push_events_total{outcome="failed"} 1' in (await service.get("/metrics")).body
 
 
-async def test_probes_are_logged_quietly(service: Service, logged: list[dict[str, Any]]) -> None:
+async def test_probes_are_logged_quietly(start: Start, logged: list[dict[str, Any]]) -> None:
+    service = await start(log_level="debug")
     for path in ("/healthz", "/readyz", "/metrics", "/system/status"):
         await service.get(path)
 
