@@ -19,8 +19,9 @@ from service.settings import PREFIX, Settings, load_settings
 # Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
 # wait for the whole of a broadcast. Python's own is 5 ms.
 SWITCH_INTERVAL_S = 0.0005
+LEFT_OVER_S = 1.0  # seconds for requests that a drain has left unanswered, before they are cut
 # Collections of garbage walk all that lives, some hundred thousand objects; most dies by counting alone.
-GC_THRESHOLDS = (50_000, 20, 50)
+GC_THRESHOLDS = (50_000, 10, 10)
 
 _log = structlog.get_logger()
 
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    runner = web.AppRunner(build_app(settings), shutdown_timeout=settings.shutdown_s)
+    # The drain has the time that the settings give; what is left after it gets no more.
+    runner = web.AppRunner(build_app(settings), shutdown_timeout=LEFT_OVER_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):

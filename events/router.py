@@ -11,7 +11,7 @@ from typing import Protocol
 
 from events import wire
 from events.event import Event
-from events.topics import filter_keys
+from events.topics import filter_keys, topic_of_key
 
 
 class Sink(Protocol):
@@ -24,7 +24,7 @@ class Sink(Protocol):
 class Filter:
     """What one stream takes: of each topic it names, what is for everybody and what is for its user.
 
-    Filters add up: ``Filter.of("app", user="42") | Filter.of("notifications", user="42")``.
+    Filters of different topics add up: ``Filter.of("app", user="42") | Filter.of("client", user="42")``.
     """
 
     __slots__ = ("keys", "user")
@@ -52,7 +52,9 @@ class Filter:
         return cls(filter_keys(topic, user, whole=whole, about=about), user)
 
     def __or__(self, other: "Filter") -> "Filter":
-        return Filter(tuple(dict.fromkeys(self.keys + other.keys)), self.user or other.user)
+        if {*map(topic_of_key, self.keys)} & {*map(topic_of_key, other.keys)}:
+            raise ValueError("two filters of one topic could take one event twice")
+        return Filter(self.keys + other.keys, self.user or other.user)
 
 
 class Lane:

@@ -14,7 +14,8 @@ from typing import Any
 MAX_NAME = 128  # characters of a user id, client id or room name (contract section 5)
 _SEP = "\x1f"  # ASCII unit separator: names can't hold control characters, so keys can't collide
 _EVERYBODY = "*"
-_NAME = re.compile(rf"[^\x00-\x1f\x7f]{{1,{MAX_NAME}}}")
+# No control characters, and no halves of surrogate pairs, which a token's JSON may hold and UTF-8 can't.
+_NAME = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,17 @@ def filter_keys(
     return (everybody,) if user is None else (everybody, full_name + _SEP + "@" + user + narrowed)
 
 
+def topic_of_key(key: str) -> str:
+    """The full name of the topic that a routing key is of."""
+    return key.partition(_SEP)[0]
+
+
 def _about(field: str, value: str) -> str:
     return f"{_SEP}{field}={value}"
 
 
 def _abouts(topic: Topic, data: Mapping[str, Any]) -> list[str]:
-    """Every way a filter may narrow to this event: by none of its fields, by one, by all."""
+    """Every way a filter may narrow to this event: by none of its fields, or by any of them."""
     choices = [("",)]
     for field in sorted(topic.narrowed_by):
         value = as_name(data.get(field))

@@ -51,7 +51,7 @@ def address_of(request: web.Request) -> str:
     if not trusted:
         return address
     hops = [hop.strip() for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         hop = _plain(hops.pop())
         if hop is None:
             break
@@ -68,7 +68,8 @@ def _plain(hop: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _is_trusted(address: str, networks: tuple[str, ...]) -> bool:
+def is_trusted(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether *address* is in one of *networks*."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

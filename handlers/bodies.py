@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from events.errors import BadRequest, SsePushError
 from handlers.errors import InvalidBody, faults, is_no_json
@@ -14,16 +14,46 @@ from service.identity import Caller
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_model(request: web.Request, model: type[Model]) -> Model:
-    """The request's body as *model*.
+COMMAND_OVERHEAD_BYTES = 64 * 1024  # bytes of a command beside its event's data: a thousand user ids
+
+
+async def read_body(request: web.Request, max_bytes: int | None = None) -> bytes:
+    """The request's body.
+
+    Args:
+        max_bytes: The most it may take; by default what a command with one event may.
+
+    Raises:
+        web.HTTPRequestEntityTooLarge: It takes more. The rest is not read.
+        web.RequestPayloadError, ConnectionError: It breaks off.
+    """
+    limit = max_bytes or request.app[NODE].settings.max_event_bytes + COMMAND_OVERHEAD_BYTES
+    if (request.content_length or 0) > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > limit:
+                raise web.HTTPRequestEntityTooLarge(limit, size)
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        # An error's traceback keeps this frame until the collector comes by: not the body with it.
+        parts.clear()
+
+
+async def read_model(request: web.Request, model: type[Model]) -> tuple[Model, bytes]:
+    """The request's body as *model*, and as it came.
 
     Raises:
         BadRequest: It is no JSON.
         InvalidBody: It is not of the model's form.
     """
-    body = await request.read()
+    body = await read_body(request)
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body), body
     except ValidationError as error:
         raise refused(error) from None
 
@@ -33,15 +63,6 @@ def refused(error: ValidationError, *, of_list: bool = False) -> SsePushError:
     if is_no_json(error):
         return BadRequest("the body is not JSON")
     return InvalidBody(faults(error, of_list=of_list))
-
-
-async def read_json(request: web.Request) -> Any:
-    """The request's body as parsed JSON.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return from_json(await request.read(), allow_inf_nan=False)
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:

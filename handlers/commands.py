@@ -28,19 +28,19 @@ def routes() -> list[web.RouteDef]:
 
 async def push_app(request: web.Request) -> web.Response:
     caller = await _publisher(request)
-    command = await read_model(request, AppPush)
-    return await _publish(request, caller, command.event(from_json(await request.read())))
+    command, sent = await read_model(request, AppPush)
+    return await _publish(request, caller, command.event(from_json(sent)))
 
 
 async def send_notification(request: web.Request) -> web.Response:
     caller = await _publisher(request)
-    command = await read_model(request, SendNotification)
+    command, _ = await read_model(request, SendNotification)
     return await _publish(request, caller, command.event(_now(request)))
 
 
 async def update_entity(request: web.Request) -> web.Response:
     caller = await _publisher(request)
-    command = await read_model(request, UpdateEntity)
+    command, _ = await read_model(request, UpdateEntity)
     return await _publish(request, caller, command.event(_now(request)))
 
 
@@ -48,7 +48,7 @@ async def send_chat(request: web.Request) -> web.Response:
     caller = await caller_of(request)
     caller.require_user()
     count_command(request, caller)
-    command = await read_model(request, SendChat)
+    command, _ = await read_model(request, SendChat)
     require_room(caller, command.room_id, request.app[NODE].settings)
     return await _publish(request, caller, command.event(caller, _now(request)))
 

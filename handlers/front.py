@@ -11,7 +11,7 @@ from aiohttp import web
 from events.errors import OverLimit, SsePushError
 from handlers import cors
 from handlers.detach import TakenOver
-from handlers.errors import STATUS, problem, problem_of
+from handlers.errors import SERVER, STATUS, problem, problem_of
 from handlers.keys import NODE, REQUEST_ID
 from service.node import Node
 
@@ -45,7 +45,7 @@ def common_headers(request: web.Request) -> dict[str, str]:
     return {
         "X-Request-ID": request[REQUEST_ID],
         "X-Content-Type-Options": "nosniff",
-        "Server": "sse-push",
+        "Server": SERVER,
         **cors.headers_for(settings, origin),
     }
 
@@ -94,7 +94,8 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response.headers["Allow"] = allow
         return response
     except web.HTTPException as error:
-        return problem(error.status, error.reason, request_id)
+        too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
+        return problem(error.status, error.text or "" if too_large else error.reason, request_id)
     except ConnectionError:
         raise  # the client is gone; nobody is there to answer
     except Exception as error:

@@ -2,12 +2,15 @@
 
 import structlog
 from aiohttp import web
+from pydantic_core import from_json
 
 from events.errors import FunctionFailed
 from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_json
+from handlers.bodies import count_command, json_response, read_body
 from handlers.keys import NODE, REQUEST_ID
 from service.functions import is_signed
+
+_BAD_SIGNATURE = FunctionFailed("UNAUTHORIZED", "invalid signature")
 
 _log = structlog.get_logger()
 
@@ -18,14 +21,20 @@ def routes() -> list[web.RouteDef]:
 
 async def call(request: web.Request) -> web.Response:
     node = request.app[NODE]
+    key = node.settings.function_signing_key.get_secret_value()
+    signature = request.headers.get("X-Signature", "")
+    if key and not signature:
+        return _error(_BAD_SIGNATURE, status=401)  # unread: anybody can send a body
+    if not key:
+        await _check_caller(request)
     try:
-        body = await request.read()
+        body = await read_body(request)
     except web.RequestPayloadError:
         return _error(FunctionFailed("PARSE_ERROR", "the body can't be read"), status=400)
-    if not await _may_call(request, body):
-        return _error(FunctionFailed("UNAUTHORIZED", "invalid signature"), status=401)
+    if key and not is_signed(body, signature, key):
+        return _error(_BAD_SIGNATURE, status=401)
     try:
-        asked = await read_json(request)
+        asked = from_json(body, allow_inf_nan=False)
     except ValueError:
         return _error(FunctionFailed("PARSE_ERROR", "the body is not JSON"), status=400)
     try:
@@ -37,22 +46,17 @@ async def call(request: web.Request) -> web.Response:
         return _error(FunctionFailed("INTERNAL_ERROR", "the function failed"))
 
 
-async def _may_call(request: web.Request, body: bytes) -> bool:
-    """Whether the call is signed, where a key is set; without one it wants a token, but in demo mode.
+async def _check_caller(request: web.Request) -> None:
+    """Without a signing key a call wants a token, but in demo mode.
 
     Raises:
         Unauthenticated, Forbidden: Its token does not allow it.
         OverLimit: It was one call too many.
     """
-    node = request.app[NODE]
-    key = node.settings.function_signing_key.get_secret_value()
-    if key:
-        return is_signed(body, request.headers.get("X-Signature", ""), key)
-    if not node.settings.demo:
-        caller = await caller_of(request)
+    caller = await caller_of(request)  # a bad token is refused in demo mode too
+    if not request.app[NODE].settings.demo:
         caller.require_publisher()
         count_command(request, caller)
-    return True
 
 
 def _error(error: FunctionFailed, status: int = 200) -> web.Response:

@@ -5,6 +5,7 @@ open; its own log and error pages quote malformed requests, tokens and all. This
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ import structlog
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from handlers.errors import problem
+from handlers.auth import is_trusted
+from handlers.errors import SERVER, problem
 from service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
+MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers together: what eight of the longest lines take
 KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
 _NEVER: Final = float("inf")
 
@@ -28,11 +31,29 @@ class Guard:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.open: set[GuardedHandler] = set()
+        self._by_address: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def full(self) -> bool:
-        return len(self.open) + len(self.node.connections) >= self.node.settings.socket_limit
+    def admit(self, handler: "GuardedHandler") -> str | None:
+        """Count a connection; the limit that it is over, if any. One address can't take all there is."""
+        settings = self.node.settings
+        if len(self.open) + len(self.node.connections) >= settings.socket_limit:
+            return "sockets"
+        address = handler.counted_as
+        if self._by_address[address] >= settings.max_connections_per_address and not is_trusted(
+            address, settings.trusted_proxies
+        ):
+            return "sockets_of_address"
+        self._by_address[address] += 1
+        self.open.add(handler)
+        return None
+
+    def forget(self, handler: "GuardedHandler") -> None:
+        """A connection is closed, or is a stream now."""
+        self.open.discard(handler)
+        self._by_address[handler.counted_as] -= 1
+        if not self._by_address[handler.counted_as]:
+            del self._by_address[handler.counted_as]
 
     def start(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._check)
@@ -53,13 +74,15 @@ class Guard:
 class GuardedHandler(web.RequestHandler):
     """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
 
-    __slots__ = ("_body", "_guard", "_slow", "owes_since")
+    __slots__ = ("_body", "_guard", "_head_bytes", "_slow", "counted_as", "owes_since")
 
     def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._guard = guard
         self._body: StreamReader = EMPTY_PAYLOAD
         self._slow = False
+        self._head_bytes = 0
+        self.counted_as = ""
         self.owes_since = _NEVER
 
     @property
@@ -68,29 +91,36 @@ class GuardedHandler(web.RequestHandler):
         return str(peer[0]) if isinstance(peer, tuple) else ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._guard.full:
-            self._guard.node.figures.refusals["sockets"] += 1
-            _log.warning("connection.refused", limit="sockets")
+        peer = transport.get_extra_info("peername")
+        self.counted_as = str(peer[0]) if isinstance(peer, tuple) else ""
+        over = self._guard.admit(self)
+        if over is not None:
+            self._guard.node.figures.refusals[over] += 1
+            _log.warning("connection.refused", limit=over, address=self.counted_as)
             transport.abort()  # type: ignore[attr-defined]
             return
         super().connection_made(transport)
-        self._guard.open.add(self)
         self.owes_since = self._loop.time()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         # One that was refused never was aiohttp's.
         if self in self._guard.open:
-            self._guard.open.discard(self)
+            self._guard.forget(self)
             self._body = EMPTY_PAYLOAD
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         before, body = self._request_count, self._body
+        between = body.is_eof()  # no body is due: what comes is a head
         super().data_received(data)
-        if self._request_count == before and body.is_eof():
+        if self._request_count == before and between:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and self._current_request is None:
+                self.abort()
             if self._current_request is None and self.owes_since == _NEVER:
                 self.owes_since = self._loop.time()  # the head of another request has begun
             return
+        self._head_bytes = 0
         if self._request_count != before and self._messages:
             if not body.is_eof():
                 # What aiohttp takes for another request is this one's body, malformed; it tells nobody.
@@ -149,6 +179,7 @@ class GuardedHandler(web.RequestHandler):
         self._guard.node.figures.requests[status] += 1
         response = problem(status, "the request is malformed" if status < 500 else "crashed", "")
         response.force_close()
+        response.headers["Server"] = SERVER
         return response
 
 

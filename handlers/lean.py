@@ -23,7 +23,7 @@ from pydantic_core import to_json
 from events.engines.base import Receipt
 from events.errors import SsePushError
 from handlers import cors
-from handlers.errors import problem, problem_of
+from handlers.errors import SERVER, problem, problem_of
 from handlers.front import count_answer, request_id_of
 from handlers.publish import PATH, read_events
 from service.identity import Caller
@@ -95,6 +95,7 @@ class LeanParser:
             or message.version != HttpVersion11
             or message.should_close
             or not body.is_eof()
+            or not self._node.connections.accepting  # aiohttp's way waits for its requests at a stop
             or settings.service_commands_per_s
         ):
             return None
@@ -113,10 +114,12 @@ class LeanParser:
 
     def answer_due(self) -> None:
         self._answering = True
+        self._node.answering.add(self)
 
     def write(self, answer: bytes) -> None:
         """Write the answer that was due, then go on with what came meanwhile."""
         self._answering = False
+        self._node.answering.discard(self)
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             return
@@ -193,5 +196,6 @@ def _fixed(status: int, second: int) -> str:
     return (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Date: {formatdate(second, usegmt=True)}\r\n"
+        f"Server: {SERVER}\r\n"
         "X-Content-Type-Options: nosniff\r\n"
     )

@@ -22,9 +22,9 @@ from handlers.keys import NODE
 from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
-_LINE_OVERHEAD_BYTES = (
-    64 * 1024
-)  # bytes of a line beside its event's data: a thousand user ids of some length
+LINGER_S = 2.0  # seconds a publisher gets to read its last answers when the node goes away
+# bytes of a line beside its event's data: a thousand user ids of some length
+_LINE_OVERHEAD_BYTES = 64 * 1024
 
 _ONE = TypeAdapter(PushEvent).validator.validate_json
 
@@ -72,16 +72,35 @@ async def publish_lines(request: web.Request, publisher: str) -> web.StreamRespo
     answers = _Answers(UNANSWERED_LINES)
     reading = asyncio.create_task(_read(request, node, publisher, answers))
     node.reading.add(reading)  # a node that goes away stops reading, and answers what it has read
+    node.answering.add(reading)
     try:
         await answers.write_to(response)
         await response.write_eof()
+        if not node.connections.accepting:
+            await _linger(request)
     finally:
         node.reading.discard(reading)
+        node.answering.discard(reading)
         reading.cancel()
         with suppress(asyncio.CancelledError, ConnectionError):
             if not await reading:
                 response.force_close()  # what follows on the connection is no request
     return response
+
+
+async def _linger(request: web.Request) -> None:
+    """Say that this was all, and drop what still comes for a while.
+
+    A connection closed over bytes that nobody read is reset, and the reset takes the last answers with it
+    (RFC 9112, section 9.6).
+    """
+    transport = request.transport
+    if transport is not None and transport.can_write_eof():
+        transport.write_eof()
+    with suppress(TimeoutError, ConnectionError, web.RequestPayloadError):
+        async with asyncio.timeout(LINGER_S):
+            while not request.content.at_eof():
+                await request.content.readany()
 
 
 async def _read(request: web.Request, node: Node, publisher: str, answers: _Answers) -> bool:

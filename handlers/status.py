@@ -8,7 +8,7 @@ from handlers.auth import caller_of
 from handlers.bodies import json_response
 from handlers.keys import NODE
 from service.figures import exposition
-from service.status import client_status, system_status
+from service.status import system_status
 
 
 def routes() -> list[web.RouteDef]:
@@ -28,7 +28,7 @@ async def system(request: web.Request) -> web.Response:
 
 async def clients(request: web.Request) -> web.Response:
     caller = await caller_of(request)
-    return json_response(client_status(request.app[NODE], with_ids=caller.is_admin))
+    return json_response(request.app[NODE].roll.status(with_ids=caller.is_admin))
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ async def readyz(request: web.Request) -> web.Response:
     node = request.app[NODE]
     if not node.connections.accepting:
         raise ShuttingDown("this node is going away")
-    await node.check()
+    await node.engine.check()
     return json_response({"status": "ok"})
 
 

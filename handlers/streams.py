@@ -18,7 +18,7 @@ from events.router import Filter
 from handlers import cors
 from handlers.auth import address_of, caller_of
 from handlers.detach import take_over
-from handlers.errors import faults
+from handlers.errors import SERVER, faults
 from handlers.front import Handler
 from handlers.keys import NODE, REQUEST_ID
 from service.identity import Caller
@@ -102,7 +102,11 @@ def _open(
         raise
     kept = any(stream.topic.kept for stream in streams)
     resume = (_last_event_id(request),) if kept else None
-    node.connections.open(connection, transport, head, where, resume=resume, greeting=greeting)
+    try:
+        node.connections.open(connection, transport, head, where, resume=resume, greeting=greeting)
+    except BaseException:
+        transport.abort()  # nobody else knows of it any more
+        raise
     return response
 
 
@@ -161,6 +165,7 @@ def _fixed_head(chunked: bool, second: int) -> bytes:
         "Cache-Control: no-cache, no-transform\r\n"
         "X-Accel-Buffering: no\r\n"
         "X-Content-Type-Options: nosniff\r\n"
+        f"Server: {SERVER}\r\n"
         "Connection: close\r\n"
         f"Date: {formatdate(second, usegmt=True)}\r\n"
         f"{'Transfer-Encoding: chunked' if chunked else 'Pragma: no-cache'}\r\n"

@@ -237,6 +237,9 @@ class Connections:
             connection.cut("slow_reader")
         except EngineUnavailable:
             connection.end("history_unavailable", wire.frame(retry=self._retry()))
+        except Exception as error:  # noqa: BLE001 - or the stream would beat for ever and never go live
+            _log.error("replay.failed", request_id=connection.request_id, error=repr(error))
+            connection.end("history_unavailable", wire.frame(retry=self._retry()))
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     dead_peer_s: float = Field(60, ge=5, description="A peer that vanished without a word loses its slot within this.")  # fmt: skip
 
     # Limits of requests
-    max_body_bytes: int = Field(8 * 2**20, ge=1024, description="Body of one request (NDJSON streams have no end, only lines).")  # fmt: skip
+    max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Body of a list of events (NDJSON has no end, only lines).")  # fmt: skip
     max_event_bytes: int = Field(64 * 1024, ge=64, description="Encoded data of one event.")
     max_batch_events: int = Field(1000, ge=1, description="Events in one list.")
     request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
@@ -151,27 +151,31 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         secret = self.jwt_secret.get_secret_value()
         if secret and self.jwks_url:
-            raise ValueError("JWT_SECRET and JWKS_URL exclude each other")
+            raise ValueError("SSE_PUSH_JWT_SECRET and SSE_PUSH_JWKS_URL exclude each other")
         if not (secret or self.jwks_url or self.demo):
-            raise ValueError("set JWT_SECRET or JWKS_URL, or AUTH_MODE=demo to try it out")
+            raise ValueError(
+                "set SSE_PUSH_JWT_SECRET or SSE_PUSH_JWKS_URL, or SSE_PUSH_AUTH_MODE=demo to try it out"
+            )
         if secret and len(secret.encode()) < 32:
-            raise ValueError("JWT_SECRET is shorter than the 32 bytes that HS256 wants (RFC 7518, section 3.2)")  # fmt: skip
+            raise ValueError("SSE_PUSH_JWT_SECRET is shorter than the 32 bytes that HS256 wants (RFC 7518, section 3.2)")  # fmt: skip
         allowed = _ASYMMETRIC if self.jwks_url else {"HS256"}
         if wrong := set(self.jwt_algorithms) - allowed:
-            raise ValueError(f"JWT_ALGORITHMS: {', '.join(sorted(wrong))} can't be used here; only {', '.join(sorted(allowed))}")  # fmt: skip
+            raise ValueError(f"SSE_PUSH_JWT_ALGORITHMS: {', '.join(sorted(wrong))} can't be used here; only {', '.join(sorted(allowed))}")  # fmt: skip
         if self.jwks_url and not self.jwks_url.startswith(("http://", "https://")):
-            raise ValueError("JWKS_URL must begin with https:// or http://")
+            raise ValueError("SSE_PUSH_JWKS_URL must begin with https:// or http://")
         if self.demo and not self.allow_public_demo and not _is_loopback(self.host):
             raise ValueError(
-                f"AUTH_MODE=demo accepts anybody, and HOST={self.host} is not loopback; use jwt, or set "
-                "ALLOW_PUBLIC_DEMO=true if that is what you want"
+                f"SSE_PUSH_AUTH_MODE=demo accepts anybody, and SSE_PUSH_HOST={self.host} is not loopback; use jwt, or set "
+                "SSE_PUSH_ALLOW_PUBLIC_DEMO=true if that is what you want"
             )
         if self.dead_peer_s <= self.heartbeat_s:
-            raise ValueError("DEAD_PEER_S must be more than HEARTBEAT_S, by which a dead peer is noticed")
+            raise ValueError(
+                "SSE_PUSH_DEAD_PEER_S must be more than SSE_PUSH_HEARTBEAT_S, by which a dead peer is noticed"
+            )
         if self.slow_reader_bytes < 2 * self.max_event_bytes:
-            raise ValueError("SLOW_READER_BYTES must be at least twice MAX_EVENT_BYTES")
+            raise ValueError("SSE_PUSH_SLOW_READER_BYTES must be at least twice SSE_PUSH_MAX_EVENT_BYTES")
         if bad := [room for room in self.open_rooms or () if not is_name(room)]:
-            raise ValueError(f"OPEN_ROOMS: {bad[0]!r} is no room name")
+            raise ValueError(f"SSE_PUSH_OPEN_ROOMS: {bad[0]!r} is no room name")
         return self
 
 

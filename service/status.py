@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from service.streams.client import ClientStream
 from service.timestamps import timestamp
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ClientStatus(BaseModel):
 def system_status(node: "Node") -> SystemStatus:
     now = node.clock()
     open_ = {name: count for name, count in node.connections.open_by_kind.items() if count}
-    state: Literal["ok", "degraded", "draining"] = "ok" if node.healthy else "degraded"
+    state: Literal["ok", "degraded", "draining"] = "degraded" if node.engine.failing else "ok"
     return SystemStatus(
         status=state if node.connections.accepting else "draining",
         version=node.version,
@@ -65,8 +66,22 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def client_status(node: "Node", *, with_ids: bool) -> ClientStatus:
-    """Of ``/sse/connect`` on this node."""
-    mine = [connection for connection in node.connections if connection.kind == "client"]
-    ids = {connection.subject for connection in mine if connection.subject is not None}
-    return ClientStatus(connected=len(mine), clients=len(ids), client_ids=sorted(ids) if with_ids else None)
+class Roll:
+    """Which clients hold ``/sse/connect`` streams here. Anybody may ask, so it is called once a second at most."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._second = -1
+        self._called = ClientStatus(connected=0, clients=0)
+
+    def status(self, *, with_ids: bool) -> ClientStatus:
+        """What ``GET /sse/status`` answers; the ids only where asked."""
+        second = int(self._node.clock())
+        if self._second != second:
+            self._second, self._called = second, self._call()
+        return self._called if with_ids else self._called.model_copy(update={"client_ids": None})
+
+    def _call(self) -> ClientStatus:
+        mine = [connection for connection in self._node.connections if connection.kind == ClientStream.name]
+        ids = {connection.subject for connection in mine if connection.subject is not None}
+        return ClientStatus(connected=len(mine), clients=len(ids), client_ids=sorted(ids))

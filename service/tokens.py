@@ -126,11 +126,15 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     return Caller(
         user_id,
         frozenset(roles),
-        name=str(claims.get("name") or ""),
-        email=str(claims.get("email") or ""),
+        name=_text(claims.get("name")),
+        email=_text(claims.get("email")),
         rooms=None if rooms is None else frozenset(rooms),
         expires=_seconds(claims["exp"]),
     )
+
+
+def _text(claim: object) -> str:
+    return str(claim or "").encode(errors="replace").decode()
 
 
 def _seconds(exp: Any) -> float:

@@ -32,8 +32,10 @@ class Engine(ABC):
         head: The number of the newest event handed to ``kept`` on this node.
         floor: Events up to this number can no longer be replayed.
         window: The newest events, in memory.
+        failing: Why events can't be kept now; ``None`` while they can, as far as is known.
     """
 
+    failing: str | None = None
     epoch: str
     head: int
     floor: int

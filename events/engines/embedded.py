@@ -61,7 +61,6 @@ class EmbeddedEngine(Engine):
         self._scheduled = False
         self._store_lent = asyncio.Lock()  # held while the thread has the store: the loop keeps off
         self._commits: set[asyncio.Task[None]] = set()
-        self._error: str | None = None
         self._chores: asyncio.Task[None] | None = None
 
     async def start(self, kept: Kept, failed: Failed = abs) -> None:
@@ -160,14 +159,14 @@ class EmbeddedEngine(Engine):
             self._start_chores()
 
     def _succeeded(self) -> None:
-        if self._error:
-            self._error = None
+        if self.failing:
+            self.failing = None
             _log.info("engine.recovered")
 
     def _failed(self, group: _Group, error: Exception) -> None:
-        self._error = str(error)
+        self.failing = str(error)
         count = sum([len(events) for events, _ in group])
-        _log.error("engine.failed", error=self._error, events=count)
+        _log.error("engine.failed", error=self.failing, events=count)
         self._lost(count)
         for _, receipt in group:
             _refuse(receipt, EngineUnavailable("events can't be kept now"))
@@ -227,7 +226,7 @@ class EmbeddedEngine(Engine):
                 self._free_readers.put(reader)
 
     async def check(self) -> None:
-        if self._error:
+        if self.failing:
             try:
                 await self._in_thread(self._store.probe)
             except sqlite3.Error as error:
@@ -246,8 +245,12 @@ class EmbeddedEngine(Engine):
         await asyncio.sleep(0)  # the turn in which the last reads give their readers back
         while not self._free_readers.empty():
             self._free_readers.get().close()
-        self._store.close()
-        self._lock.close()
+        try:
+            self._store.close()
+        except sqlite3.Error as error:  # a full disk: what was acknowledged is kept all the same
+            _log.error("engine.failed", error=str(error), events=0)
+        finally:
+            self._lock.close()
 
 
 def _size(events: Sequence[Event]) -> int:
@@ -268,5 +271,7 @@ def _lock(path: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise StoreInUse(f"another process uses {path.parent}; give each its own DATA_DIR") from error
+        raise StoreInUse(
+            f"another process uses {path.parent}; give each its own SSE_PUSH_DATA_DIR"
+        ) from error
     return file

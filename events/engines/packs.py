@@ -33,11 +33,11 @@ def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
     return events
 
 
-def packs_of(events: Sequence[Event]) -> Iterator[tuple[int, int, float, bytes]]:
-    """The rows for *events*: first and last number, time, body."""
+def packs_of(events: Sequence[Event], now: float) -> Iterator[tuple[int, int, float, bytes]]:
+    """The rows for *events*, kept *now*: first and last number, time, body."""
     start = size = 0
     for index, event in enumerate(events):
         size += len(event.data)
         if index + 1 - start == PACK_EVENTS or size >= PACK_BYTES or index + 1 == len(events):
-            yield events[start].seq, event.seq, event.at, pack(events[start : index + 1])
+            yield events[start].seq, event.seq, now, pack(events[start : index + 1])
             start, size = index + 1, 0

@@ -24,7 +24,9 @@ from events.window import size_of
 ROUTES_BEHIND_EVENTS = 40_000  # events that may wait for their routes; in bulk they cost a fifth
 ROUTES_BEHIND_BYTES = 40 * 2**20  # bytes they may take meanwhile, in the window
 _SLICE_ROWS = 1000  # rows a chore writes at once (about 2 ms): a commit waits no longer than that
-_CHECKPOINT_BYTES = 16 * 2**20  # bytes appended between checkpoints of the write-ahead log
+_CHECKPOINT_BYTES = 16 * 2**20  # bytes appended to the write-ahead log between its checkpoints
+_COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of the tables it touches
+_KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
 _FORMAT = "1"
 
@@ -76,7 +78,8 @@ class Store:
         self._key_age = key_age
         self._behind: list[Event] = []
         self._behind_bytes = 0
-        self._log_bytes = 0
+        self._log_bytes = self._log_bytes_seen = 0
+        self._latest = 0.0
         try:
             self.epoch = self._open(sync)
         except BaseException:
@@ -90,8 +93,10 @@ class Store:
 
     def close(self) -> None:
         """Write down that all ended well, and close the file."""
-        self._set(boot="", head=self.head, floor=self.floor)
-        self._db.close()
+        try:
+            self._set(boot="", head=self.head, floor=self.floor)
+        finally:
+            self._db.close()
 
     # -- appending ---------------------------------------------------------------------------
 
@@ -108,6 +113,7 @@ class Store:
         """
         head = self.head
         fresh: list[Event] = []
+        self._latest = now = max(now, self._latest)  # a clock set back must not age what came before it
         with self._transaction():
             for event in events:
                 if event.key is not None:
@@ -119,7 +125,7 @@ class Store:
                 head += 1
                 event.seq = head
                 fresh.append(event)
-            rows = list(packs_of(fresh))
+            rows = list(packs_of(fresh, now))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
         prefix = format_id(self.epoch, 0)[:-1]
         for event in events:
@@ -128,7 +134,7 @@ class Store:
         self.floor = max(self.floor, head - self._max_events)
         self._behind += fresh
         self._behind_bytes += size_of(fresh)
-        self._log_bytes += sum([len(row[3]) for row in rows])
+        self._log_bytes += _COMMIT_BYTES + sum([len(row[3]) for row in rows])
         return fresh
 
     def probe(self) -> None:
@@ -147,6 +153,7 @@ class Store:
         return None if row is None else int(row[0])
 
     def _remember(self, key: str, seq: int, now: float) -> None:
+        self._log_bytes += _KEY_BYTES
         self._db.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (key, seq, now))
 
     # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
@@ -169,9 +176,11 @@ class Store:
         if self.floor - self._swept >= _SWEEP_EVENTS:
             yield from self._sweep()
         yield from self._forget_keys(now)
-        if self._log_bytes >= _CHECKPOINT_BYTES:
+        idle = self._log_bytes == self._log_bytes_seen
+        if self._log_bytes >= _CHECKPOINT_BYTES or (self._log_bytes and idle):
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._log_bytes = 0
+        self._log_bytes_seen = self._log_bytes
 
     def _write_routes(self) -> Iterator[None]:
         due, due_bytes = self._behind[:], self._behind_bytes
@@ -244,9 +253,12 @@ class Store:
         A new one where the machine went down with commits that were not yet on its disk: clients may
         hold ids of events that are gone, whose numbers are given out again.
         """
-        for pragma in ("journal_mode=WAL", "synchronous=full", "wal_autocheckpoint=0"):
+        log_limit = f"journal_size_limit={2 * _CHECKPOINT_BYTES}"
+        for pragma in ("journal_mode=WAL", "synchronous=full", "wal_autocheckpoint=0", log_limit):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
+        if self._meta("format") not in ("", _FORMAT):
+            raise sqlite3.DatabaseError("it was written by a later version of sse-push")
         boot = _boot_id()
         epoch = self._meta("epoch")
         if not epoch or self._meta("boot") not in ("", boot):

@@ -51,7 +51,6 @@ class ClientStream(base.Stream):
     path = "/sse/connect"
     topic = TOPIC
     summary = "Redirects, notifications and custom events for that client, and broadcasts."
-    anyone = True  # in demo mode; filter() tells
     Params: ClassVar[type[base.Params]] = ClientParams
     payloads = (RedirectEvent, NotificationEvent, CustomEvent)
 

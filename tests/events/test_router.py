@@ -71,8 +71,13 @@ def test_every_stream_of_a_user_gets_the_event(router: Router, lane: Lane) -> No
     assert [tab.writes for tab in tabs] == [[event.frame()]] * 3
 
 
+def test_filters_of_one_topic_do_not_add_up() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        Filter.of("app", user="1") | Filter.of("client", user="1") | Filter.of("app", user="2")
+
+
 def test_filter_of_many_topics_takes_each_of_them_once(router: Router, lane: Lane) -> None:
-    where = Filter.of("app", user="1") | Filter.of("client", user="1") | Filter.of("app", user="1")
+    where = Filter.of("app", user="1") | Filter.of("client", user="1")
     sink = Recorder()
     from_event(lane, where, sink)
     assert where.user == "1"

@@ -34,9 +34,8 @@ BODIES: dict[str, tuple[bytes, str]] = {
 }
 USUAL = {
     "date",
-    "server",
     "content-length",
-}  # differ by nature: the hour, the server's name, the length of an id
+}  # differ by nature: the hour, the length of an id
 
 
 def _request(body: bytes, more: str = "", token: str = SERVICE) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from events.errors import EngineUnavailable
 from events.event import PushEvent
 from service.node import Node
+from service.status import system_status
 from tests.conftest import Clock, SettingsFactory, Start, mint
 
 
@@ -50,7 +51,7 @@ async def test_life_of_a_node_is_logged(settings_for: SettingsFactory, logged: l
 async def test_check_tells_whether_events_can_be_kept(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     service = await start()
     node = service.node
-    await node.check()
+    await node.engine.check()
 
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("disk is full")
@@ -60,11 +61,11 @@ async def test_check_tells_whether_events_can_be_kept(start: Start, monkeypatch:
         patch.setattr(node.engine._store, "probe", full)  # type: ignore[attr-defined]
         await service.post("/v1/events", token=mint("p", "service"), json={"broadcast": True, "data": 1})
         with pytest.raises(EngineUnavailable):
-            await node.check()
-        assert not node.healthy
-    await node.check()
+            await node.engine.check()
+        assert system_status(node).status == "degraded"
+    await node.engine.check()
 
-    assert node.healthy
+    assert system_status(node).status == "ok"
 
 
 def test_node_touches_nothing_before_it_starts(settings_for: SettingsFactory) -> None:

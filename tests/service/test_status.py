@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service import status
-from service.status import client_status, rss_bytes, system_status
+from service.status import Roll, rss_bytes, system_status
 from tests.conftest import Clock, Start, mint
 
 
@@ -28,7 +28,7 @@ async def test_system_status_is_the_nodes(start: Start) -> None:
 )
 async def test_state_is_the_gravest(start: Start, healthy: bool, accepting: bool, state: str) -> None:
     node = (await start()).node
-    node.healthy = healthy
+    node.engine.failing = None if healthy else "disk is full"
     node.connections.accepting = accepting
 
     assert system_status(node).status == state
@@ -39,10 +39,10 @@ async def test_clients_are_told_apart_by_id(start: Start) -> None:
     for client in ("b", "a", "b"):
         await service.open(f"/sse/connect?clientId={client}", token=mint("root", "admin"))
 
-    told = client_status(service.node, with_ids=True)
+    told = Roll(service.node).status(with_ids=True)
 
     assert (told.connected, told.clients, told.client_ids) == (3, 2, ["a", "b"])
-    assert client_status(service.node, with_ids=False).client_ids is None
+    assert Roll(service.node).status(with_ids=False).client_ids is None
 
 
 def test_memory_is_zero_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
