@@ -29,9 +29,15 @@ def build_app(
     app[NODE] = Node(settings, engine=engine, clock=clock)
     for group in (streams, publish, commands, functions, status, openapi, docs_page):
         app.add_routes(group.routes())
+    app.router.add_get("/", _to_docs)
     app.cleanup_ctx.append(_run_node)
     app.on_shutdown.append(_drain)
     return app
+
+
+async def _to_docs(request: web.Request) -> web.Response:
+    """Where somebody who opens the service in a browser lands."""
+    return web.Response(status=302, headers={"Location": "/docs"})
 
 
 async def _run_node(app: web.Application) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import getrandbits
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from events.errors import OverLimit, SsePushError
 from handlers import cors
@@ -75,6 +75,8 @@ def count_answer(node: Node, method: str, path: str, status: int, request_id: st
 
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    if request.version < HttpVersion10:  # nobody speaks 0.9 but by mistake, and aiohttp would answer
+        return problem(400, "HTTP/1.0 or later is needed", request_id)
     try:
         return await handler(request)
     except SsePushError as error:

@@ -23,7 +23,7 @@ class Gate:
         if not self._turning:
             self._turning = True
             loop.call_soon(self._turn)
-        if self._left and not self._waiting:
+        if self._left:
             self._left -= 1
             return
         place = loop.create_future()

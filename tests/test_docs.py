@@ -122,7 +122,14 @@ def test_limits_table_has_every_setting_that_limits() -> None:
 
 
 # Numbers that limit nothing: what clients are told to wait, how long a name is, how often something is looked at.
-NO_LIMITS = {"RETRY_AFTER_S", "EPOCH_CHARS", "CHORES_EVERY_S", "CHECK_EVERY_S", "PREFLIGHT_MAX_AGE_S"}
+NO_LIMITS = {
+    "RETRY_AFTER_S",
+    "DRAIN_LOOKS_S",
+    "EPOCH_CHARS",
+    "CHORES_EVERY_S",
+    "CHECK_EVERY_S",
+    "PREFLIGHT_MAX_AGE_S",
+}
 
 
 def test_limits_table_has_every_number_of_the_service() -> None:

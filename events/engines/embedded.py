@@ -27,7 +27,7 @@ from events.event import Event
 from events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
-MAX_WAITING_BYTES = 64 * 2**20  # bytes of memory they take; past either, publishers are told 503
+MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data; past either, publishers are told 503
 GROUP_EVENTS = 4096  # events in one commit: a few ms
 PRELOAD_EVENTS = 50_000  # events read into the window at a start (about 0.2 s), for those who come back
 READERS = 4  # reads from disk at once, each a thread for a few ms; the rest of a storm waits its turn
