@@ -87,7 +87,18 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         return problem_of(error, request_id)
     except web.RequestPayloadError:
         return problem(400, "the body can't be read", request_id)
-    except web.HTTPMethodNotAllowed as error:
+    except web.HTTPException as error:
+        return _refusal(request, error, request_id)
+    except ConnectionError:
+        raise  # the client is gone; nobody is there to answer
+    except Exception as error:
+        _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
+        return problem(500, "something went wrong here; the request id finds it in the log", request_id)
+
+
+def _refusal(request: web.Request, error: web.HTTPException, request_id: str) -> web.Response:
+    """How aiohttp's own refusals are answered: no such path or method, too large a body."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
         allow = ", ".join(sorted([*error.allowed_methods, "OPTIONS"]))
         if request.method == "OPTIONS":
             settings, origin = request.app[NODE].settings, request.headers.get("Origin")
@@ -95,11 +106,5 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response = problem(error.status, error.reason, request_id)
         response.headers["Allow"] = allow
         return response
-    except web.HTTPException as error:
-        too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
-        return problem(error.status, error.text or "" if too_large else error.reason, request_id)
-    except ConnectionError:
-        raise  # the client is gone; nobody is there to answer
-    except Exception as error:
-        _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
-        return problem(500, "something went wrong here; the request id finds it in the log", request_id)
+    too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
+    return problem(error.status, error.text or "" if too_large else error.reason, request_id)
