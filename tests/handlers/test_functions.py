@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Answer, Service, Start, mint, until
+from tests.conftest import Answer, Listen, Service, Start, mint, until
 
 ADMIN = mint("root", "admin")
 SERVICE = mint("publisher", "service")
@@ -220,3 +220,18 @@ async def test_body_is_looked_at_only_when_its_signature_is_good(start: Start) -
 
     assert (await _put(service, b"{", headers={"X-Signature": "x"})).status == 401
     assert (await _put(service, b"{", headers={"X-Signature": _sign(b"{")})).status == 400
+
+
+async def test_call_that_must_be_signed_and_is_not_is_refused_unread(listen: Listen) -> None:
+    """Anybody can send a body: nobody's is taken in before it is known to be wanted."""
+    server = await listen(function_signing_key="ab" * 32)
+    peer = await server.connect(b"PUT /functions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+    head, body = await peer.answer()
+    assert head.startswith("HTTP/1.1 401")
+    assert json.loads(body)["error"]["type"] == "UNAUTHORIZED"
+
+
+async def test_bad_token_is_refused_in_demo_mode_too(start: Start) -> None:
+    service = await start(auth_mode="demo")
+    answer = await service.put("/functions", token="no token", json={"method": "x"})
+    assert answer.status == 401

@@ -280,3 +280,68 @@ async def _publish(peer: Peer) -> tuple[str, bytes]:
     body = b'{"broadcast":true,"data":1}'
     await peer.send(POST + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     return await peer.answer()
+
+
+async def test_body_in_many_parts_is_no_head(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the last part of a body is, it is not the beginning of another request."""
+    monkeypatch.setattr(guard, "MAX_HEAD_BYTES", 1000)
+    server = await listen()
+    peer = await server.connect()
+    body = json.dumps([{"broadcast": True, "data": "x" * 20_000}] * 4).encode()
+    for _ in range(2):
+        await peer.send(POST + f"Content-Length: {len(body)}\r\n\r\n".encode())
+        for start in range(0, len(body), 30_000):
+            await peer.send(body[start : start + 30_000])
+            await asyncio.sleep(0.01)  # a part of its own on the wire, most often; the result is the same if not
+        assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+
+
+async def test_head_without_an_end_is_cut_off_by_its_size(listen: Listen) -> None:
+    server = await listen(request_timeout_s=60)
+    line = b"X-Filler-%d: " + b"x" * 8000 + b"\r\n"
+    peer = await server.connect(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+
+    async def fill() -> None:
+        for number in range(60):
+            await peer.send(line % number)
+
+    filling = asyncio.create_task(fill())
+    await _is_closed(peer)
+    await asyncio.gather(filling, return_exceptions=True)
+    assert not server.site._guard.open
+
+
+async def test_address_takes_its_share_of_connections_and_no_more(listen: Listen) -> None:
+    server = await listen(max_connections_per_address=3)
+    held = [await server.connect(HEALTHZ) for _ in range(3)]
+    for peer in held:
+        await peer.answer()
+
+    refused = await server.connect()
+    assert await refused.rest() == b""
+    assert server.node.figures.refusals["sockets_of_address"] == 1
+
+    held[0].abort()
+    await until(lambda: len(server.site._guard.open) == 2)
+    fresh = await server.connect(HEALTHZ)
+    assert (await fresh.answer())[0].startswith("HTTP/1.1 200")
+
+
+async def test_trusted_proxy_holds_connections_for_many(listen: Listen) -> None:
+    server = await listen(max_connections_per_address=1, trusted_proxies=("127.0.0.0/8",))
+    for peer in [await server.connect(HEALTHZ) for _ in range(5)]:
+        assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+
+
+async def test_request_after_a_stream_of_lines_has_a_deadline_again(listen: Listen) -> None:
+    server = await listen(request_timeout_s=LIMIT_S)
+    line = b'{"broadcast":true,"data":1}\n'
+    lines = b"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(line)
+    peer = await server.connect(POST + lines + line)
+    await peer.head()
+    while await peer.chunk():
+        pass
+
+    await peer.send(POST + b"Content-Length: 100\r\n\r\n{")
+
+    await _is_closed(peer)

@@ -20,6 +20,7 @@ def _chores_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that is done now and then is done all the time."""
     monkeypatch.setattr(packs, "PACK_EVENTS", 4)
+    monkeypatch.setattr(store, "PACK_EVENTS", 4)
     monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 24)
     monkeypatch.setattr(store, "_SLICE_ROWS", 8)
     monkeypatch.setattr(store, "_SWEEP_EVENTS", 8)

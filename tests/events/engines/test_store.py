@@ -1,5 +1,6 @@
 """The store by itself: packs, routes and chores that may be cut short at any step."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from events.engines import store
+from events.engines import packs, store
 from events.engines.packs import PACK_EVENTS, pack, unpack
 from events.engines.reader import Reader
 from events.engines.store import Store
@@ -39,6 +40,7 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "PACK_EVENTS", 4)
     monkeypatch.setattr(store, "PACK_EVENTS", 4)
     monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 10)
     monkeypatch.setattr(store, "_SLICE_ROWS", 8)
@@ -242,3 +244,33 @@ def test_checkpoint_keeps_the_log_from_growing_for_ever(
 
     early = log_after(1500)  # sweeps have begun by then
     assert log_after(1500) < 1.5 * early
+
+
+def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open) -> None:
+    its = open_store(max_age=1000)
+    its.append([said("before")], NOW)
+    its.append([said("while it was wrong")], NOW - 5000)
+    list(its.chores(NOW + 1))
+    assert its.floor == 0
+
+
+def test_file_of_a_later_version_is_refused(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    its._db.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
+    with pytest.raises(sqlite3.DatabaseError, match="later version"):
+        open_store()
+
+
+def test_log_is_put_away_when_nothing_happens(open_store: Open, tmp_path: Path) -> None:
+    """The pages of a few commits must not stay in the log until the next sixteen megabytes."""
+    its = open_store()
+    its.append([said("once")], NOW)
+    log = tmp_path / "events.db-wal"
+    for _ in range(2):  # the second look finds that nothing came since the first
+        list(its.chores(NOW))
+    size = log.stat().st_size
+    for _ in range(20):
+        its.append([said("again")], NOW)
+        for _ in range(2):
+            list(its.chores(NOW))
+    assert log.stat().st_size <= max(size, 100_000)
