@@ -292,7 +292,9 @@ async def test_body_in_many_parts_is_no_head(listen: Listen, monkeypatch: pytest
         await peer.send(POST + f"Content-Length: {len(body)}\r\n\r\n".encode())
         for start in range(0, len(body), 30_000):
             await peer.send(body[start : start + 30_000])
-            await asyncio.sleep(0.01)  # a part of its own on the wire, most often; the result is the same if not
+            await asyncio.sleep(
+                0.01
+            )  # a part of its own on the wire, most often; the result is the same if not
         assert (await peer.answer())[0].startswith("HTTP/1.1 200")
 
 

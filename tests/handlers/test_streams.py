@@ -780,3 +780,18 @@ async def _publish(node: Any, **event: Any) -> list[str]:
 async def _update(service: Service, type_: str, id_: str, data: Any = None) -> None:
     body = {"entityType": type_, "entityId": id_, "action": "updated", "data": data}
     assert (await service.post("/realtime/update", token=SERVICE, json=body)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/custom/stream", "/v1/stream?topics=custom"])
+async def test_stream_waits_for_the_gate(start: Start, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A fleet that comes back at once is let in a few a turn, whatever it asks for."""
+    service = await start()
+    passes = 0
+
+    async def enter() -> None:
+        nonlocal passes
+        passes += 1
+
+    monkeypatch.setattr(service.node.gate, "enter", enter)
+    await service.open(path, token=mint("42"))
+    assert passes == 1
