@@ -101,8 +101,8 @@ def _about(field: str, value: str) -> str:
 
 def _abouts(topic: Topic, data: Mapping[str, Any]) -> list[str]:
     """Every way a filter may narrow to this event: by none of its fields, or by any of them."""
-    choices = [("",)]
+    choices: list[tuple[str, ...]] = [("",)]
     for field in sorted(topic.narrowed_by):
         value = as_name(data.get(field))
-        choices.append(("",) if value is None else ("", _about(field, value)))  # type: ignore[arg-type]
+        choices.append(("",) if value is None else ("", _about(field, value)))
     return ["".join(parts) for parts in product(*choices)]

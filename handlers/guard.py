@@ -7,7 +7,7 @@ open; its own log and error pages quote malformed requests, tokens and all. This
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiohttp import web
@@ -97,7 +97,7 @@ class GuardedHandler(web.RequestHandler):
         if over is not None:
             self._guard.node.figures.refusals[over] += 1
             _log.warning("connection.refused", limit=over, address=self.counted_as)
-            transport.abort()  # type: ignore[attr-defined]
+            cast("asyncio.Transport", transport).abort()
             return
         super().connection_made(transport)
         self.owes_since = self._loop.time()
