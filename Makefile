@@ -1,6 +1,6 @@
 # What can be made: `make help`. Needs Python 3.11 or newer and make; all else goes into $(VENV).
 
-PORT = 8000
+PORT ?= 8000
 VENV = .venv
 ARGS =
 JOBS = 2

@@ -63,9 +63,15 @@ class _Beside(asyncio.Protocol):
         self._ours = ours
         self._theirs = theirs
         self._lost = lost
-        self.eof_received = ours.eof_received  # type: ignore[method-assign]
-        self.pause_writing = ours.pause_writing  # type: ignore[method-assign]
-        self.resume_writing = ours.resume_writing  # type: ignore[method-assign]
+
+    def eof_received(self) -> bool | None:
+        return self._ours.eof_received()
+
+    def pause_writing(self) -> None:
+        self._ours.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._ours.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ours.connection_lost(exc)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from aiohttp import HttpVersion11
@@ -176,7 +176,7 @@ class _Publish:
         else:
             _log.error("request.crashed", request_id=self._request_id, path=PATH, exc_info=error)
             response = problem(500, "something went wrong here", self._request_id)
-        self._answer(response.status, response.headers, bytes(response.body or b""))  # type: ignore[arg-type]
+        self._answer(response.status, response.headers, cast("bytes", response.body))
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         node = self._parser.node

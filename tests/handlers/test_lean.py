@@ -223,3 +223,36 @@ async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.Monke
     assert head.startswith("HTTP/1.1 503")
     assert "retry-after: " in head.lower()
     assert b"disk" not in body
+
+
+async def test_node_that_goes_away_answers_the_other_way(listen: Listen, taken: list[bytes]) -> None:
+    """aiohttp waits for its own requests when it stops; of those taken here it knows nothing."""
+    server = await listen()
+    peer = await _known(server)
+    taken.clear()
+    server.node.connections.accepting = False
+
+    await peer.send(_request(ONE))
+
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+    assert taken == []
+
+
+async def test_publisher_that_does_not_wait_for_its_answer_is_not_read_meanwhile(listen: Listen) -> None:
+    server = await listen()
+    peer = await _known(server)
+    [handler] = server.site._guard.open
+    engine: Any = server.node.engine
+    await engine._store_lent.acquire()  # as while a chore has the store: no commit, so no answer
+    await peer.send(_request(ONE))
+    await until(lambda: bool(server.node.answering))
+
+    await peer.send(_request(ONE))
+
+    await until(lambda: not handler.transport.is_reading())  # type: ignore[union-attr]
+    engine._store_lent.release()
+    engine._schedule()
+    for _ in range(2):
+        assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+    assert not server.node.answering
+    assert handler.transport is not None and handler.transport.is_reading()
