@@ -5,6 +5,7 @@ SsePushError
 ├── EventTooLarge        its data is over the limit (limit, unit bytes)
 ├── Overloaded           more waits to be kept than the engine takes
 ├── EngineUnavailable    the store can't keep anything now
+├── DatabaseUnavailable  the database of accounts can't be reached
 ├── StoreInUse           another process holds the data directory
 ├── Unauthenticated      no token, or a bad one (detail)
 ├── Forbidden            a good token, but not for this (detail)
@@ -53,6 +54,10 @@ class Overloaded(SsePushError):
 
 class EngineUnavailable(SsePushError):
     """The store can't keep anything now (disk full, server gone). Nothing was acknowledged."""
+
+
+class DatabaseUnavailable(SsePushError):
+    """The database of accounts can't be reached, or not be written. Nothing was."""
 
 
 class StoreInUse(SsePushError):

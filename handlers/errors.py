@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from events.errors import (
     BadEvent,
     BadRequest,
+    DatabaseUnavailable,
     EngineUnavailable,
     EventTooLarge,
     Forbidden,
@@ -35,6 +36,7 @@ STATUS: dict[type[SsePushError], int] = {
     EventTooLarge: 422,
     Overloaded: 503,
     EngineUnavailable: 503,
+    DatabaseUnavailable: 503,
     StoreInUse: 503,
     Unauthenticated: 401,
     Forbidden: 403,

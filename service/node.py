@@ -16,6 +16,7 @@ from events.intake import Intake
 from events.router import Router
 from service.clients import Clients
 from service.connections import Connections
+from service.database import Database
 from service.figures import Figures, new_registry
 from service.functions import Functions
 from service.gate import Gate
@@ -68,6 +69,7 @@ class Node:
             sync=settings.history_sync,
             clock=clock,
         )
+        self.database = Database(settings.database_url.get_secret_value(), settings.data_dir)
         self.emitter.on(SSE_KEPT, self._deliver)
         self.emitter.on(SSE_LOST, self.figures.lost)
         self.intake = Intake(
@@ -108,6 +110,7 @@ class Node:
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
         )
+        await self.database.start()
         self.connections.start()
         self.samplers.start()
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
@@ -132,6 +135,7 @@ class Node:
         await self.samplers.close()
         await self.connections.close()
         await self.engine.close()
+        await self.database.close()
         await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from events.engines import check_engine_url
 from events.topics import is_name
+from service.database import check_database_url
 from service.origins import OriginPattern, parse_origin
 
 PREFIX = "SSE_PUSH_"
@@ -47,6 +48,12 @@ def _engine(value: str) -> str:
     return value
 
 
+def _database(value: SecretStr) -> SecretStr:
+    if value.get_secret_value():
+        check_database_url(value.get_secret_value())
+    return value
+
+
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Texts, AfterValidator(_origins)]
 Networks = Annotated[Texts, AfterValidator(_networks)]
@@ -67,10 +74,11 @@ class Settings(BaseSettings):
     # Where it listens and keeps its things
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    data_dir: Path = Field(Path("sse-push-data"), description="Folder of the embedded engine's files.")
+    data_dir: Path = Field(Path("sse-push-data"), description="Folder of what is kept: events, accounts.")
     engine_url: Annotated[str, AfterValidator(_engine)] = Field(
         "embedded:", description="Where events are kept."
     )
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(SecretStr(""), description="Database of accounts, sqlite:///path or postgresql://user:password@host/name; by default accounts.db in DATA_DIR.")  # fmt: skip
     node_id: str = Field("", description="Name of this node in logs and status; made up when empty.")
 
     # Who may ask

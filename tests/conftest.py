@@ -28,6 +28,7 @@ from handlers.keys import NODE
 from handlers.server import GuardedSite
 from service.node import Node
 from service.settings import PREFIX, Settings
+from tests import postgres
 
 DEADLINE_S = 10.0  # seconds; a passing test needs milliseconds, a busy machine some hundred
 SECRET = "a-secret-for-tests-of-more-than-32-bytes"
@@ -262,6 +263,28 @@ def start(aiohttp_client: Any, settings_for: SettingsFactory) -> Start:
         return Service(await aiohttp_client(app))
 
     return starting
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL, started for the first test that wants one."""
+    if not postgres.is_here():
+        pytest.skip("NO POSTGRESQL HERE: all that is said of it goes untested (apt-get install postgresql)")
+    server = postgres.Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind: what uses this is run with both."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'people' / 'accounts.db'}"
+    server: postgres.Postgres = request.getfixturevalue("postgres_server")
+    return server.new_database()
 
 
 class Peer:
