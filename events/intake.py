@@ -10,7 +10,7 @@ import structlog
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
-from events.event import Event, PushEvent, encode
+from events.event import Event, Push, encode
 from events.topics import Topic, is_name
 
 _log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Intake:
             raise BadEvent(f"unknown topic: {full_name[:64]!r}")
         return topic
 
-    def encode(self, push: PushEvent, publisher: str | None = None) -> Event:
+    def encode(self, push: Push, publisher: str | None = None) -> Event:
         """*push* as it will go to its streams.
 
         Args:
@@ -63,30 +63,35 @@ class Intake:
         Raises:
             BadEvent: It can't be pushed.
         """
+        return self._encode(push, publisher, self._clock())
+
+    def _encode(self, push: Push, publisher: str | None, now: float) -> Event:
         name = push.topic if push.room is None else push.full_topic
         topic = self._plain.get(name) or self.topic_of(name)
         if publisher is not None and not topic.publishable:
             raise BadEvent(f"topic {topic.name} can't be published to")
-        event = encode(push, name, topic, self._clock(), self._max_bytes)
-        if event.key is not None:
+        event = encode(push, name, topic, now, self._max_bytes)
+        if push.key is not None:
             event.key = f"{publisher or ''}\x1f{event.key}"
         return event
 
-    def accept(
-        self, *pushes: PushEvent, receipt: Receipt | None = None, publisher: str | None = None
-    ) -> None:
+    def accept(self, *pushes: Push, receipt: Receipt | None = None, publisher: str | None = None) -> None:
         """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
         events: list[Event] = []
         faults: list[BadEvent] = []
+        now = self._clock()
         for index, push in enumerate(pushes):
             try:
-                event = self.encode(push, publisher)
+                event = self._encode(push, publisher, now)
                 if events and event.kept is not events[0].kept:
                     raise BadEvent("events that are kept and events that are not can't go together")
                 events.append(event)
             except BadEvent as error:
                 error.index = index
                 faults.append(error)
+            except Exception as error:
+                _refuse(receipt, error)  # or whoever waits would wait for ever
+                raise
         if faults:
             faults[0].others = faults[1:]
             self._emitter.emit(SSE_LOST, "refused", len(pushes))
@@ -101,8 +106,8 @@ class Intake:
         return None
 
 
-def _refuse(receipt: Receipt | None, error: BadEvent) -> None:
+def _refuse(receipt: Receipt | None, error: Exception) -> None:
     if receipt is None:
-        _log.warning("event.refused", detail=error.detail)
+        _log.warning("event.refused", detail=str(error))
     elif not receipt.done():
         receipt.set_exception(error)

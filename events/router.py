@@ -127,7 +127,7 @@ class Lane:
         return reached * len(events)
 
     def _deliver_mixed(self, events: Sequence[Event]) -> int:
-        waiting: dict[Sink, list[Event]] = {}
+        waiting: dict[Sink, Event | list[Event]] = {}
         sinks_of = self._sinks.get
         for event in events:
             for key in event.keys:
@@ -135,24 +135,26 @@ class Lane:
                 if found is None:
                     continue
                 for sink in found if isinstance(found, set) else (found,):
-                    its = waiting.get(sink)
-                    if its is None:
-                        waiting[sink] = [event]
-                    else:
+                    its = waiting.setdefault(sink, event)  # most get one: no list for those
+                    if isinstance(its, list):
                         its.append(event)
-        reached = 0
+                    elif its is not event:
+                        waiting[sink] = [its, event]
+        return self._write(waiting)
+
+    def _write(self, waiting: "dict[Sink, Event | list[Event]]") -> int:
+        reached = len(waiting)
         last: list[Event] = []
         data = b""
         frame_of, wrap = self._frame_of, self.wrap
         for sink, its in waiting.items():
-            if len(its) == 1:
-                sink.write(wrap(frame_of(its[0])))
-                reached += 1
+            if not isinstance(its, list):
+                sink.write(wrap(frame_of(its)))
                 continue
             if its != last:  # neighbours often get the same: a broadcast among others' events
                 data, last = self.encode(its), its
             sink.write(data)
-            reached += len(its)
+            reached += len(its) - 1
         return reached
 
 

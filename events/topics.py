@@ -53,7 +53,7 @@ def as_name(value: object) -> str | None:
 
 
 def event_keys(
-    topic: Topic, full_name: str, users: Sequence[str] | None, data: Any = None
+    topic: Topic, full_name: str, users: Sequence[str | int] | None, data: Any = None
 ) -> tuple[str, ...]:
     """The routing keys of one event.
 
@@ -65,6 +65,9 @@ def event_keys(
     """
     if users is None:
         keys = [f"{full_name}{_SEP}{_EVERYBODY}"]
+    elif len(users) == 1 and not topic.narrowed_by:  # by far the most
+        key = f"{full_name}{_SEP}@{users[0]}"
+        return (key, full_name) if topic.whole else (key,)
     else:
         keys = [f"{full_name}{_SEP}@{user}" for user in users]
     if topic.whole:

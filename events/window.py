@@ -20,11 +20,14 @@ _KEY_BYTES = 200
 _EVICT_PARTS = 64  # a full window drops this part of itself at once, so that one list is cut rarely
 
 _seq: Callable[[Event], int] = attrgetter("seq")
+_data: Callable[[Event], bytes] = attrgetter("data")
+_keys: Callable[[Event], tuple[str, ...]] = attrgetter("keys")
 
 
 def size_of(events: Sequence[Event]) -> int:
     """The bytes of memory that *events* take while they are kept here, about."""
-    return sum([2 * len(event.data) + _EVENT_BYTES + _KEY_BYTES * len(event.keys) for event in events])
+    data, keys = sum(map(len, map(_data, events))), sum(map(len, map(_keys, events)))
+    return 2 * data + _EVENT_BYTES * len(events) + _KEY_BYTES * keys
 
 
 class Window:

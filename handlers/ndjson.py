@@ -14,7 +14,8 @@ from pydantic_core import to_json
 
 from events.engines.base import Receipt
 from events.errors import BadEvent, SsePushError
-from events.event import PushEvent
+from events.event import Push, PushEvent
+from events.plain import read_plain
 from handlers.errors import faults, is_no_json
 from handlers.front import common_headers
 from handlers.guard import expect_slow_body
@@ -121,7 +122,8 @@ def _submit(node: Node, line: bytes | None, publisher: str) -> Receipt:
     try:
         if line is None:
             raise BadEvent("the line is too long")
-        push = _ONE(line)
+        plain = read_plain(line, is_list=False)
+        push: Push = plain[0] if plain else _ONE(line)
     except ValidationError as error:
         return _failed("the line is not JSON" if is_no_json(error) else faults(error)[0][1])
     except BadEvent as error:

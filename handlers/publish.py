@@ -1,6 +1,6 @@
 """``POST /v1/events``: the general publish call of other services. One event, a list, or lines of NDJSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated
 
@@ -9,7 +9,8 @@ from aiohttp import web
 from pydantic import Field, TypeAdapter, ValidationError
 
 from events.errors import BadRequest
-from events.event import PushEvent
+from events.event import Push, PushEvent
+from events.plain import read_plain
 from handlers.auth import caller_of
 from handlers.bodies import COMMAND_OVERHEAD_BYTES, count_command, json_response, read_body, refused
 from handlers.commands import with_key
@@ -43,7 +44,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     return json_response({"ids": ids} if is_list else {"id": ids[0]})
 
 
-def read_events(node: Node, body: bytes, key: str | None) -> tuple[list[PushEvent], bool]:
+def read_events(node: Node, body: bytes, key: str | None) -> tuple[Sequence[Push], bool]:
     """The events of *body*, checked, and whether they came as a list.
 
     Raises:
@@ -54,6 +55,10 @@ def read_events(node: Node, body: bytes, key: str | None) -> tuple[list[PushEven
     limit = node.settings.max_batch_events
     if not is_list and len(body) > node.settings.max_event_bytes + COMMAND_OVERHEAD_BYTES:
         raise InvalidBody([(0, f"the event takes {len(body)} bytes")])
+    if key is None:
+        plain = read_plain(body, is_list=is_list)
+        if plain and len(plain) <= limit:
+            return plain, is_list
     try:
         pushes = _list_of(limit)(body) if is_list else [_ONE(body)]
     except ValidationError as error:

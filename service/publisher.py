@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from events.emitter import SSE_PUSH, Emitter
 from events.engines.base import Receipt
-from events.event import PushEvent
+from events.event import Push
 
 
 class Publisher:
@@ -14,7 +14,7 @@ class Publisher:
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = emitter
 
-    def submit(self, pushes: Sequence[PushEvent], publisher: str | None = None) -> Receipt:
+    def submit(self, pushes: Sequence[Push], publisher: str | None = None) -> Receipt:
         """Emit *pushes*, all or none; the receipt gets their ids once they are safe.
 
         Args:
@@ -26,7 +26,7 @@ class Publisher:
         self._emitter.emit(SSE_PUSH, *pushes, receipt=receipt, publisher=publisher)
         return receipt
 
-    async def publish(self, *pushes: PushEvent, publisher: str | None = None) -> list[str]:
+    async def publish(self, *pushes: Push, publisher: str | None = None) -> list[str]:
         """Publish *pushes*; their ids, once they are safe.
 
         Raises:

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Literal
@@ -33,6 +34,9 @@ PRELOAD_EVENTS = 50_000  # events read into the window at a start (about 0.2 s),
 READERS = 4  # reads from disk at once, each a thread for a few ms; the rest of a storm waits its turn
 CHORES_EVERY_S = 1.0  # seconds between looks at what has grown too old
 PAGE_EVENTS = 1000  # events one read from disk gives at the most
+
+_data: Callable[[Event], bytes] = attrgetter("data")
+_id: Callable[[Event], str] = attrgetter("id")
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
@@ -153,7 +157,7 @@ class EmbeddedEngine(Engine):
                 self._kept(result)
             for events, receipt in group:
                 if receipt is not None and not receipt.done():
-                    receipt.set_result([str(event.id) for event in events])
+                    receipt.set_result(list(map(_id, events)))
         self._schedule()
         if self._store.chores_due:
             self._start_chores()
@@ -254,7 +258,7 @@ class EmbeddedEngine(Engine):
 
 
 def _size(events: Sequence[Event]) -> int:
-    return sum([len(event.data) for event in events])
+    return sum(map(len, map(_data, events)))
 
 
 def _refuse(receipt: Receipt | None, error: Exception) -> None:

@@ -28,7 +28,7 @@ _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended to the write-ahead log between 
 _COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of the tables it touches
 _KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
-_FORMAT = "1"
+_FORMAT = "2"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -86,7 +86,7 @@ class Store:
             self._db.close()
             raise
         self.indexed = int(self._meta("indexed") or 0)
-        self.head = max(self._number("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
+        self.head = max(self._scalar("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
         self.floor = max(int(self._meta("floor") or 0), self.head - max_events)
         self._swept = int(self._meta("floor") or 0)
         self._delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
@@ -111,30 +111,35 @@ class Store:
         Raises:
             sqlite3.Error: None of them is kept.
         """
-        head = self.head
-        fresh: list[Event] = []
         self._latest = now = max(now, self._latest)  # a clock set back must not age what came before it
         with self._transaction():
-            for event in events:
-                if event.key is not None:
-                    known = self._published(event.key, now)
-                    if known is not None:
-                        event.seq = known
-                        continue
-                    self._remember(event.key, head + 1, now)
-                head += 1
-                event.seq = head
-                fresh.append(event)
+            fresh = self._number(events, now)
             rows = list(packs_of(fresh, now))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
         prefix = format_id(self.epoch, 0)[:-1]
         for event in events:
             event.id = f"{prefix}{event.seq}"
-        self.head = head
-        self.floor = max(self.floor, head - self._max_events)
+        self.head += len(fresh)
+        self.floor = max(self.floor, self.head - self._max_events)
         self._behind += fresh
         self._behind_bytes += size_of(fresh)
         self._log_bytes += _COMMIT_BYTES + sum([len(row[3]) for row in rows])
+        return fresh
+
+    def _number(self, events: Sequence[Event], now: float) -> list[Event]:
+        """Number *events*; those whose idempotency key was not seen before."""
+        head = self.head
+        fresh: list[Event] = []
+        for event in events:
+            if event.key is not None:
+                known = self._published(event.key, now)
+                if known is not None:
+                    event.seq = known
+                    continue
+                self._remember(event.key, head + 1, now)
+            head += 1
+            event.seq = head
+            fresh.append(event)
         return fresh
 
     def probe(self) -> None:
@@ -207,7 +212,7 @@ class Store:
         self._behind_bytes = max(0, self._behind_bytes - due_bytes)
 
     def _raise_floor(self, now: float) -> None:
-        too_old = self._number("SELECT max(last) FROM packs WHERE at < ?", now - self._max_age)
+        too_old = self._scalar("SELECT max(last) FROM packs WHERE at < ?", now - self._max_age)
         self.floor = max(self.floor, too_old)
 
     def _sweep(self) -> Iterator[None]:
@@ -258,7 +263,7 @@ class Store:
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         if self._meta("format") not in ("", _FORMAT):
-            raise sqlite3.DatabaseError("it was written by a later version of sse-push")
+            raise sqlite3.DatabaseError("it was written by another version of sse-push")
         boot = _boot_id()
         epoch = self._meta("epoch")
         if not epoch or self._meta("boot") not in ("", boot):
@@ -279,7 +284,7 @@ class Store:
         rows = [(name, str(value)) for name, value in values.items()]
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
-    def _number(self, query: str, *values: object) -> int:
+    def _scalar(self, query: str, *values: object) -> int:
         return int(self._db.execute(query, values).fetchone()[0] or 0)
 
     def _delete(self, what: str, *values: object) -> int:

@@ -254,10 +254,10 @@ def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open)
     assert its.floor == 0
 
 
-def test_file_of_a_later_version_is_refused(open_store: Open, tmp_path: Path) -> None:
+def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    its._db.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
-    with pytest.raises(sqlite3.DatabaseError, match="later version"):
+    its._db.execute("UPDATE meta SET value = '1' WHERE name = 'format'")
+    with pytest.raises(sqlite3.DatabaseError, match="another version"):
         open_store()
 
 

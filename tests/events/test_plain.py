@@ -1,0 +1,143 @@
+"""Events read plainly: the same as the model makes of the same body, or given back to the model."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from events.errors import BadEvent
+from events.event import Event, PushEvent, encode
+from events.plain import PlainEvent, read_plain
+from events.topics import MAX_NAME, Topic
+
+TOPIC = Topic("app", whole=True)
+_LIST = TypeAdapter(list[PushEvent])
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+# What a field may hold, and what it may not: the point is that both ways say the same of either.
+odd = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6)
+    | st.sampled_from(["", "42", "a" * 128, "a" * 129, "\n", "\x00", "\x7f", "\xa0", "sse.gap", "app", "chat:x", 0, -1, 1e-9])
+    | st.lists(st.text(max_size=3) | st.integers(), max_size=3)
+)  # fmt: skip
+fields = st.sampled_from(
+    ["topic", "event", "userId", "userIds", "room", "broadcast", "ttl", "key", "user_id", "more"]
+)
+
+
+def outcome(push: Any) -> Event | str:
+    try:
+        return encode(push, push.full_topic, TOPIC, 1.0, 2**16)
+    except BadEvent as error:
+        return error.detail
+
+
+def read_by_model(body: bytes) -> list[Event | str] | None:
+    try:
+        return [outcome(push) for push in _LIST.validate_json(body)]
+    except ValidationError:
+        return None
+
+
+def same(one: Event | str, other: Event | str) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    as_it_was = [
+        getattr(one, name) == getattr(other, name) for name in ("topic", "keys", "name", "expires", "key")
+    ]
+    return all(as_it_was) and json.loads(one.data) == json.loads(other.data)
+
+
+@given(
+    data=json_values,
+    more=st.dictionaries(fields, odd, max_size=3),
+    ascii_=st.booleans(),
+    spaces=st.booleans(),
+)
+@example(data="x", more={"userId": 42}, ascii_=True, spaces=False)
+@example(data="x", more={"userIds": ["1", 2, "1"]}, ascii_=True, spaces=False)
+@example(data="x", more={"userId": True}, ascii_=True, spaces=False)
+@example(data="x", more={"userId": "\x7f"}, ascii_=False, spaces=False)
+@example(data="x", more={"userId": "a\xa0b"}, ascii_=False, spaces=True)
+@example(data="x", more={"broadcast": True, "event": "a\nb"}, ascii_=True, spaces=False)
+def test_body_read_plainly_is_what_the_model_makes_of_it(
+    data: Any, more: dict[str, Any], ascii_: bool, spaces: bool
+) -> None:
+    separators = (", ", ": ") if spaces else (",", ":")
+    body = json.dumps([{"data": data, **more}], ensure_ascii=ascii_, separators=separators).encode(
+        errors="surrogatepass"
+    )
+
+    plain = read_plain(body, is_list=True)
+
+    if plain is not None:
+        by_model = read_by_model(body)
+        assert by_model is not None, "the model refuses it"
+        assert same(outcome(plain[0]), by_model[0])
+
+
+@given(
+    body=st.binary(max_size=40)
+    | st.from_regex(rb'\[\{"data":[\[\]{}:,"\\u0-9a-fe.+-]{0,24}\}\]', fullmatch=True)
+)
+def test_bytes_that_the_model_refuses_are_not_read(body: bytes) -> None:
+    plain = read_plain(body, is_list=True)
+    if plain is not None:
+        by_model = read_by_model(body)
+        assert by_model is not None and len(by_model) == len(plain)
+
+
+@pytest.mark.parametrize(
+    ("data", "out"),
+    [
+        (b'{ "b" : 1.10,\n\t"a" : [ 1 , 2 ] }', b'{"b":1.10,"a":[1,2]}'),
+        (b'{"a":" b  c "}', b'{"a":" b  c "}'),
+        (b'"\\u00e9 \\"x\\""', b'"\\u00e9 \\"x\\""'),
+        (b"1e400", b"1e400"),
+        (b"null", b"null"),
+        ("\u00e9".encode().join([b'"', b'"']), "\u00e9".encode().join([b'"', b'"'])),
+    ],
+)
+def test_data_goes_out_as_it_came_without_white_space(data: bytes, out: bytes) -> None:
+    [event] = read_plain(b'{"userId": "1", "data": %b }' % data, is_list=False) or []
+    assert event.data_json() == out
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"userId":"1","data":"\xff"}',
+        b'{"userId":"1","data":"\\ud800"}',
+        b'{"userId":"1","data":NaN}',
+        b'{"userId":"1"}',
+        b'{"userId":"1","data":1,"x":1}',
+        b'{"user_id":"1","data":1}',
+        b'{"userId":1.5,"data":1}',
+        b'{"userId":"%b","data":1}' % (b"a" * (MAX_NAME + 1)),
+        b'{"userId":"\\u007f","data":1}',
+        b'{"userIds":["a","\\n"],"data":1}',
+        b'{"room":"\\u0000","data":1}',
+        b'{"broadcast":true,"event":"a\\rb","data":1}',
+        b'{"broadcast":true,"event":"sse.gap","data":1}',
+        b'{"broadcast":"true","data":1}',
+        b'{"broadcast":true,"ttl":0,"data":1}',
+        b'{"broadcast":true,"data":%b1%b}' % (b"[" * 100_000, b"]" * 100_000),
+        b"",
+    ],
+)
+def test_what_is_unusual_or_wrong_is_left_to_the_model(body: bytes) -> None:
+    assert read_plain(body, is_list=False) is None
+
+
+def test_number_of_more_digits_than_python_reads_is_refused_where_it_must_be_read() -> None:
+    [event] = read_plain(b'{"userId":"1","data":{"n":%b}}' % (b"9" * 5000), is_list=False) or []
+    assert isinstance(event, PlainEvent)
+    with pytest.raises(BadEvent, match="data can't be read"):
+        event.value()
