@@ -65,7 +65,7 @@ async def test_body_that_is_json_of_another_form_is_422(start: Start, path: str,
 
 
 @pytest.mark.parametrize(("path", "body"), COMMANDS)
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 async def test_body_with_what_is_no_number_in_json_is_refused(
     start: Start, path: str, body: dict[str, Any], number: str
 ) -> None:
