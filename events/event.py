@@ -100,6 +100,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
         expires: When it may no longer be replayed, or ``None``.
         key: The publisher's idempotency key.
         kept: It gets a number and can be replayed (:attr:`events.topics.Topic.kept`).
+        local: It stays on this node (:attr:`events.topics.Topic.local`).
         seq: Its place in the store's one order; 0 until it is kept, and for ever if it never is.
     """
 
@@ -112,6 +113,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
     expires: float | None = None
     key: str | None = None
     kept: bool = True
+    local: bool = False
     seq: int = 0
     id: str | None = None
     _frame: bytes | None = None
@@ -159,7 +161,8 @@ def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> E
         raise EventTooLarge(len(data), max_bytes)
     ttl = push.ttl
     keys = _keys_of(push, name, topic)
-    return Event(name, keys, data, push.event, now, None if ttl is None else now + ttl, push.key, topic.kept)
+    expires = None if ttl is None else now + ttl
+    return Event(name, keys, data, push.event, now, expires, push.key, topic.kept, topic.local)
 
 
 def _keys_of(push: Push, name: str, topic: Topic) -> tuple[str, ...]:

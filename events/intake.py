@@ -1,5 +1,5 @@
-"""Where ``sse.push`` arrives: each event is encoded once and goes to the engine, or, if its topic is not
-kept, straight to the streams. Knows topics and limits; does not know who publishes or who listens.
+"""Where ``sse.push`` arrives: each event is encoded once and goes to the engine, or, if its topic is
+local, straight to the streams. Knows topics and limits; does not know who publishes or who listens.
 """
 
 import time
@@ -83,7 +83,7 @@ class Intake:
         for index, push in enumerate(pushes):
             try:
                 event = self._encode(push, publisher, now)
-                if events and event.kept is not events[0].kept:
+                if events and (event.kept, event.local) != (events[0].kept, events[0].local):
                     raise BadEvent("events that are kept and events that are not can't go together")
                 events.append(event)
             except BadEvent as error:
@@ -99,8 +99,10 @@ class Intake:
         if events and events[0].kept:
             self._engine.append(events, receipt)
             return None
-        if events:
+        if events and events[0].local:
             self._emitter.emit(SSE_KEPT, events)
+        elif events:
+            self._engine.pass_on(events)
         if receipt is not None and not receipt.done():
             receipt.set_result([""] * len(events))
         return None

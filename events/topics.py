@@ -25,6 +25,7 @@ class Topic:
     Attributes:
         name: The topic, or what comes before the colon of ``chat:ROOM``.
         kept: Events get an id and can be replayed. Others begin afresh with each connection.
+        local: Events stay on the node that they come from: each node says how it is itself. Never kept.
         per_room: Written ``name:ROOM``.
         whole: Some streams (an admin's) take the topic whole, whoever the events are for.
         narrowed_by: Fields of ``data`` by which a stream may narrow what it takes.
@@ -33,6 +34,7 @@ class Topic:
 
     name: str
     kept: bool = True
+    local: bool = False
     per_room: bool = False
     whole: bool = False
     narrowed_by: tuple[str, ...] = ()

@@ -61,6 +61,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def pass_on(self, events: Sequence[Event]) -> None:
+        """Hand *events*, which are not kept, to the streams of every node: once if all is well, never twice."""
+
+    @abstractmethod
     async def read(self, keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
         """Older events for *keys* numbered above *after*, about *max_bytes* of them at the most.
 

@@ -175,6 +175,9 @@ class EmbeddedEngine(Engine):
         for _, receipt in group:
             _refuse(receipt, EngineUnavailable("events can't be kept now"))
 
+    def pass_on(self, events: Sequence[Event]) -> None:
+        self._kept(list(events))  # there is no other node
+
     # -- chores ------------------------------------------------------------------------------------
 
     def _tick(self) -> None:

@@ -12,7 +12,7 @@ from service.streams import base
 if TYPE_CHECKING:
     from service.node import Node
 
-TOPIC = Topic("system", kept=False, publishable=False)
+TOPIC = Topic("system", kept=False, local=True, publishable=False)
 
 
 class SystemStream(base.SampledStream):

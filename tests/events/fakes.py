@@ -62,6 +62,7 @@ class MemoryEngine(Engine):
 
     Attributes:
         events: All there are, numbered from 1.
+        passed: What was handed on without being kept.
         error: What the next appends fail with.
         page: Events one read gives at the most.
         reading: Awaited within each read, for things that happen meanwhile.
@@ -73,6 +74,7 @@ class MemoryEngine(Engine):
         self.floor = 0
         self.window = Window(0)
         self.events: list[Event] = []
+        self.passed: list[Event] = []
         self.groups: list[list[Event]] = []
         self.error: Exception | None = None
         self.page = 1000
@@ -97,6 +99,10 @@ class MemoryEngine(Engine):
         self._kept(list(events))
         if receipt is not None:
             receipt.set_result([str(event.id) for event in events])
+
+    def pass_on(self, events: Sequence[Event]) -> None:
+        self.passed += events
+        self._kept(list(events))
 
     def forget_window(self) -> None:
         """As a restart would: from now on all there is has to be read."""

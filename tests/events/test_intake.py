@@ -1,6 +1,7 @@
 """What happens to ``sse.push``: all or none, encoded, kept or told, and always answered."""
 
 import asyncio
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ TOPICS = {
         Topic("client"),
         Topic("chat", per_room=True),
         Topic("realtime", narrowed_by=("entityType", "entityId")),
-        Topic("status", kept=False, publishable=False),
+        Topic("status", kept=False, local=True, publishable=False),
+        Topic("presence", kept=False),
     )
 }
 EPOCH = "aaaaaaaa"
@@ -153,7 +155,14 @@ async def test_engine_that_fails_is_what_the_receipt_says(bench: Bench) -> None:
 # -- topics that are not kept ----------------------------------------------------------------------
 
 
-async def test_topic_that_is_not_kept_goes_straight_to_the_streams(bench: Bench) -> None:
+async def test_topic_that_is_not_kept_goes_by_the_engine_to_every_node(bench: Bench) -> None:
+    ids = await bench.push(push(1, topic="presence"), push(2, topic="presence"))
+    assert ids == ["", ""]
+    assert bench.engine.groups == bench.told == []
+    assert [event.data for event in bench.engine.passed] == [b"1", b"2"]
+
+
+async def test_topic_that_is_local_goes_straight_to_the_streams(bench: Bench) -> None:
     ids = await bench.push(push(1, topic="status"), push(2, topic="status"))
     assert ids == ["", ""]
     assert bench.engine.groups == []
@@ -168,10 +177,11 @@ async def test_kept_events_are_left_to_the_engine_to_tell(bench: Bench) -> None:
 
 async def test_pushes_of_both_kinds_are_refused_whole(bench: Bench) -> None:
     """Told at once or told when kept: together they could be neither all nor none."""
-    for pushes in ([push(1, topic="status"), push(2)], [push(1), push(2, topic="status")]):
+    kinds = (push(1, topic="status"), push(2), push(3, topic="presence"))
+    for pushes in permutations(kinds, 2):
         with pytest.raises(BadEvent, match="can't go together"):
             await bench.push(*pushes)
-    assert bench.engine.groups == bench.told == []
+    assert bench.engine.groups == bench.engine.passed == bench.told == []
 
 
 # -- idempotency keys ------------------------------------------------------------------------------
