@@ -29,6 +29,7 @@ from handlers.server import GuardedSite
 from service.node import Node
 from service.settings import PREFIX, Settings
 from tests import postgres
+from tests import redis_server as redis
 
 DEADLINE_S = 10.0  # seconds; a passing test needs milliseconds, a busy machine some hundred
 SECRET = "a-secret-for-tests-of-more-than-32-bytes"
@@ -271,6 +272,19 @@ def postgres_server() -> Iterator[postgres.Postgres]:
     if not postgres.is_here():
         pytest.skip("NO POSTGRESQL HERE: all that is said of it goes untested (apt-get install postgresql)")
     server = postgres.Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[redis.RedisServer]:
+    """A Redis (or Valkey) of this test's own, running and empty."""
+    if redis.program() is None:
+        pytest.skip("NO REDIS HERE: all that is said of it goes untested (apt-get install redis-server)")
+    server = redis.RedisServer()
     try:
         server.start()
         yield server
