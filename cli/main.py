@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cli import listen, publish, serve, token
+from cli import listen, publish, serve, token, user
 from service.settings import BadSettings
 
-_COMMANDS = (serve, token, publish, listen)
+_COMMANDS = (serve, token, user, publish, listen)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

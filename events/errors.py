@@ -10,6 +10,7 @@ SsePushError
 ├── Unauthenticated      no token, or a bad one (detail)
 ├── Forbidden            a good token, but not for this (detail)
 ├── NotFound             no such thing (detail)
+├── Conflict             what is there already stands against it (detail)
 ├── BadRequest           the request itself makes no sense (detail)
 ├── OverLimit            a limit is reached (limit, retry_after in seconds)
 ├── ShuttingDown         this node takes no new streams
@@ -74,6 +75,10 @@ class Forbidden(SsePushError):
 
 class NotFound(SsePushError):
     """There is no such thing."""
+
+
+class Conflict(SsePushError):
+    """What is there already stands against it; ``str(error)`` says what."""
 
 
 class BadRequest(SsePushError):

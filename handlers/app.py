@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from events.engines.base import Engine
-from handlers import commands, docs_page, functions, openapi, publish, status, streams
+from handlers import accounts, commands, docs_page, friends, functions, openapi, publish, status, streams
 from handlers.front import front
 from handlers.keys import NODE
 from service.node import Node
@@ -27,7 +27,7 @@ def build_app(
     """
     app = web.Application(middlewares=[front], client_max_size=settings.max_body_bytes)
     app[NODE] = Node(settings, engine=engine, clock=clock)
-    for group in (streams, publish, commands, functions, status, openapi, docs_page):
+    for group in (streams, publish, commands, functions, accounts, friends, status, openapi, docs_page):
         app.add_routes(group.routes())
     app.router.add_get("/", _to_docs)
     app.cleanup_ctx.append(_run_node)

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from events.errors import (
     BadEvent,
     BadRequest,
+    Conflict,
     DatabaseUnavailable,
     EngineUnavailable,
     EventTooLarge,
@@ -41,6 +42,7 @@ STATUS: dict[type[SsePushError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
     BadRequest: 400,
     OverLimit: 429,
     ShuttingDown: 503,

@@ -49,6 +49,7 @@ _TAGS = {
     "Streams": "What is pushed, as `text/event-stream`. Where a stream takes `Last-Event-ID`, its events have ids.",
     "Commands": "What makes events. A 2xx means that the event is kept and survives a crash.",
     "Channel functions": "App functions of a channel (channel.io), with the error forms of that interface.",
+    "Accounts": "Logins, users, and their friends.",
     "Status": "How the service is, for people and machines.",
     "Description": "What you are reading.",
 }

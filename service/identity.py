@@ -62,6 +62,18 @@ class Caller:
             raise Forbidden("only a service or an admin may do this")
         return user_id
 
+    def require_admin(self) -> str:
+        """The id of an admin.
+
+        Raises:
+            Unauthenticated: There is no token.
+            Forbidden: It is somebody else's.
+        """
+        user_id = self.require_user()
+        if not self.is_admin:
+            raise Forbidden("only an admin may do this")
+        return user_id
+
     def may_enter(self, room: str, open_rooms: frozenset[str]) -> bool:
         """Whether *room* is theirs: by their token, or by the rooms open to those whose token says nothing."""
         if self.is_publisher:

@@ -51,11 +51,24 @@ class ConnectionLimits:
 
 
 class RateLimit:
-    """A token bucket for each caller: ``per_second`` commands, and a burst of twice as many."""
+    """A token bucket for each caller: ``per_second`` commands, and a burst of twice as many.
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        name: Of the limit, for those who are over it.
+        burst: Where it is another.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        name: str = "rate",
+        burst: float | None = None,
+    ) -> None:
+        self._name = name
         self._per_second = per_second
-        self._burst = max(1.0, per_second * 2)
+        self._burst = max(1.0, per_second * 2 if burst is None else burst)
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}  # what is left, and when that was so
 
@@ -63,7 +76,7 @@ class RateLimit:
         """Count one command of *caller*.
 
         Raises:
-            OverLimit: ``rate``; it was one too many.
+            OverLimit: It was one too many.
         """
         if not self._per_second:
             return
@@ -75,4 +88,4 @@ class RateLimit:
         if len(self._buckets) > REMEMBERED_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         if not allowed:
-            raise OverLimit("rate", max(1, math.ceil((1 - left) / self._per_second)))
+            raise OverLimit(self._name, max(1, math.ceil((1 - left) / self._per_second)))

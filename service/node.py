@@ -4,7 +4,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,12 +24,18 @@ from service.functions import Functions
 from service.gate import Gate
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
+from service.passwords import Passwords
 from service.publisher import Publisher
 from service.samplers import Samplers
+from service.secret import kept_secret
 from service.settings import Settings
 from service.status import Roll
 from service.streams import TOPICS
 from service.tokens import Tokens
+
+if TYPE_CHECKING:
+    from service.accounts import Accounts
+    from service.friends import Friends
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
@@ -93,6 +101,9 @@ class Node:
         self.gate = Gate(OPENS_PER_TURN)
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
+        self.logins_of_account = _login_rate("login_account", settings.logins_per_account_per_minute)
+        self.logins_of_address = _login_rate("login_address", settings.logins_per_address_per_minute)
+        self.passwords = Passwords()
         keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
         self.tokens = Tokens(settings, keys, clock)
         self.samplers = Samplers(self)
@@ -100,17 +111,34 @@ class Node:
         self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
         self.answering: set[object] = set()  # requests that a drain lets be answered
 
+    # What needs the database is made, and SQLAlchemy imported, when it is first asked for.
+
+    @cached_property
+    def accounts(self) -> "Accounts":
+        from service.accounts import Accounts
+
+        return Accounts(self.database, self.passwords, self.clock)
+
+    @cached_property
+    def friends(self) -> "Friends":
+        from service.friends import Friends
+
+        return Friends(self.database)
+
     async def start(self) -> None:
         """Open the store and begin.
 
         Raises:
             EngineUnavailable, StoreInUse: The store can't be opened.
+            OSError: The data directory can't be written.
         """
         await self.engine.start(
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
         )
         await self.database.start()
+        if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):
+            self.tokens.use_secret(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         self.connections.start()
         self.samplers.start()
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
@@ -136,6 +164,7 @@ class Node:
         await self.connections.close()
         await self.engine.close()
         await self.database.close()
+        self.passwords.close()
         await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 
@@ -143,6 +172,10 @@ class Node:
         reached = self.router.deliver(events)
         self.figures.events["kept" if events[0].kept else "passed"] += len(events)
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
+
+
+def _login_rate(name: str, per_minute: float) -> RateLimit:
+    return RateLimit(per_minute / 60, name=name, burst=per_minute)
 
 
 def _version() -> str:

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     jwt_algorithms: Texts = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
     jwt_issuer: str = Field("", description="Required `iss`, checked where set.")
     jwt_audience: str = Field("", description="Required `aud`, checked where set.")
+    token_ttl_s: int = Field(28_800, ge=1, description="A token that a login gives is good this long: a working day.")  # fmt: skip
     open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
     cors_origins: Origins = Field((), description="Origins whose pages may call, with credentials.")
     trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For is believed.")
@@ -114,6 +115,8 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
     user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 is no limit.")  # fmt: skip
     service_commands_per_s: float = Field(0, ge=0, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
+    logins_per_account_per_minute: float = Field(10, ge=0, description="Logins tried for one e-mail address, that many at once at the most; 0 is no limit.")  # fmt: skip
+    logins_per_address_per_minute: float = Field(60, ge=0, description="The same from one network address: an office in the morning.")  # fmt: skip
     idempotency_s: float = Field(600, gt=0, description="An idempotency key is remembered this long.")
 
     # Streams

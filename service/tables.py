@@ -8,9 +8,8 @@ from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, MetaD
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from events.topics import MAX_NAME
+from service.people import MAX_EMAIL, MAX_USER_NAME
 
-MAX_EMAIL = 254  # characters: RFC 5321's path of 256 without its brackets
-MAX_USER_NAME = 128  # characters of a display name
 MAX_JOB_ID = 200  # characters of a job's id: a UUID, or a queue's name and number
 
 

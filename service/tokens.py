@@ -51,8 +51,9 @@ class Tokens:
         jws = self._jwt._jws  # noqa: SLF001 - the public way would change it for the whole process
         jws.unregister_algorithm("HS256")
         jws.register_algorithm("HS256", _PreparedHmac(HMACAlgorithm.SHA256))
-        secret = settings.jwt_secret.get_secret_value()
-        self._secret = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret) if secret else b""
+        self._secret = b""
+        if secret := settings.jwt_secret.get_secret_value():
+            self.use_secret(secret)
         self._keys = keys
         self._clock = clock
         self._algorithms = list(settings.algorithms)
@@ -66,7 +67,27 @@ class Tokens:
                 "verify_sub": False,
             },
         }
+        self._given = _given_claims(settings)
         self._known: dict[str, tuple[Caller, float]] = {}
+
+    @property
+    def can_issue(self) -> bool:
+        """Whether there is a secret to sign with; where keys come by JWKS, their owner alone signs."""
+        return bool(self._secret)
+
+    def use_secret(self, secret: str) -> None:
+        """Sign and verify with *secret*."""
+        self._secret = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+
+    def issue(self, claims: Mapping[str, Any], lifetime: int) -> str:
+        """A token that :meth:`verify` takes.
+
+        Args:
+            claims: ``sub``, ``roles`` and whatever else.
+            lifetime: Seconds until it expires.
+        """
+        payload = {**self._given, **_dates(self._clock(), lifetime), **claims}
+        return jwt.encode(payload, self._secret, algorithm="HS256")
 
     def recall(self, token: str) -> Caller | None:
         """The caller of a publisher's token verified in the last minute and still valid."""
@@ -181,8 +202,15 @@ def mint_token(settings: Settings, claims: Mapping[str, Any], lifetime: float) -
         claims: ``sub``, ``roles`` and whatever else.
         lifetime: Seconds until it expires.
     """
-    known = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
-    given = {name: value for name, value in known.items() if value}
-    now = int(time.time())
-    payload = {**given, "iat": now, "exp": now + int(lifetime), **claims}
+    payload = {**_given_claims(settings), **_dates(time.time(), lifetime), **claims}
     return jwt.encode(payload, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def _given_claims(settings: Settings) -> dict[str, str]:
+    """What every token of these settings must say."""
+    known = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience}
+    return {name: value for name, value in known.items() if value}
+
+
+def _dates(now: float, lifetime: float) -> dict[str, int]:
+    return {"iat": int(now), "exp": int(now) + int(lifetime)}

@@ -20,6 +20,7 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from argon2 import PasswordHasher
 from multidict import CIMultiDictProxy
 from structlog.testing import capture_logs
 
@@ -235,6 +236,13 @@ def _plain_logs() -> None:
     renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.reset_defaults()
     structlog.configure(processors=[structlog.processors.add_log_level, renderer])
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords need not be safe here; tests/service/test_passwords.py looks at the real thing."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("service.passwords.new_hasher", lambda: cheap)
 
 
 @pytest.fixture

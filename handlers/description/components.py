@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from events.errors import (
     BadEvent,
     BadRequest,
+    Conflict,
     EngineUnavailable,
     Forbidden,
     NotFound,
@@ -57,10 +58,11 @@ ERRORS: Mapping[str, tuple[str, web.Response]] = {
     "Unauthenticated": ("No token where one is needed, or a bad one.", problem_of(Unauthenticated("the token is not valid"), _REQUEST_ID)),
     "Forbidden": ("A good token, but not for this.", problem_of(Forbidden("this stream is another user's"), _REQUEST_ID)),
     "NotFound": ("There is no such thing.", problem_of(NotFound("Not Found"), _REQUEST_ID)),
+    "Conflict": ("What is there already stands against it.", problem_of(Conflict("another user has this e-mail address"), _REQUEST_ID)),
     "TooLarge": ("The body is over `SSE_PUSH_MAX_BODY_BYTES`.", problem(413, "Request Entity Too Large", _REQUEST_ID)),
     "Invalid": ("The body is JSON, but not of the form wanted. Nothing was published.", problem_of(BadEvent("unknown topic", index=2), _REQUEST_ID)),
-    "OverLimit": ("Over a limit: of streams, or of commands.", problem_of(OverLimit("user", 10), _REQUEST_ID)),
-    "Unavailable": ("This node is going away, or can't keep events now.", problem_of(EngineUnavailable("the store can't be written"), _REQUEST_ID)),
+    "OverLimit": ("Over a limit: of streams, of commands, of logins, of friends.", problem_of(OverLimit("user", 10), _REQUEST_ID)),
+    "Unavailable": ("This node is going away, or can't keep events now; or the database of accounts is away.", problem_of(EngineUnavailable("the store can't be written"), _REQUEST_ID)),
 }  # fmt: skip
 NAME_OF = {response.status: name for name, (_, response) in ERRORS.items()}
 HEADERS: Mapping[str, Json] = {

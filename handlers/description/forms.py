@@ -81,7 +81,10 @@ class Problem(BaseModel):
     status: int
     detail: str
     request_id: str
-    limit: str | None = Field(default=None, description="Of 429: `total`, `user`, `address` or `rate`.")
+    limit: str | None = Field(
+        default=None,
+        description="Of 429: `total`, `user`, `address`, `rate`, `login_account`, `login_address`, `logins` or `friends`.",
+    )
     errors: list[Fault] | None = Field(default=None, description="Of 422: each fault.")
 
 

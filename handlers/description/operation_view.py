@@ -144,8 +144,9 @@ def curl(path: str, method: str, operation: Json, parameters: list[Json]) -> str
     given = {one["name"]: str(one.get("example", "")) for one in parameters if one.get("required")}
     url = re.sub(r"{(\w+)}", lambda found: quote(given.pop(found[1]), safe=""), path)
     query = f"?{urlencode(given, safe=',:')}" if given else ""
-    streams = EVENT_STREAM in operation["responses"]["200"].get("content", {})
-    parts = [f'curl{" -N" if streams else ""}{" -X PUT" if method == "put" else ""} "$BASE{url}{query}"']
+    streams = any(EVENT_STREAM in one.get("content", {}) for one in operation["responses"].values())
+    other = "" if method in ("get", "post") else f" -X {method.upper()}"
+    parts = [f'curl{" -N" if streams else ""}{other} "$BASE{url}{query}"']
     if operation["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
     for media_type, media in operation.get("requestBody", {}).get("content", {}).items():

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from events.event import PushEvent
+from handlers.accounts import UserParams, UsersParams
 from handlers.description.forms import (
     ID,
     FunctionCall,
@@ -23,6 +24,7 @@ from handlers.description.forms import (
     VersionParams,
 )
 from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
 from service.status import ClientStatus, SystemStatus
 from service.streams import TOPICS, Stream
 from service.streams.base import Params
@@ -82,6 +84,7 @@ _RESUME = ("Last-Event-ID", "lastEventId")
 _STREAMING = "The stream: `retry:` first, then events as they come, and a comment at each heartbeat."
 _KEPT = "Kept, ordered and on its way: it survives the death of this process."
 _FOR_PUBLISHERS = "For services and admins."
+_FOR_ADMINS = "For admins."
 
 
 def _stream(stream: Stream) -> Operation:
@@ -172,6 +175,21 @@ def _function(path: str, id: str, summary: str, description: str, params: type[B
     )
 
 
+def _account(method: str, path: str, id: str, summary: str, *errors: int, answer: Any = None, status: int = 200, **more: Any) -> Operation:  # fmt: skip
+    says = "The answer." if answer is not None else "Done."
+    media = (Media(form=answer),) if answer is not None else ()
+    token: Token = more.pop("token", "needed")
+    refused = (
+        (401, 403, 429, 503)
+        if token == "needed" and more.get("description", "").startswith(_FOR_ADMINS)
+        else (401, 429, 503)
+    )
+    return Operation(
+        method=method, path=path, id=id, tag="Accounts", summary=summary, token=token,
+        answers=(Answer(status, says, media),), errors=tuple(sorted({*errors, *refused})), **more,
+    )  # fmt: skip
+
+
 def _question(path: str, id: str, summary: str, media: Media, **more: Any) -> Operation:
     cached = (Answer(304, "It has not changed."),) if more["tag"] == "Description" else ()
     return Operation(path=path, id=id, summary=summary, answers=(Answer(200, "The answer.", (media,)), *cached), **more)  # fmt: skip
@@ -247,6 +265,14 @@ OPERATIONS: tuple[Operation, ...] = (
         Params,
     ),
     _function("/functions/{version}", "call_function_version", "Call a function of a version.", "As `PUT /functions`.", VersionParams),
+    _account("post", "/api/users", "add_user", "Make a user.", 400, 409, 413, 422, answer=User, status=201, bodies=(Media(form=NewUser),), description=_FOR_ADMINS),
+    _account("post", "/api/auth/login/json", "log_in", "Log in: a token for an e-mail address and its password.", 400, 404, 413, 422, answer=LoggedIn, bodies=(Media(form=Login),), token="none", description="404 where tokens are another issuer's (`SSE_PUSH_JWKS_URL`)."),
+    _account("get", "/api/users", "list_users", "The users, by their numbers.", 400, answer=list[User], params=UsersParams, description=_FOR_ADMINS),
+    _account("patch", "/api/users/{userId}", "change_user", "Change a user's name, password or role, or shut them out.", 400, 404, 413, 422, answer=User, params=UserParams, bodies=(Media(form=UserChange),), description=f"{_FOR_ADMINS} Tokens that were given stay good until they expire."),
+    _account("get", "/api/friends", "list_friends", "The caller's friends, and who has asked whom.", 404, answer=list[Friend], description="For users that have an account."),
+    _account("put", "/api/friends/{userId}", "ask_friend", "Ask a user to be the caller's friend, or say yes to them.", 400, 404, answer=Friend, params=UserParams, description="For users that have an account. A friendship stands once both have asked."),
+    _account("delete", "/api/friends/{userId}", "end_friendship", "End it, however it stands.", 404, status=204, params=UserParams, description="For users that have an account."),
+    _account("delete", "/api/users/{userId}", "remove_user", "Remove a user and their friendships.", 404, status=204, params=UserParams, description=_FOR_ADMINS),
     _question("/system/status", "system_status", "How this node is.", Media(form=SystemStatus), tag="Status", token="optional", errors=(401,)),
     _question("/sse/status", "client_status", "How many clients hold /sse/connect.", Media(form=ClientStatus), tag="Status", description="Their ids only for an admin.", token="optional", errors=(401,)),
     _question("/healthz", "healthz", "The process runs and answers.", Media(form=Health), tag="Status"),

@@ -16,6 +16,7 @@ from handlers.description.components import NAME_OF
 from handlers.errors import STATUS
 from handlers.openapi import describe
 from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from service.people import Login, NewUser
 from service.streams import STREAMS
 from service.streams.base import Params, Stream
 from tests.conftest import SettingsFactory, Start, mint
@@ -107,6 +108,8 @@ def test_examples_are_of_their_schemas(document: Json) -> None:
         ("/notifications/send", SendNotification),
         ("/realtime/update", UpdateEntity),
         ("/chat/send", SendChat),
+        ("/api/auth/login/json", Login),
+        ("/api/users", NewUser),
     ],
 )
 def test_examples_of_commands_validate(document: Json, path: str, model: Any) -> None:
@@ -227,6 +230,7 @@ def test_every_error_that_can_be_answered_is_described(document: Json) -> None:
     assert "Retry-After" not in headers["Forbidden"]
 
 
+ADA = {"email": "ada@example.com", "password": "a password", "name": "Ada"}
 CALLS: list[tuple[str, str, str | None, Json]] = [
     ("get", "/v1/app/sse", None, {}),
     ("get", "/v1/app/sse/43", "user", {}),
@@ -249,6 +253,22 @@ CALLS: list[tuple[str, str, str | None, Json]] = [
     ("get", "/sse/status", None, {"headers": {"Authorization": "Bearer bad"}}),
     ("get", "/healthz", None, {}),
     ("get", "/readyz", None, {}),
+    ("post", "/api/auth/login/json", None, {"data": b"{"}),
+    ("post", "/api/auth/login/json", None, {"json": {"email": "ada@example.com"}}),
+    ("post", "/api/auth/login/json", None, {"json": {"email": "ada@example.com", "password": "wrong"}}),
+    ("post", "/api/users", "admin", {"json": ADA}),
+    ("post", "/api/users", "admin", {"json": ADA}),
+    ("post", "/api/users", "user", {"json": ADA}),
+    ("post", "/api/auth/login/json", None, {"json": {"email": "ada@example.com", "password": "a password"}}),
+    ("get", "/api/users", "admin", {}),
+    ("get", "/api/users", "admin", {"params": {"limit": "0"}}),
+    ("patch", "/api/users/1", "admin", {"json": {"name": "Ada L."}}),
+    ("patch", "/api/users/1", "admin", {"json": {"role": "queen"}}),
+    ("patch", "/api/users/77", "admin", {"json": {}}),
+    ("get", "/api/friends", "user", {}),
+    ("put", "/api/friends/1", "user", {}),
+    ("delete", "/api/friends/1", None, {}),
+    ("delete", "/api/users/77", "admin", {}),
 ]
 
 

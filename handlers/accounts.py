@@ -1,0 +1,123 @@
+"""``POST /api/auth/login/json`` (G4), and ``/api/users``, where an administrator sees to the users."""
+
+from typing import Annotated
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from events.errors import BadRequest, NotFound, Unauthenticated
+from handlers.auth import address_of, caller_of
+from handlers.bodies import count_command, json_response, read_model
+from handlers.errors import faults
+from handlers.keys import NODE, REQUEST_ID
+from service.people import (
+    MAX_LISTED_USERS,
+    UNKNOWN_USER,
+    LoggedIn,
+    Login,
+    NewUser,
+    User,
+    UserChange,
+    plain_email,
+    user_number,
+)
+
+_log = structlog.get_logger()
+
+
+class UserParams(BaseModel):
+    user_id: int = Field(alias="userId", description="The user's number.", examples=[2])
+
+
+class UsersParams(BaseModel):
+    after: Annotated[
+        int, Field(ge=0, description="Begin behind this one: the last of the page before.", examples=[100])
+    ] = 0
+    limit: Annotated[
+        int, Field(ge=1, le=MAX_LISTED_USERS, description="As many at the most.", examples=[100])
+    ] = 100
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.post("/api/auth/login/json", log_in),
+        web.post("/api/users", add_user),
+        web.get("/api/users", list_users, allow_head=False),
+        web.patch("/api/users/{userId}", change_user),
+        web.delete("/api/users/{userId}", remove_user),
+    ]
+
+
+async def log_in(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    if not node.tokens.can_issue:
+        raise NotFound(
+            "this service signs no tokens, it verifies its issuer's (SSE_PUSH_JWKS_URL): log in there"
+        )
+    node.logins_of_address.take(address_of(request))
+    login, _ = await read_model(request, Login)
+    node.logins_of_account.take(plain_email(login.email))
+    user = await _verified(request, login)
+    claims = {"sub": str(user.id), "roles": [user.role], "name": user.name, "email": user.email}
+    lifetime = node.settings.token_ttl_s
+    response = json_response(LoggedIn(access_token=node.tokens.issue(claims, lifetime), expires_in=lifetime))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _verified(request: web.Request, login: Login) -> User:
+    told = {"address": address_of(request), "request_id": request[REQUEST_ID]}
+    try:
+        user = await request.app[NODE].accounts.log_in(login.email, login.password.get_secret_value())
+    except Unauthenticated:
+        _log.info("login.refused", **told)  # no address of theirs: many type their password in its place
+        raise
+    _log.info("login.accepted", user=str(user.id), **told)
+    return user
+
+
+async def add_user(request: web.Request) -> web.Response:
+    await _admin(request)
+    new, _ = await read_model(request, NewUser)
+    return json_response(await request.app[NODE].accounts.add(new), status=201)
+
+
+async def list_users(request: web.Request) -> web.Response:
+    await _admin(request)
+    try:
+        asked = UsersParams.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise BadRequest("; ".join(detail for _, detail in faults(error))) from None
+    users = await request.app[NODE].accounts.list(asked.after, asked.limit)
+    return json_response(users)
+
+
+async def change_user(request: web.Request) -> web.Response:
+    await _admin(request)
+    change, _ = await read_model(request, UserChange)
+    return json_response(await request.app[NODE].accounts.change(number_in_path(request), change))
+
+
+async def remove_user(request: web.Request) -> web.Response:
+    await _admin(request)
+    await request.app[NODE].accounts.remove(number_in_path(request))
+    return web.Response(status=204)
+
+
+def number_in_path(request: web.Request) -> int:
+    """The user that the path names.
+
+    Raises:
+        NotFound: It can be none's.
+    """
+    number = user_number(request.match_info["userId"])
+    if number is None:
+        raise NotFound(UNKNOWN_USER)
+    return number
+
+
+async def _admin(request: web.Request) -> None:
+    caller = await caller_of(request)
+    caller.require_admin()
+    count_command(request, caller)

@@ -1,0 +1,45 @@
+"""``/api/friends``: friendships asked for, said yes to, ended (G4)."""
+
+from aiohttp import web
+
+from events.errors import NotFound
+from handlers.accounts import number_in_path
+from handlers.auth import caller_of
+from handlers.bodies import count_command, json_response
+from handlers.keys import NODE
+from service.people import UNKNOWN_USER, user_number
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/api/friends", list_friends, allow_head=False),
+        web.put("/api/friends/{userId}", ask),
+        web.delete("/api/friends/{userId}", end),
+    ]
+
+
+async def list_friends(request: web.Request) -> web.Response:
+    user = await _caller_number(request)
+    return json_response(await request.app[NODE].friends.list(user))
+
+
+async def ask(request: web.Request) -> web.Response:
+    user = await _caller_number(request)
+    friend, _ = await request.app[NODE].friends.ask(user, number_in_path(request))
+    return json_response(friend)
+
+
+async def end(request: web.Request) -> web.Response:
+    user = await _caller_number(request)
+    await request.app[NODE].friends.end(user, number_in_path(request))
+    return web.Response(status=204)
+
+
+async def _caller_number(request: web.Request) -> int:
+    caller = await caller_of(request)
+    user_id = caller.require_user()
+    count_command(request, caller)
+    number = user_number(user_id)
+    if number is None:
+        raise NotFound(UNKNOWN_USER)
+    return number

@@ -1,0 +1,128 @@
+"""Accounts: users in the database, and their logins. Knows passwords' hashes and rows; knows no token and no HTTP."""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from events.errors import Conflict, NotFound, Unauthenticated
+from service.database import Database
+from service.passwords import Passwords
+from service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, plain_email
+from service.tables import UserRow
+from service.timestamps import timestamp
+
+WRONG = "Incorrect email or password"  # and no hint which
+
+_log = structlog.get_logger()
+
+
+class Accounts:
+    """The users of the database.
+
+    Args:
+        clock: Seconds since the Unix epoch.
+    """
+
+    def __init__(self, database: Database, passwords: Passwords, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._clock = clock
+
+    async def add(self, new: NewUser) -> User:
+        """Make a user.
+
+        Raises:
+            Conflict: Another has this address.
+        """
+        hashed = await self._passwords.hash(new.password.get_secret_value())
+        row = UserRow(
+            email=new.email, name=new.name, role=new.role, password_hash=hashed, created_at=self._clock()
+        )
+        try:
+            async with self._database.write() as session:
+                session.add(row)
+                await session.flush()
+        except IntegrityError:
+            raise Conflict("another user has this e-mail address") from None
+        _log.info("user.added", user=str(row.id), role=row.role)
+        return _shown(row)
+
+    async def log_in(self, email: str, password: str) -> User:
+        """The user whose address and password these are.
+
+        Raises:
+            Unauthenticated: They are nobody's; which is wrong can't be told, not by the time it takes either.
+            OverLimit: ``logins``; too many wait to be verified.
+        """
+        async with self._database.read() as session:
+            row = await session.scalar(
+                select(UserRow).where(UserRow.email == plain_email(email), UserRow.active)
+            )
+        hashed = None if row is None else row.password_hash
+        if not await self._passwords.verify(password, hashed) or row is None:
+            raise Unauthenticated(WRONG)
+        return _shown(row)
+
+    async def get(self, user_id: int) -> User:
+        """One user.
+
+        Raises:
+            NotFound: There is none.
+        """
+        async with self._database.read() as session:
+            row = await session.get(UserRow, user_id)
+        if row is None:
+            raise NotFound(UNKNOWN_USER)
+        return _shown(row)
+
+    async def list(self, after: int = 0, limit: int = MAX_LISTED_USERS) -> Sequence[User]:
+        """Users by their numbers, from the one behind *after* on."""
+        async with self._database.read() as session:
+            rows = await session.scalars(
+                select(UserRow).where(UserRow.id > after).order_by(UserRow.id).limit(limit)
+            )
+            return [_shown(row) for row in rows]
+
+    async def change(self, user_id: int, change: UserChange) -> User:
+        """Change what *change* says.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        values = change.model_dump(exclude_none=True, exclude={"password"})
+        if change.password is not None:
+            values["password_hash"] = await self._passwords.hash(change.password.get_secret_value())
+        async with self._database.write() as session:
+            if values:
+                await session.execute(update(UserRow).where(UserRow.id == user_id).values(values))
+            row = await session.get(UserRow, user_id)
+        if row is None:
+            raise NotFound(UNKNOWN_USER)
+        _log.info("user.changed", user=str(user_id), fields=sorted(change.model_fields_set))
+        return _shown(row)
+
+    async def remove(self, user_id: int) -> None:
+        """Remove a user and their friendships.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        async with self._database.write() as session:
+            removed = await session.scalar(delete(UserRow).where(UserRow.id == user_id).returning(UserRow.id))
+        if removed is None:
+            raise NotFound(UNKNOWN_USER)
+        _log.info("user.removed", user=str(user_id))
+
+
+def _shown(row: UserRow) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        active=row.active,
+        created_at=timestamp(row.created_at),
+        last_seen=None if row.last_seen is None else timestamp(row.last_seen),
+    )

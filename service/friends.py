@@ -1,0 +1,137 @@
+"""Friendships: asked for, standing once both have asked, ended by either. Knows rows; does not know who is online."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from events.errors import BadRequest, NotFound, OverLimit
+from service.database import Database
+from service.people import UNKNOWN_USER, Friend, FriendState
+from service.tables import FriendshipRow, UserRow
+
+MAX_FRIENDS = (
+    1000  # whom one user may have asked, friends among them: a change of theirs is one event's audience
+)
+RETRY_AFTER_S = 60  # seconds, for one who has asked as many: nothing changes by itself
+
+
+class Friends:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ask(self, user_id: int, other_id: int) -> tuple[Friend, bool]:
+        """Ask *other_id*, or say yes to them.
+
+        Returns:
+            How things stand now, and whether the friendship began by this.
+
+        Raises:
+            NotFound: One of them is unknown, or is not active.
+            BadRequest: They are one.
+            OverLimit: ``friends``; *user_id* has asked too many.
+        """
+        if user_id == other_id:
+            raise BadRequest("nobody is their own friend")
+        low, high = sorted((user_id, other_id))
+        try:
+            async with self._database.write() as session:
+                other = await _both(session, user_id, other_id)
+                asked = await _pair(session, low, high)
+                mine, theirs = asked if user_id == low else reversed(asked)
+                if not mine:
+                    await _check_room(session, user_id)
+                    column = FriendshipRow.low_asked if user_id == low else FriendshipRow.high_asked
+                    pair = (FriendshipRow.low_id == low, FriendshipRow.high_id == high)
+                    await session.execute(update(FriendshipRow).where(*pair).values({column: True}))
+        except IntegrityError:  # one of them was removed meanwhile
+            raise NotFound(UNKNOWN_USER) from None
+        return Friend(user_id=other_id, name=other.name, state=_state(True, theirs)), theirs and not mine
+
+    async def end(self, user_id: int, other_id: int) -> bool:
+        """End it, however it stands; whether they were friends.
+
+        Raises:
+            NotFound: One of them is unknown, or is not active.
+        """
+        async with self._database.write() as session:
+            await _both(session, user_id, other_id)
+            stood = await session.scalar(
+                delete(FriendshipRow)
+                .where(
+                    FriendshipRow.low_id == min(user_id, other_id),
+                    FriendshipRow.high_id == max(user_id, other_id),
+                )
+                .returning(and_(FriendshipRow.low_asked, FriendshipRow.high_asked))
+            )
+        return bool(stood)
+
+    async def list(self, user_id: int) -> Sequence[Friend]:
+        """All with whom things stand somehow, by their numbers.
+
+        Raises:
+            NotFound: The user is unknown.
+        """
+        low = FriendshipRow.low_id == user_id
+        other = case((low, FriendshipRow.high_id), else_=FriendshipRow.low_id)
+        mine = case((low, FriendshipRow.low_asked), else_=FriendshipRow.high_asked)
+        theirs = case((low, FriendshipRow.high_asked), else_=FriendshipRow.low_asked)
+        async with self._database.read() as session:
+            await _user(session, user_id)
+            rows = await session.execute(
+                select(UserRow.id, UserRow.name, mine, theirs)
+                .join(FriendshipRow, UserRow.id == other)
+                .where(_of(user_id))
+                .order_by(UserRow.id)
+            )
+            return [
+                Friend(user_id=id_, name=name, state=_state(asked, was_asked))
+                for id_, name, asked, was_asked in rows
+            ]
+
+
+def _of(user_id: int) -> ColumnElement[bool]:
+    return or_(FriendshipRow.low_id == user_id, FriendshipRow.high_id == user_id)
+
+
+def _state(mine: bool, theirs: bool) -> FriendState:
+    if mine and theirs:
+        return "accepted"
+    return "requested" if mine else "asked"
+
+
+async def _user(session: AsyncSession, user_id: int) -> UserRow:
+    row = await session.get(UserRow, user_id)
+    if row is None or not row.active:
+        raise NotFound(UNKNOWN_USER)
+    return row
+
+
+async def _both(session: AsyncSession, user_id: int, other_id: int) -> UserRow:
+    await _user(session, user_id)
+    return await _user(session, other_id)
+
+
+async def _pair(session: AsyncSession, low: int, high: int) -> tuple[bool, bool]:
+    """Who of the two has asked. The row is made where there is none, and locked: two who ask at once meet here."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    new = dialect.insert(FriendshipRow).values(low_id=low, high_id=high, low_asked=False, high_asked=False)
+    locked = new.on_conflict_do_update(
+        index_elements=["low_id", "high_id"], set_={"low_asked": FriendshipRow.low_asked}
+    )
+    found = await session.execute(locked.returning(FriendshipRow.low_asked, FriendshipRow.high_asked))
+    low_asked, high_asked = found.one()
+    return low_asked, high_asked
+
+
+async def _check_room(session: AsyncSession, user_id: int) -> None:
+    asked = or_(
+        and_(FriendshipRow.low_id == user_id, FriendshipRow.low_asked),
+        and_(FriendshipRow.high_id == user_id, FriendshipRow.high_asked),
+    )
+    if (
+        await session.scalar(select(func.count()).select_from(FriendshipRow).where(asked)) or 0
+    ) >= MAX_FRIENDS:
+        raise OverLimit("friends", RETRY_AFTER_S)
