@@ -21,7 +21,7 @@ PACKAGE = setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run test check check-format lint types layers wheel format bench constraints clean
+.PHONY: help run test check check-format lint types client-types layers wheel format web-build web-check web-test bench constraints clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,12 +31,12 @@ help:  ## list what can be made
 run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000; PORT=
 	@exec env SSE_PUSH_AUTH_MODE=demo SSE_PUSH_HOST=127.0.0.1 SSE_PUSH_PORT=$(PORT) BIN=$(BIN) scripts/run-demo
 
-test: $(DEV)  ## run all tests; ARGS="-k redirect" for some
+test: $(DEV) web-test  ## run all tests; ARGS="-k redirect" for some
 	@scripts/provide-chromium
 	@# Much of a test is waiting for a process; worksteal evens out the slow files. JOBS=0 runs them one by one.
 	$(BIN)/python -m pytest -rs --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
-check: check-format lint types layers wheel test  ## all that CI runs
+check: check-format lint types layers web-check wheel test  ## all that CI runs
 
 check-format: $(DEV)  ## is everything formatted?
 	$(BIN)/ruff format --check
@@ -44,8 +44,12 @@ check-format: $(DEV)  ## is everything formatted?
 lint: $(DEV)  ## likely faults (ruff)
 	$(BIN)/ruff check
 
-types: $(DEV)  ## types (mypy, strict)
+types: $(DEV)  ## types (mypy, strict), and whether the web client's are those of the models
 	$(BIN)/mypy
+	$(BIN)/python scripts/client_types.py --check
+
+client-types: $(DEV)  ## write the web client's types from the service's models
+	$(BIN)/python scripts/client_types.py
 
 layers: $(DEV)  ## who may import whom (import-linter)
 	@# Its cache would lie beside the sources, and it reads them in a second.
@@ -57,6 +61,16 @@ wheel: $(DEV)  ## build the wheel, install it somewhere else, start it there
 format: $(DEV)  ## format everything, mend what can be mended
 	$(BIN)/ruff check --fix-only --exit-zero --quiet
 	$(BIN)/ruff format
+	scripts/with-node "FORMATTING THE WEB CLIENT" npm run --silent format
+
+web-build:  ## build the web client; tells its size
+	@scripts/with-node "BUILDING THE WEB CLIENT" npm run --silent build
+
+web-check: web-build  ## form and types of the web client (biome, tsc)
+	@scripts/with-node "CHECKING THE WEB CLIENT" npm run --silent check
+
+web-test: web-build  ## the web client's own tests (vitest); those in a browser are pytest's
+	@scripts/with-node "THE WEB CLIENT'S TESTS" npm run --silent test
 
 bench: $(SERVICE)  ## measure the service beside others; ARGS for its options
 	$(INSTALL) --requirement bench/requirements.txt
@@ -68,6 +82,7 @@ constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
 	mv constraints.new constraints.txt
 
 clean:  ## remove what make has made; the service's data stays
+	rm -rf web/node_modules web/*/node_modules web/*/dist
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache sse_push.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,0 +1,48 @@
+// Builds the package: modules and types by tsc, then tells what an application pays for them, and fails over the limit.
+
+import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+
+// Bytes, minified and gzipped, without the framework. A page that only wants to listen should not notice the client.
+const LIMITS = {
+	"dist/stream.js": [4096, "one stream, for those who import nothing else"],
+	"dist/index.js": [8192, "all of the core, the tabs' shared connection included"],
+};
+
+rmSync(resolve(root, "dist"), { recursive: true, force: true });
+const made = spawnSync("tsc", ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit", shell: false });
+if (made.error) throw made.error;
+if (made.status !== 0) process.exit(made.status ?? 1);
+
+let isOver = false;
+for (const [entry, [limit, what]] of Object.entries(LIMITS)) {
+	const bytes = await gzippedBytes(entry);
+	console.log(`${entry.padEnd(16)} ${String(bytes).padStart(6)} bytes gzipped, of ${limit}: ${what}`);
+	if (bytes > limit) {
+		console.error(`${entry} is over its limit of ${limit} bytes: ${what}`);
+		isOver = true;
+	}
+}
+process.exit(isOver ? 1 : 0);
+
+async function gzippedBytes(entry) {
+	const outcome = await build({
+		root,
+		configFile: false,
+		logLevel: "error",
+		build: {
+			write: false,
+			minify: true,
+			lib: { entry: resolve(root, entry), formats: ["es"] },
+			rolldownOptions: { external: ["react", "vue"], output: { minify: true } },
+		},
+	});
+	const outputs = [outcome].flat().flatMap((one) => one.output);
+	return outputs.reduce((sum, { code }) => sum + gzipSync(code ?? "", { level: 9 }).length, 0);
+}

@@ -1,0 +1,254 @@
+/**
+ * What goes over the wire, as the service's own models have it.
+ *
+ * Written by scripts/client_types.py (`make client-types`); `make check` holds it to the models.
+ */
+
+/** What `POST /v1/app/push` takes and its user gets, as sent. */
+export interface AppMessage {
+	message: string;
+	/** A number means its text: 42 is "42". */
+	userId: string | number;
+}
+
+/** Push a message to one user. */
+export interface AppPush {
+	message: string;
+	/** A number means its text: 42 is "42". */
+	userId: string | number;
+	[further: string]: unknown;
+}
+
+export interface ChatMessage {
+	roomId: string;
+	message: string;
+	userId: string;
+	username: string;
+	timestamp: string;
+}
+
+/** Of this node's `/sse/connect` streams; `clientIds` only for an admin. */
+export interface ClientStatus {
+	connected: number;
+	clients: number;
+	clientIds?: string[];
+}
+
+/** Do *action* with *payload*. */
+export interface CustomEvent {
+	type: "custom";
+	action: string;
+	payload?: unknown;
+	timestamp: string;
+}
+
+export interface CustomTick {
+	hello: string;
+	customData: string;
+	timestamp: string;
+}
+
+export interface EntityUpdate {
+	entityType: string | number;
+	entityId: string | number;
+	action: "created" | "updated" | "deleted";
+	data: unknown;
+	timestamp: string;
+}
+
+/** The data of `event: sse.expired`: the token has, and the stream ends. */
+export interface Expired {
+	timestamp: string;
+}
+
+export interface Fault {
+	/** Of the event in a list; 0 where there is none. */
+	index: number;
+	detail: string;
+}
+
+/** A call of a channel app function. */
+export interface FunctionCall {
+	method: "redirectClient";
+	params: RedirectParams;
+	/** Of the channel and its caller. */
+	context?: Record<string, unknown>;
+}
+
+export interface FunctionError {
+	error: FunctionFault;
+}
+
+export interface FunctionFault {
+	type: "CLIENT_NOT_CONNECTED" | "METHOD_NOT_FOUND" | "INVALID_PARAMS" | "INTERNAL_ERROR" | "PARSE_ERROR" | "UNAUTHORIZED";
+	message: string;
+}
+
+export interface FunctionResult {
+	result: FunctionValue;
+}
+
+export interface FunctionValue {
+	type: "string";
+	attributes: Record<string, string>;
+}
+
+/** The data of `event: sse.gap`: what was missed can't be given in full. */
+export interface Gap {
+	reason: "expired" | "unknown";
+	/** The `Last-Event-ID`. */
+	requested: string;
+	/** The id of the first event that follows; null where none does. */
+	resumed_from: string | null;
+}
+
+export interface Health {
+	status: "ok";
+}
+
+export interface Memory {
+	rssBytes: number;
+}
+
+export interface Notification {
+	title: string;
+	message: string;
+	type: "info" | "success" | "warning" | "error";
+	timestamp: string;
+}
+
+/** Show *message*. */
+export interface NotificationEvent {
+	type: "notification";
+	message: string;
+	timestamp: string;
+}
+
+export interface OpenConnections {
+	total: number;
+	byStream: Record<string, number>;
+}
+
+/** A problem document (RFC 9457). */
+export interface Problem {
+	type: string;
+	title: string;
+	status: number;
+	detail: string;
+	request_id: string;
+	/** Of 429: `total`, `user`, `address` or `rate`. */
+	limit?: string;
+	/** Of 422: each fault. */
+	errors?: Fault[];
+}
+
+export interface Published {
+	/** The event's id: what `Last-Event-ID` takes. */
+	id: string;
+}
+
+export interface PublishedList {
+	/** In the order of the list. */
+	ids: string[];
+}
+
+/**
+ * One event to push, as `POST /v1/events` takes it and `emitter.emit("sse.push", ...)` too.
+ *
+ * Exactly one of `userId`, `userIds`, `room` and `broadcast` says whom it is for.
+ */
+export interface PushEvent {
+	/** Any JSON. Text goes out as that text, all else as compact JSON. */
+	data: unknown;
+	/** Where it belongs. */
+	topic?: string;
+	/** The frame's `event:` name. */
+	event?: string;
+	/** For one user. */
+	userId?: string | number;
+	/** For these users. */
+	userIds?: (string | number)[];
+	/** For a chat room; the topic is chat:ROOM. */
+	room?: string | number;
+	/** For everybody. */
+	broadcast?: boolean;
+	/** Seconds it may be replayed. */
+	ttl?: number;
+	/** Publishes once, however often sent. */
+	key?: string;
+}
+
+/** Go to *url*. */
+export interface RedirectEvent {
+	type: "redirect";
+	url: string;
+	timestamp: string;
+}
+
+export interface RedirectInput {
+	clientId: string | number;
+	url: string;
+}
+
+export interface RedirectParams {
+	input: RedirectInput;
+}
+
+/** Say something in a room. */
+export interface SendChat {
+	roomId: string | number;
+	message: string;
+}
+
+/** Notify some users, or all where none is named. */
+export interface SendNotification {
+	title: string;
+	message: string;
+	type: "info" | "success" | "warning" | "error";
+	userId?: string | number;
+	userIds?: (string | number)[];
+}
+
+export interface SystemStatus {
+	status: "ok" | "degraded" | "draining";
+	version: string;
+	nodeId: string;
+	/** Seconds since this node started. */
+	uptime: number;
+	connections: OpenConnections;
+	/** Deliveries since the start. */
+	eventsSent: number;
+	memory: Memory;
+	timestamp: string;
+}
+
+/** Tell of an entity that changed. */
+export interface UpdateEntity {
+	entityType: string | number;
+	entityId: string | number;
+	action: "created" | "updated" | "deleted";
+	data: unknown;
+}
+
+/** The data of each stream of its own, by path. Publishers may send any JSON to the topics that take it. */
+export interface StreamData {
+	"/chat/stream": ChatMessage;
+	"/custom/stream": CustomTick;
+	"/notifications/stream": Notification;
+	"/realtime/stream": EntityUpdate;
+	"/sse/connect": RedirectEvent | NotificationEvent | CustomEvent;
+	"/system/status/stream": SystemStatus;
+	"/v1/app/sse": AppMessage;
+	"/v1/app/sse/{userId}": AppMessage;
+}
+
+/** The data of each topic on `/v1/stream`; a room's topic is `chat:ROOM`. */
+export interface TopicData {
+	custom: CustomTick;
+	system: SystemStatus;
+	[room: `chat:${string}`]: ChatMessage;
+	realtime: EntityUpdate;
+	notifications: Notification;
+	client: RedirectEvent | NotificationEvent | CustomEvent;
+	app: AppMessage;
+}
