@@ -67,6 +67,13 @@ export interface Fault {
 	detail: string;
 }
 
+/** How things stand with another user: `requested` by the caller, `asked` of the caller, or `accepted`. */
+export interface Friend {
+	user_id: number;
+	name: string;
+	state: "requested" | "asked" | "accepted";
+}
+
 /** A call of a channel app function. */
 export interface FunctionCall {
 	method: "redirectClient";
@@ -106,8 +113,28 @@ export interface Health {
 	status: "ok";
 }
 
+/** A token for what the account may do. */
+export interface LoggedIn {
+	access_token: string;
+	token_type: "bearer";
+	/** Seconds. */
+	expires_in: number;
+}
+
+export interface Login {
+	email: string;
+	password: string;
+}
+
 export interface Memory {
 	rssBytes: number;
+}
+
+export interface NewUser {
+	email: string;
+	password: string;
+	name: string;
+	role?: Role;
 }
 
 export interface Notification {
@@ -136,7 +163,7 @@ export interface Problem {
 	status: number;
 	detail: string;
 	request_id: string;
-	/** Of 429: `total`, `user`, `address` or `rate`. */
+	/** Of 429: `total`, `user`, `address`, `rate`, `login_account`, `login_address`, `logins` or `friends`. */
 	limit?: string;
 	/** Of 422: each fault. */
 	errors?: Fault[];
@@ -194,6 +221,8 @@ export interface RedirectParams {
 	input: RedirectInput;
 }
 
+export type Role = "user" | "admin" | "service";
+
 /** Say something in a room. */
 export interface SendChat {
 	roomId: string | number;
@@ -228,6 +257,28 @@ export interface UpdateEntity {
 	entityId: string | number;
 	action: "created" | "updated" | "deleted";
 	data: unknown;
+}
+
+/** A user, as administrators see one. */
+export interface User {
+	/** A token's `sub` is its text. */
+	id: number;
+	email: string;
+	name: string;
+	role: Role;
+	/** false: they can't log in. */
+	active: boolean;
+	created_at: string;
+	last_seen?: string;
+}
+
+/** What to change of a user; what is not given stays. */
+export interface UserChange {
+	name?: string;
+	password?: string;
+	role?: Role;
+	/** false: they can't log in any more. */
+	active?: boolean;
 }
 
 /** The data of each stream of its own, by path. Publishers may send any JSON to the topics that take it. */
