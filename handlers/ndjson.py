@@ -1,7 +1,7 @@
 """A stream of events in one request, a line each, and a stream of answers: ``{"id"}`` or ``{"error"}``.
 
-Reads and answers at once, in the same order. A publisher that does not read its answers is not read
-either. Knows lines and receipts; what an event is, the publisher knows.
+Reads and answers at once, in the same order; behind a proxy it answers when the publisher pauses or is done. A
+publisher that does not read its answers is not read either. Knows lines and receipts, not what an event is.
 """
 
 import asyncio
@@ -24,10 +24,50 @@ from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
 LINGER_S = 2.0  # seconds a publisher gets to read its last answers when the node goes away
+PAUSE_S = 0.25  # seconds a publisher behind a proxy is silent before it is answered: it waits for that, then
+HELD_BYTES = 16 * 1024 * 1024  # answers held for a publisher behind a proxy: those of some 600,000 lines
 # bytes of a line beside its event's data: a thousand user ids of some length
 _LINE_OVERHEAD_BYTES = 64 * 1024
 
 _ONE = TypeAdapter(PushEvent).validator.validate_json
+
+
+class _Response:
+    """The answers on their way: from the start, or where a proxy stands between, once the request is through.
+
+    nginx passes no more of a request on when it has passed the head of the answer on and then had to wait for
+    the node once (``preserve_output`` in its upstream module): both sides would wait for ever.
+    """
+
+    def __init__(self, request: web.Request) -> None:
+        headers = {"Content-Type": "application/x-ndjson", **common_headers(request)}
+        self.http = web.StreamResponse(headers=headers)
+        self.begun = False
+        self._request = request
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    async def begin(self) -> None:
+        """Send the head and what was held. Twice is once."""
+        if not self.begun:
+            self.begun = True
+            await self.http.prepare(self._request)
+            if self._held:
+                await self.http.write(b"".join(self._held))
+                self._held.clear()
+
+    async def write(self, answers: list[bytes]) -> None:
+        if self.begun:
+            await self.http.write(b"".join(answers))
+            return
+        self._held += answers
+        self._held_bytes += sum(map(len, answers))
+        if self._held_bytes > HELD_BYTES:
+            await self.begin()
+
+    async def end(self) -> None:
+        await self.begin()
+        await self.http.write_eof()
 
 
 class _Answers:
@@ -48,35 +88,45 @@ class _Answers:
     def end(self) -> None:
         self._receipts.put_nowait(None)
 
-    async def write_to(self, response: web.StreamResponse) -> None:
+    async def write_to(self, response: _Response) -> None:
         """Answer each in turn; those that are ready together leave in one write."""
         ready: list[bytes] = []
-        while (receipt := await self._receipts.get()) is not None:
+        while (receipt := await self._next(response)) is not None:
             if ready and not receipt.done():
-                await response.write(b"".join(ready))
+                await response.write(ready)
                 ready.clear()
             ready.append(await _answer_to(receipt))
             self._room.release()
             if self._receipts.empty():
-                await response.write(b"".join(ready))
+                await response.write(ready)
                 ready.clear()
         if ready:
-            await response.write(b"".join(ready))
+            await response.write(ready)
+
+    async def _next(self, response: _Response) -> Receipt | None:
+        if response.begun or not self._receipts.empty():
+            return await self._receipts.get()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_S):
+                return await self._receipts.get()
+        await response.begin()
+        return await self._receipts.get()
 
 
 async def publish_lines(request: web.Request, publisher: str) -> web.StreamResponse:
     """Publish the events of the request's body, line by line."""
     node = request.app[NODE]
     expect_slow_body(request)
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", **common_headers(request)})
-    await response.prepare(request)
+    response = _Response(request)
+    if not _is_proxied(request):
+        await response.begin()
     answers = _Answers(UNANSWERED_LINES)
     reading = asyncio.create_task(_read(request, node, publisher, answers))
     node.reading.add(reading)  # a node that goes away stops reading, and answers what it has read
     node.answering.add(reading)
     try:
         await answers.write_to(response)
-        await response.write_eof()
+        await response.end()
         if not node.connections.accepting:
             await _linger(request)
     finally:
@@ -85,8 +135,12 @@ async def publish_lines(request: web.Request, publisher: str) -> web.StreamRespo
         reading.cancel()
         with suppress(asyncio.CancelledError, ConnectionError):
             if not await reading:
-                response.force_close()  # what follows on the connection is no request
-    return response
+                response.http.force_close()  # what follows on the connection is no request
+    return response.http
+
+
+def _is_proxied(request: web.Request) -> bool:
+    return "Via" in request.headers or "X-Forwarded-For" in request.headers
 
 
 async def _linger(request: web.Request) -> None:
