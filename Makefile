@@ -33,6 +33,7 @@ run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000; PORT=
 
 test: $(DEV) web-test  ## run all tests; ARGS="-k redirect" for some
 	@scripts/provide-chromium
+	@scripts/provide-nginx
 	@# Much of a test is waiting for a process; worksteal evens out the slow files. JOBS=0 runs them one by one.
 	$(BIN)/python -m pytest -rs --numprocesses $(JOBS) --dist worksteal $(ARGS)
 

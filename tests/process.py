@@ -24,7 +24,7 @@ PORTS = range(20_000, 32_000)
 STARTS_WITHIN_S = 20.0
 POLL_S = 0.01
 
-_random_port = random.SystemRandom()
+random_port = random.SystemRandom()
 
 
 async def eventually(condition: Callable[[], Any], what: str, within: float = 10.0) -> Any:
@@ -86,8 +86,8 @@ class ServerProcess:
             assert await self._try_start(self.port), self.stderr
             return
         for _ in range(10):
-            port = _random_port.choice(PORTS)
-            if _is_free(port) and await self._try_start(port):
+            port = random_port.choice(PORTS)
+            if is_free(port) and await self._try_start(port):
                 self.port = port
                 return
         raise AssertionError(f"did not start: {self.stderr}")
@@ -185,7 +185,7 @@ class ServerProcess:
         return pages * resource.getpagesize()
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
