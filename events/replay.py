@@ -50,9 +50,18 @@ class Replay:
         self._requested = requested
         self._clock = clock
         self._gap: Literal["expired", "unknown"] | None = None
+        self._found = None if requested is None else parse_id(requested)
+        self._epoch: str | None = None  # until it has begun
+        self.after = 0
+        if engine.current(keys, self._found and self._found[1]):
+            self._begin()
+
+    def _begin(self) -> None:
+        """Take a stand: every event for the keys passes here by now, or is in the store."""
+        engine, found = self._engine, self._found
+        self._epoch = engine.epoch
         self.after = engine.head
-        if requested is not None:
-            found = parse_id(requested)
+        if self._requested is not None:
             if found is None or found[0] != engine.epoch or found[1] > engine.head:
                 self._gap = "unknown"
             else:
@@ -61,13 +70,13 @@ class Replay:
 
     @property
     def position(self) -> str | None:
-        """The id to resume from if the stream breaks now; ``None`` while a gap is yet to be told."""
-        return None if self._gap else format_id(self._engine.epoch, self.after)
+        """The id to resume from if the stream breaks now; ``None`` while that, or a gap, is yet to be told."""
+        return None if self._gap or self._epoch is None else format_id(self._epoch, self.after)
 
     @property
     def at_hand(self) -> bool:
         """Whether the next page is in memory."""
-        return self.after >= self._engine.window.start
+        return self._epoch is not None and self._engine.holds(self._keys, self.after)
 
     def next_at_hand(self, max_bytes: int) -> Page:
         """The next page, from memory. If it is ``live``, subscribe before anything else can happen."""
@@ -81,6 +90,9 @@ class Replay:
         Raises:
             EngineUnavailable: It can't be read now.
         """
+        if self._epoch is None:
+            await self._engine.settle(self._keys)
+            self._begin()
         if self.at_hand:
             return self.next_at_hand(max_bytes)
         events, upto = await self._engine.read(self._keys, self.after, max_bytes)
@@ -88,6 +100,9 @@ class Replay:
         return self._page([event for event in events if event.seq > self.after], upto, live=False)
 
     def _skip_lost(self) -> None:
+        if self._epoch != self._engine.epoch:  # the store was lost meanwhile
+            self._epoch, self.after = self._engine.epoch, self._engine.head
+            self._gap = "unknown"
         if self.after < self._engine.floor:
             self.after = self._engine.floor
             self._gap = self._gap or "expired"
@@ -96,18 +111,17 @@ class Replay:
         gap = b""
         stands = events[0].seq - 1 if events else max(upto, self.after)
         if self._gap and (events or live):
-            gap = self._gap_frame(events[0].id if events else None, stands)
+            resumed_from = events[0].id if events else None
+            gap = gap_frame(self._engine, self._gap, self._requested, resumed_from, stands)
             self._gap = None
         self.after = max(upto, self.after)
         return Page(gap, events, live)
 
-    def _gap_frame(self, resumed_from: str | None, stands: int) -> bytes:
-        requested = (self._requested or self._engine.epoch)[:_SHOWN_CHARS]
-        data = to_json(
-            {
-                "reason": self._gap,
-                "requested": requested.encode(errors="replace").decode(),
-                "resumed_from": resumed_from,
-            }
-        )
-        return wire.frame(b"data: %b\n" % data, id=format_id(self._engine.epoch, stands), event="sse.gap")
+
+def gap_frame(
+    engine: Engine, reason: str, requested: str | None, resumed_from: str | None, stands: int
+) -> bytes:
+    """The frame that tells of a gap; *stands* is the number up to which its stream has everything after it."""
+    shown = (requested or engine.epoch)[:_SHOWN_CHARS].encode(errors="replace").decode()
+    data = to_json({"reason": reason, "requested": shown, "resumed_from": resumed_from})
+    return wire.frame(b"data: %b\n" % data, id=format_id(engine.epoch, stands), event="sse.gap")

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
-from events.errors import BadRequest
+from events.errors import BadRequest, EngineUnavailable
 from events.event import Event
 from events.router import Filter
 from handlers import cors
@@ -89,6 +89,8 @@ def _open(
     named: bool,
 ) -> web.StreamResponse:
     node = request.app[NODE]
+    if not node.engine.reachable and not all(stream.topic.local for stream in streams):
+        raise EngineUnavailable("events can't be had now")
     chunked = request.version >= HttpVersion11
     lane = node.router.lanes[named, chunked]
     address = address_of(request)

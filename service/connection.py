@@ -23,13 +23,15 @@ class Connection(asyncio.Protocol):
     Attributes:
         caller_id: Who opened it; ``None`` without a token.
         subject: The user or client it is for, most often the caller.
+        keys: The routing keys of what it takes.
+        resumable: Its events have ids.
         write: The transport's own; whole frames only, framed as :attr:`lane` says.
         live: Its past is written; it gets events as they come.
     """
 
     __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "kind", "lane", "live", "opened",
-        "reason", "request_id", "slot", "subject", "subscription", "transport", "write",
+        "_connections", "address", "caller_id", "draining", "expires", "keys", "kind", "lane", "live", "opened",
+        "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -51,6 +53,8 @@ class Connection(asyncio.Protocol):
         self.expires = caller.expires
         self.address = address
         self.request_id = request_id
+        self.keys: tuple[str, ...] = ()
+        self.resumable = False
         self.subject: str | None = None
         self.opened = 0.0
         self.reason = ""

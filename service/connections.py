@@ -15,7 +15,7 @@ import structlog
 from events import wire
 from events.engines.base import Engine
 from events.errors import EngineUnavailable, ShuttingDown
-from events.replay import Replay
+from events.replay import Replay, gap_frame
 from events.router import Filter, Lane, from_event
 from service.connection import Connection
 from service.identity import Caller
@@ -114,6 +114,9 @@ class Connections:
         connection.write = transport.write
         connection.opened = self._clock()
         connection.subject = where.user
+        connection.keys = where.keys
+        connection.resumable = resume is not None
+        self._engine.listen(where.keys)
         self._register(connection)
         lane = connection.lane
         if resume is None:
@@ -142,6 +145,7 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         """A transport is gone: give its slot back."""
+        self._engine.unlisten(connection.keys)
         self._slots[connection.slot].discard(connection)
         if connection.expires is not None:
             its = self._expiring[math.ceil(connection.expires)]
@@ -177,6 +181,16 @@ class Connections:
             for connection in list(self):
                 connection.cut("shutdown")
             await asyncio.sleep(0)
+
+    def break_off(self, reason: str, stood: str) -> None:
+        """Streams can't just go on where they stand (:data:`events.engines.base.Broken`)."""
+        its = [connection for connection in self if connection.resumable and connection.live]
+        gap = gap_frame(self._engine, reason, stood, None, self._engine.head)
+        for connection in its:
+            if reason == "unknown":
+                connection.write(connection.lane.wrap(gap))
+            else:
+                connection.end("behind", wire.frame(retry=self._retry()))
 
     async def close(self) -> None:
         """Stop beating."""
@@ -223,12 +237,15 @@ class Connections:
                     async with asyncio.timeout(STALLED_S):
                         await connection.draining
                     continue
+                stood = replay.position
                 page = await replay.next(self._page_bytes)
                 if connection.reason:
                     return
                 if page.live:
                     self._go_live(connection, where)
-                body = page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
+                # A stream that could not say at once where it stands says it now.
+                began = b"" if stood or page.gap or page.events else wire.frame(id=replay.position)
+                body = began + page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
                 if body:
                     connection.write(connection.lane.wrap(body))
                 if page.live:

@@ -135,6 +135,7 @@ class Node:
         await self.engine.start(
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
+            self.connections.break_off,
         )
         await self.database.start()
         if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):
@@ -170,7 +171,9 @@ class Node:
 
     def _deliver(self, events: list[Event]) -> None:
         reached = self.router.deliver(events)
-        self.figures.events["kept" if events[0].kept else "passed"] += len(events)
+        kept = sum([event.kept for event in events])
+        self.figures.events["kept"] += kept
+        self.figures.events["passed"] += len(events) - kept
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
 
 

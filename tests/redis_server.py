@@ -12,6 +12,9 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import hiredis
 
 STARTS_WITHIN_S = 10.0
 _PING = b"PING\r\n"
@@ -77,6 +80,17 @@ class RedisServer:
             assert self.runs and time.monotonic() < deadline, self.log
             time.sleep(0.01)
         return self.url
+
+    def call(self, *command: str | bytes) -> Any:
+        """Send one command; its answer."""
+        reader = hiredis.Reader()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=STARTS_WITHIN_S) as connection:
+            connection.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]
+            while (answer := reader.gets()) is False:
+                reader.feed(connection.recv(65536))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def stop(self) -> None:
         """End it in order: it closes its connections and writes what it has to."""

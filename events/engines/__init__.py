@@ -1,11 +1,17 @@
-"""The engines, chosen by URL: ``embedded:`` keeps events in the data directory and needs no server."""
+"""The engines, chosen by URL: ``embedded:`` keeps events in the data directory and needs no server, ``redis:``
+(``rediss:``, ``unix:``) keeps them for any number of nodes.
+"""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from events.engines.base import Engine
+
+EMBEDDED = "embedded:"
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 def open_engine(
@@ -24,19 +30,32 @@ def open_engine(
         ValueError: No engine has this scheme.
     """
     check_engine_url(url)
-    from events.engines.embedded import EmbeddedEngine
+    if url == EMBEDDED:
+        from events.engines.embedded import EmbeddedEngine
 
-    return EmbeddedEngine(
-        data_dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=sync, clock=clock
-    )
+        return EmbeddedEngine(
+            data_dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=sync, clock=clock
+        )
+    from events.engines.redis.engine import RedisEngine
+
+    return RedisEngine(url, max_events=max_events, max_age=max_age, key_age=key_age, clock=clock)
 
 
 def check_engine_url(url: str) -> None:
     """See whether there is an engine for *url*.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none; the message never shows a password.
     """
-    if url != "embedded:":
-        scheme = urlsplit(url).scheme
-        raise ValueError(f"no engine for {scheme or url!r}: embedded: is the one there is")
+    if url == EMBEDDED:
+        return
+    scheme = urlsplit(url).scheme
+    if scheme not in REDIS_SCHEMES:
+        raise ValueError(
+            f"no engine for {scheme or url!r}: embedded:, redis:, rediss: and unix: are those there are"
+        )
+    if find_spec("hiredis") is None:
+        raise ValueError("the Redis engine is an extra: pip install 'sse-push[redis]'")
+    from events.engines.redis.link import Address
+
+    Address.parse(url)

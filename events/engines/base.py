@@ -5,7 +5,8 @@
     the death of this process. What fails is answered with an error and never delivered.
 3.  Groups: the events of one ``append`` are kept together, in their order, or not at all.
 4.  Keys: an event whose idempotency key was seen is not kept again; its receipt has the first id.
-5.  Window: every event above ``window.start`` up to ``head`` is in ``window``; ``read`` gives the rest.
+5.  Window: where ``holds`` says so, ``window`` has every event above a number up to ``head``; ``read`` gives the
+    rest, and never tells of more than ``head``. ``kept`` is called for every key listened to.
 6.  Floor: events up to ``floor`` are gone for every reader at once; events above it are all there.
 7.  Epoch: ids of a store that was lost are of another epoch.
 
@@ -15,6 +16,7 @@ Engines know events and routing keys. They do not know sinks, users or HTTP.
 from abc import ABC, abstractmethod
 from asyncio import Future
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from events.event import Event
 from events.window import Window
@@ -22,6 +24,9 @@ from events.window import Window
 Receipt = Future[list[str]]
 Kept = Callable[[list[Event]], object]
 Failed = Callable[[int], object]
+# Why, and the id up to which streams had everything: "unknown" (the store is another one, and its ids too) or
+# "behind" (more was missed than can be handed on: streams must come back, each from its own id).
+Broken = Callable[[Literal["unknown", "behind"], str], object]
 
 
 class Engine(ABC):
@@ -33,20 +38,23 @@ class Engine(ABC):
         floor: Events up to this number can no longer be replayed.
         window: The newest events, in memory.
         failing: Why events can't be kept now; ``None`` while they can, as far as is known.
+        reachable: Streams can be opened: what is published elsewhere comes here.
     """
 
     failing: str | None = None
+    reachable: bool = True
     epoch: str
     head: int
     floor: int
     window: Window
 
     @abstractmethod
-    async def start(self, kept: Kept, failed: Failed = abs) -> None:
+    async def start(self, kept: Kept, failed: Failed = abs, broken: Broken = max) -> None:
         """Open the store; from now on call *kept* with each batch of events that is safe, in order.
 
         Args:
             failed: Called with how many events could not be kept.
+            broken: Called when streams can't just go on, with the reason and with where they stood.
 
         Raises:
             EngineUnavailable: It can't be opened; the message says why.
@@ -82,6 +90,29 @@ class Engine(ABC):
         Raises:
             EngineUnavailable: They can't.
         """
+
+    # An engine of one node hears everything, at once. One of many listens to what somebody here takes.
+
+    def listen(self, keys: Sequence[str]) -> None:  # noqa: B027 - nothing to do is an answer
+        """A stream is about to take *keys*; returns at once."""
+
+    def unlisten(self, keys: Sequence[str]) -> None:  # noqa: B027 - see above
+        """A stream that took *keys* is gone."""
+
+    def current(self, keys: Sequence[str], seq: int | None) -> bool:
+        """Whether *keys* are heard by now, and an event numbered *seq*, if it was ever given, is not above ``head``."""
+        return True
+
+    async def settle(self, keys: Sequence[str]) -> None:  # noqa: B027 - see above
+        """Wait until :meth:`current` is true for *keys* and every number given before this call.
+
+        Raises:
+            EngineUnavailable: That can't be now.
+        """
+
+    def holds(self, keys: Sequence[str], after: int) -> bool:
+        """Whether ``window`` has every event for *keys* numbered above *after*."""
+        return after >= self.window.start
 
     async def heard_elsewhere(self, key: str) -> bool:
         """Whether a stream on another node takes *key*. An engine of one node knows none."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from events.engines.base import Engine
 from events.event import Event
+from events.ids import parse_id
 from events.router import Filter
 from events.topics import Topic, event_keys
-from tests.events.fakes import Clock
+from tests.events.fakes import Clock, until
 
 APP = Topic("app", whole=True)
 EVERYTHING = Filter.of("app", whole=True).keys
@@ -71,7 +72,15 @@ class Life:
         return receipt
 
     async def keep(self, *events: Event) -> list[str]:
-        return await self.append(*events)
+        """Keep *events*, and wait until they were told; their ids."""
+        return await self.answer(self.append(*events))
+
+    async def answer(self, receipt: asyncio.Future[list[str]]) -> list[str]:
+        """The answer of *receipt*, once what it answers was told."""
+        ids_ = await receipt
+        last = max((found[1] for id_ in ids_ if (found := parse_id(id_))), default=0)
+        await until(lambda: self.engine.head >= last)
+        return ids_
 
     async def replay(
         self,
@@ -86,11 +95,23 @@ class Life:
             between: Awaited between two pages, for what happens meanwhile.
         """
         engine = self.engine
+        engine.listen(keys)
+        try:
+            if not engine.current(keys, after):
+                await engine.settle(keys)
+            return await self._replay(keys, after, max_bytes, between)
+        finally:
+            engine.unlisten(keys)
+
+    async def _replay(
+        self, keys: Sequence[str], after: int, max_bytes: int, between: Callable[[], Awaitable[object]] | None
+    ) -> list[Event]:
+        engine = self.engine
         got: list[Event] = []
         while True:
             if between is not None:
                 await between()
-            if after >= engine.window.start:
+            if engine.holds(keys, after):
                 events, whole = engine.window.read(keys, after, self._clock(), max_bytes)
                 got += events
                 if whole:
@@ -99,10 +120,11 @@ class Life:
                 after = events[-1].seq
             else:
                 events, upto = await engine.read(keys, after, max_bytes)
-                assert upto > after, "a page that leads nowhere"
+                assert upto > after or engine.holds(keys, upto), "a page that leads nowhere"
                 assert all(after < event.seq <= upto for event in events)
+                assert engine.head >= upto, "told of more than was heard"
                 got += events
-                after = upto
+                after = max(after, upto)
 
 
 class Place(ABC):

@@ -51,7 +51,7 @@ class Story:
     async def answer(self) -> None:
         """Every receipt is answered, with the ids that were told."""
         for group, receipt in self.pending:
-            assert await receipt == ids(group)
+            assert await self.life.answer(receipt) == ids(group)
         self.pending.clear()
         self.note()
 

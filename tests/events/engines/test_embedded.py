@@ -345,3 +345,15 @@ async def test_disk_holds_no_more_than_what_can_be_replayed_and_a_little(
     for table in most:
         assert rows(place.dir, table) <= 400, table
     assert ids(await life.replay()) == ids(life.told[-100:])
+
+
+# -- telling ---------------------------------------------------------------------------------------
+
+
+async def test_event_is_told_before_its_receipt_is_answered(place: EmbeddedPlace) -> None:
+    life = await place.open()
+    answered: list[bool] = []
+    receipt = life.append(said(1), said(2))
+    life.on_told = lambda events: answered.append(receipt.done())
+    await receipt
+    assert answered == [False]

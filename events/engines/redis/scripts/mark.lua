@@ -1,0 +1,10 @@
+-- Tell the node how far the store is, on the way that events take too: once it hears this, it has heard all before.
+-- ARGV: prefix, the node's channel, now in ms, max age in ms, most events.
+raise_floor(math.max(tonumber(ARGV[3]), latest), tonumber(ARGV[4]))
+floor = math.max(floor, head - tonumber(ARGV[5]))
+if epoch and floor > tonumber(state[3] or '0') then
+    redis.call('HSET', meta, 'floor', text(floor))
+    redis.call('XTRIM', events, 'MINID', '~', text(floor + 1))
+end
+redis.call('PUBLISH', ARGV[2], text(head))
+return {epoch or '', head, floor}

@@ -1,0 +1,61 @@
+"""Where the Redis engine keeps its events in tests: a real server, a prefix of its own on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from events.engines.redis.engine import RedisEngine
+from tests.events.engines.places import EVERYTHING, Life, Place
+from tests.redis_server import RedisServer
+
+_number = count()
+
+
+class RedisPlace(Place):
+    def __init__(self, server: RedisServer) -> None:
+        super().__init__()
+        self._prefix = f"place{next(_number)}"
+        self.url = f"{server.url}?prefix={self._prefix}"
+        self._server = server
+        self._lives: list[Life] = []
+
+    async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
+        engine = RedisEngine(
+            self.url, max_events=max_events, max_age=max_age, key_age=key_age, clock=self.clock
+        )
+        life = Life(engine, self.clock)
+        await engine.start(life.hear)
+        engine.listen(EVERYTHING)
+        await engine.settle(EVERYTHING)
+        self._lives.append(life)
+        return life
+
+    async def close(self, life: Life) -> None:
+        self._lives.remove(life)
+        await life.engine.close()
+
+    def crash(self, life: Life) -> None:
+        """Its connections are gone; what the server has of it, it has."""
+        engine = life.engine
+        assert isinstance(engine, RedisEngine)
+        for task in engine._tasks:
+            task.cancel()
+        engine._away()
+
+    def lose(self) -> None:
+        for key in self._server.call("KEYS", f"{{{self._prefix}}}:*"):
+            self._server.call("DEL", key)
+
+    @contextmanager
+    def outage(self, life: Life) -> Iterator[None]:
+        """The server has no memory left, and refuses to keep anything."""
+        self._server.call("CONFIG", "SET", "maxmemory", "1")
+        try:
+            yield
+        finally:
+            self._server.call("CONFIG", "SET", "maxmemory", "0")
+
+    async def clean(self) -> None:
+        for life in self._lives:
+            await life.engine.close()
+        self._lives.clear()
