@@ -13,6 +13,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const LIMITS = {
 	"dist/stream.js": [4096, "one stream, for those who import nothing else"],
 	"dist/index.js": [8192, "all of the core, the tabs' shared connection included"],
+	"dist/react.js": [9216, "the hooks with the core beneath"],
 };
 
 rmSync(resolve(root, "dist"), { recursive: true, force: true });

@@ -5,7 +5,7 @@
  */
 
 export interface BackoffOptions {
-	/** Milliseconds before the first retry until the service says otherwise by `retry:`. Default 2000. */
+	/** Milliseconds before the first retry; the service may ask for more by `retry:`. By default what it asks for, else 2000. */
 	readonly minMs?: number | undefined;
 	/** No wait grows beyond this, but by `Retry-After`. Default 30,000 ms. */
 	readonly maxMs?: number | undefined;
@@ -20,12 +20,14 @@ export const MAX_RETRY_AFTER_MS = 3_600_000;
 
 export class Backoff {
 	readonly maxMs: number;
+	readonly #minMs: number;
 	#retryMs: number;
 	#failures = 0;
 	readonly #random: () => number;
 
 	constructor(options: BackoffOptions = {}) {
-		this.#retryMs = options.minMs ?? 2000;
+		this.#minMs = Math.max(options.minMs ?? 0, LEAST_MS);
+		this.#retryMs = options.minMs === undefined ? 2000 : this.#minMs;
 		this.maxMs = options.maxMs ?? 30_000;
 		this.#random = options.random ?? Math.random;
 	}
@@ -37,7 +39,7 @@ export class Backoff {
 
 	/** The stream said `retry:`. */
 	setRetry(ms: number): void {
-		this.#retryMs = Math.min(Math.max(ms, LEAST_MS), this.maxMs);
+		this.#retryMs = Math.min(Math.max(ms, this.#minMs), this.maxMs);
 	}
 
 	/** A stream was open long enough to be called good. */

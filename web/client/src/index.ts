@@ -2,6 +2,14 @@
 
 export type { BackoffOptions } from "./backoff.ts";
 export { type ErrorCode, StreamError } from "./errors.ts";
+export {
+	type AccessOptions,
+	type Connectedness,
+	Feed,
+	type FeedCallbacks,
+	type FeedOptions,
+	type FeedSnapshot,
+} from "./feed.ts";
 export type {
 	Frame,
 	GetToken,
@@ -12,5 +20,7 @@ export type {
 	TokenReason,
 } from "./options.ts";
 export { createParser, type Parser, type ParserHandlers, type RawEvent } from "./parser.ts";
+export { type SharedOptions, shareStream } from "./shared.ts";
+export { Store } from "./store.ts";
 export { openStream } from "./stream.ts";
 export type * from "./wire.ts";

@@ -79,8 +79,8 @@ export interface Stream {
 	readonly status: StreamStatus;
 	/** What it would resume from. */
 	readonly lastEventId: string;
-	/** Try at once rather than when the wait is over. An open stream is opened anew. */
+	/** Try at once: a wait is cut short, an open stream opened anew, one that an error ended begun again. */
 	reconnect(): void;
-	/** End it for good. Nothing is called afterwards. */
+	/** End it for good. `onState` is told once more, nothing is called afterwards. */
 	close(): void;
 }

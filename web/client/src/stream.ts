@@ -32,7 +32,7 @@ class KeptStream implements Stream {
 	readonly #options: StreamOptions;
 	readonly #backoff: Backoff;
 	readonly #watchdog: Watchdog;
-	readonly #unwatch: () => void;
+	#unwatch: () => void = () => {};
 	#attempt = new AbortController();
 	#outcome: Outcome | null = null; // decided by us rather than by the connection
 	#openedAt = 0;
@@ -49,18 +49,13 @@ class KeptStream implements Stream {
 		this.#tokenReason = options.getToken !== undefined && options.token === undefined ? "first" : null;
 		this.#backoff = new Backoff(options);
 		this.#watchdog = new Watchdog(options.heartbeatMs ?? 15_000, () => this.#breakOff(silence()));
-		this.#unwatch = watchSurroundings(
-			() => this.#onSeen(),
-			() => this.#onHidden(),
-		);
-		if (isHidden()) this.#onHidden();
-		// Not in this turn: whoever opens it has the stream in hand before anything is called.
-		queueMicrotask(() => void this.#run());
+		this.#begin();
 	}
 
 	reconnect(): void {
 		this.#backoff.reset();
-		if (this.#sleeper !== null) this.#sleeper.wake();
+		if (this.#closed && this.status.error !== null) this.#begin();
+		else if (this.#sleeper !== null) this.#sleeper.wake();
 		else this.#breakOff("asked");
 	}
 
@@ -70,6 +65,17 @@ class KeptStream implements Stream {
 
 	get #closed(): boolean {
 		return this.status.state === "closed";
+	}
+
+	#begin(): void {
+		this.status = { state: "connecting", failures: 0, retryAt: null, error: null };
+		this.#unwatch = watchSurroundings(
+			() => this.#onSeen(),
+			() => this.#onHidden(),
+		);
+		if (isHidden()) this.#onHidden();
+		// Not in this turn: whoever opens it has the stream in hand before anything is called.
+		queueMicrotask(() => void this.#run());
 	}
 
 	async #run(): Promise<void> {

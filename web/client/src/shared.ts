@@ -1,0 +1,100 @@
+/**
+ * Streams shared within a page: who asks for the same stream gets the same connection, counted, and closed after the
+ * last has gone.
+ *
+ * Knows which streams are the same; what a stream does is stream.ts's business, sharing between tabs that of hub.ts.
+ */
+
+import { guarded } from "./events.ts";
+import type { GetToken, Stream, StreamOptions, StreamStatus } from "./options.ts";
+import { openStream } from "./stream.ts";
+
+export interface SharedOptions extends StreamOptions {
+	/** What tells users apart where `getToken` gives the tokens, a user id for instance. The token by default. */
+	readonly user?: string | undefined;
+}
+
+/**
+ * Milliseconds that a stream outlives its last user: React's StrictMode and a change of pages let go of a stream and
+ * take it again.
+ */
+const LINGER_MS = 250;
+
+const CALLBACKS = ["onEvent", "onGap", "onExpired", "onState", "onPosition", "onFrame"] as const;
+type Callbacks = Pick<StreamOptions, (typeof CALLBACKS)[number] | "getToken">;
+
+interface Shared {
+	readonly stream: Stream;
+	readonly users: Set<{ readonly callbacks: Callbacks }>;
+	lingering: ReturnType<typeof setTimeout> | undefined;
+}
+
+const shared = new Map<string, Shared>();
+
+/**
+ * Take part in a stream: as `openStream`, but that `close` gives up one's own part alone.
+ *
+ * Of two who differ only in their callbacks (`getToken` is one), the newest's `getToken` is asked.
+ */
+export function shareStream(
+	options: SharedOptions,
+	open: (options: StreamOptions) => Stream = openStream,
+): Stream {
+	const key = keyOf(options);
+	const known = shared.get(key);
+	const it = known ?? begin(key, options, open);
+	const user = { callbacks: options };
+	clearTimeout(it.lingering);
+	it.users.add(user);
+	if (known !== undefined) {
+		queueMicrotask(() => it.users.has(user) && guarded(() => options.onState?.(it.stream.status)));
+	}
+	return {
+		get status() {
+			return it.users.has(user) ? it.stream.status : CLOSED;
+		},
+		get lastEventId() {
+			return it.stream.lastEventId;
+		},
+		reconnect: () => it.stream.reconnect(),
+		close: () => {
+			if (!it.users.delete(user)) return;
+			guarded(() => options.onState?.(CLOSED));
+			if (it.users.size === 0) linger(key, it);
+		},
+	};
+}
+
+const CLOSED: StreamStatus = { state: "closed", failures: 0, retryAt: null, error: null };
+
+function keyOf(options: SharedOptions): string {
+	const { url, token, user, getToken, lastEventId, reconnect, minMs, headers, credentials } = options;
+	const whose = getToken === undefined || user === undefined ? { token } : { user };
+	return JSON.stringify([String(url), whose, lastEventId, reconnect, minMs, headers, credentials]);
+}
+
+function begin(key: string, options: SharedOptions, open: (options: StreamOptions) => Stream): Shared {
+	const users: Shared["users"] = new Set();
+	const all: Record<string, (value: never) => void> = {};
+	for (const name of CALLBACKS) {
+		all[name] = (value) => {
+			for (const { callbacks } of [...users]) guarded(() => callbacks[name]?.(value));
+		};
+	}
+	const { getToken } = options;
+	const newest: GetToken | undefined =
+		getToken && ((...asked) => ([...users].pop()?.callbacks.getToken ?? getToken)(...asked));
+	const it: Shared = {
+		...{ users, lingering: undefined },
+		stream: open({ ...options, ...all, getToken: newest }),
+	};
+	shared.set(key, it);
+	return it;
+}
+
+function linger(key: string, it: Shared): void {
+	it.lingering = setTimeout(() => {
+		shared.delete(key);
+		it.stream.close();
+	}, LINGER_MS);
+}
