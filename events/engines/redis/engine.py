@@ -10,31 +10,22 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import hiredis
 import structlog
 
 from events.engines.base import Broken, Engine, Failed, Kept, Receipt
-from events.engines.packs import pack
 from events.engines.redis.feed import Feed
 from events.engines.redis.link import Address, Link, forget
-from events.errors import EngineUnavailable, Overloaded
+from events.engines.redis.outbox import Outbox
+from events.engines.redis.store import RemoteStore
+from events.errors import EngineUnavailable
 from events.event import Event
 from events.ids import format_id, new_epoch
 from events.window import Window
 
-MAX_WAITING_EVENTS = (
-    100_000  # events sent and not yet answered, or waiting to be sent: past it publishers are told 503
-)
-MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data, the same
-GROUP_EVENTS = (
-    256  # events one script keeps, unless one append has more: Redis does nothing else meanwhile (2 ms)
-)
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
-PAGE_EVENTS = 500  # events one read gives at the most
 RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
 RECOVER_PAGE = 1000  # events read at once for that
 TICK_S = 1.0  # seconds between two marks of a node that hears nothing: they raise the floor and prove the connections alive
@@ -44,15 +35,8 @@ BACKOFF_S = (0.05, 2.0)  # seconds between two tries to reconnect, doubled each 
 CATCH_UP_S = 30.0  # seconds to connect and catch up in, before it is tried anew
 FLUSH_S = 5.0  # seconds that a close waits for what was sent
 
-_SCRIPTS = ("join", "mark", "publish", "read", "pass")
+
 _log = structlog.get_logger()
-_Group = list[tuple[Sequence[Event], Receipt | None]]
-
-
-@lru_cache
-def _script(name: str) -> str:
-    folder = files("events.engines.redis") / "scripts"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 class RedisEngine(Engine):
@@ -68,26 +52,24 @@ class RedisEngine(Engine):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._address = Address.parse(url)
-        self._max_events = max_events
-        self._max_age_ms = round(max_age * 1000)
-        self._key_age_ms = round(key_age * 1000)
         self._clock = clock
-        self._prefix = f"{{{self._address.prefix}}}:"
         self._name = secrets.token_hex(6)
-        self._own = f"{self._prefix}node:{self._name}"
-        self._feed = Feed(self._prefix, self._own)
-        self._shas: dict[str, str] = {}
+        self._store = RemoteStore(
+            self._address.prefix,
+            self._name,
+            max_events=max_events,
+            max_age=max_age,
+            key_age=key_age,
+            clock=clock,
+        )
+        self._feed = Feed(self._store.prefix, self._store.own_channel)
         self._commands, self._messages = Link(), Link()
         self._held: list[list[Any]] | None = []  # what came while the node catches up; None once it has
-        self._waiting: _Group = []
-        self._waiting_events = self._waiting_bytes = 0
-        self._unanswered: set[asyncio.Future[Any]] = set()
-        self._flushing = self._flushing_keys = False
-        self._passed = 0
+        self._outbox = Outbox(self._store, self._feed, self._was_kept, self._was_refused)
+        self._flushing_keys = False
         self._reading = asyncio.Semaphore(READERS)
         self._broke = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._given = 0  # the highest number that this node has answered with
         self.floor = 0
         self.failing = "Redis was not reached yet"
         self.reachable = False
@@ -105,7 +87,7 @@ class RedisEngine(Engine):
 
     async def start(self, kept: Kept, failed: Failed = abs, broken: Broken = max) -> None:
         self._loop = asyncio.get_running_loop()
-        self._kept, self._lost, self._broken = kept, failed, broken
+        self._kept, self._outbox.lost, self._broken = kept, failed, broken
         deadline = self._loop.time() + START_S
         for wait in _backoff():
             try:
@@ -144,9 +126,7 @@ class RedisEngine(Engine):
         self._close_links()
         self._feed.disconnected()
         self._held = []
-        waiting, self._waiting = self._waiting, []
-        self._waiting_events = self._waiting_bytes = 0
-        self._fail(waiting, self.failing)
+        self._outbox.drop()
 
     async def _connect(self) -> None:
         """Connect, listen, and catch up with what was missed.
@@ -162,8 +142,7 @@ class RedisEngine(Engine):
             async with asyncio.timeout(CATCH_UP_S):
                 await self._commands.connect(self._address, f"sse-push-{self._name}")
                 await self._messages.connect(self._address, f"sse-push-{self._name}-feed")
-                for name in _SCRIPTS:
-                    self._shas[name] = (await self._commands.call("SCRIPT", "LOAD", _script(name))).decode()
+                await self._store.use(self._commands)
                 await self._join()
                 self._feed.connected(self._messages)
                 while not self._feed.all_confirmed:
@@ -184,25 +163,24 @@ class RedisEngine(Engine):
 
     async def _join(self) -> None:
         """Learn which store it is; where it is another one, say so."""
-        info = (await self._commands.call("INFO")).decode()
-        facts = dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
+        facts = await self._store.facts()
         if facts.get("maxmemory_policy", "noeviction") != "noeviction":
             _log.warning("engine.may_forget", policy=facts["maxmemory_policy"])
-        known = max(self.head, self._given)
-        epoch, head, floor = await self._run(
-            "join", self.epoch, known, facts["run_id"], facts.get("aof_enabled", "0"), new_epoch()
+        known = max(self.head, self._outbox.given)
+        epoch, head, floor = await self._store.join(
+            self.epoch, known, facts["run_id"], facts.get("aof_enabled", "0"), new_epoch()
         )
         before, stood = self.epoch, self.head
         self.floor = max(self.floor if before == epoch.decode() else 0, floor)
         if before != epoch.decode():
-            self._feed.epoch, self._feed.head, self._given = epoch.decode(), head, 0
+            self._feed.epoch, self._feed.head, self._outbox.given = epoch.decode(), head, 0
             self.window = Window(head)
             if before:
                 self._broken("unknown", format_id(before, stood))
 
     async def _catch_up(self) -> None:
         """Hand on what was published between the last event heard and the first message to come."""
-        _, head, floor = await self._mark()
+        _, head, floor = await self._store.mark()
         if self.head < floor or head - self.head > RECOVER_EVENTS:
             self._broken("behind", format_id(self.epoch, self.head))
             self.window = Window(head)
@@ -214,9 +192,7 @@ class RedisEngine(Engine):
         self._hand_on(held)
 
     async def _read_missed(self, head: int) -> None:
-        found = await self._commands.call(
-            "XRANGE", f"{self._prefix}events", str(self.head + 1), str(head), "COUNT", RECOVER_PAGE
-        )
+        found = await self._store.all_between(self.head, head, RECOVER_PAGE)
         events = [self._feed.read(int(id_.partition(b"-")[0]), body) for id_, (_, body) in found]
         self._feed.head = events[-1].seq if len(events) == RECOVER_PAGE else head
         self._deliver([event for event in events if any(map(self._feed.listens, event.keys))])
@@ -236,7 +212,7 @@ class RedisEngine(Engine):
 
     async def _fresh(self) -> None:
         """Wait until all that the store has now was heard."""
-        epoch, head, floor = await self._mark()
+        epoch, head, floor = await self._store.mark()
         if epoch.decode() != self.epoch:
             raise EngineUnavailable("the store is another one")
         self.floor = max(self.floor, floor)
@@ -249,23 +225,6 @@ class RedisEngine(Engine):
             if self.reachable:
                 raise
             raise EngineUnavailable("Redis is away") from None
-
-    def _mark(self) -> asyncio.Future[Any]:
-        return self._run("mark", self._own, self._now(), self._max_age_ms, self._max_events)
-
-    def _run(self, name: str, *arguments: str | bytes | int) -> asyncio.Future[Any]:
-        return self._commands.call(
-            "EVALSHA",
-            self._shas[name],
-            2,
-            f"{self._prefix}store",
-            f"{self._prefix}events",
-            self._prefix,
-            *arguments,
-        )
-
-    def _now(self) -> int:
-        return round(self._clock() * 1000)
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -305,7 +264,7 @@ class RedisEngine(Engine):
 
     async def heard_elsewhere(self, key: str) -> bool:
         try:
-            _, count = await self._commands.call("PUBSUB", "NUMSUB", self._feed.channel(key))
+            _, count = await self._store.listeners(self._feed.channel(key))
         except (hiredis.HiredisError, EngineUnavailable):
             return False
         return int(count) > self._feed.confirmed_here(key)
@@ -340,98 +299,34 @@ class RedisEngine(Engine):
     # -- publishing ----------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
-        group: _Group = [(events, receipt)]
-        if not self.reachable:
-            return self._fail(group, self.failing or "Redis is away")
-        if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
-            self._lost(len(events))
-            return _refuse(receipt, Overloaded("too many events wait to be kept"))
-        self._waiting += group
-        self._waiting_events += len(events)
-        self._waiting_bytes += _size(events)
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)  # with whatever else this turn appends
-        return None
+        if self.reachable:
+            self._outbox.append(events, receipt)
+        else:
+            self._outbox.refuse(events, receipt)
 
-    def _flush(self) -> None:
-        self._flushing = False
-        while self._waiting:
-            count = events = 0
-            for count, (its, _) in enumerate(self._waiting):
-                events += len(its)
-                if count and events > GROUP_EVENTS:
-                    break
-            else:
-                count += 1
-            group, self._waiting = self._waiting[:count], self._waiting[count:]
-            answer = self._run("publish", *self._publish_arguments(group))
-            self._unanswered.add(answer)
-            answer.add_done_callback(lambda answer, group=group: self._answered(group, answer))  # type: ignore[misc]
-
-    def _publish_arguments(self, group: _Group) -> list[str | bytes | int]:
-        known = max(self.head, self._given)
-        arguments: list[str | bytes | int] = [
-            self.epoch, known, self._now(), self._max_age_ms, self._key_age_ms, self._max_events,
-        ]  # fmt: skip
-        for events, _ in group:
-            for event in events:
-                arguments += [event.key or "", len(event.keys), *event.keys, pack([event])]
-        return arguments
-
-    def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:
-        self._unanswered.discard(answer)
-        self._waiting_events -= sum(len(events) for events, _ in group)
-        self._waiting_bytes -= sum(_size(events) for events, _ in group)
-        error = answer.exception()
-        if error is not None:
-            if str(error).startswith("EPOCH"):
-                self._broke.set()  # join it anew
-            self.failing = self.failing or "Redis refuses to keep events"
-            _log.error("engine.failed", error=str(error), events=sum(len(events) for events, _ in group))
-            return self._fail(group, self.failing)
+    def _was_kept(self, head: int, floor: int) -> None:
+        self.floor = max(self.floor, floor)
         if self.failing and self.reachable:
             self.failing = None
             _log.info("engine.recovered", epoch=self.epoch, head=self.head)
-        head, floor, *numbers = answer.result()
-        self._given, self.floor = max(self._given, head), max(self.floor, floor)
-        prefix = format_id(self.epoch, 0)[:-1]
-        following = iter(numbers)
-        for events, receipt in group:
-            ids = []
-            for event in events:
-                event.seq = next(following)
-                event.id = f"{prefix}{event.seq}"
-                ids.append(event.id)
-            if receipt is not None and not receipt.done():
-                receipt.set_result(ids)
-        return None
 
-    def _fail(self, group: _Group, reason: str) -> None:
-        if group:
-            self._lost(sum(len(events) for events, _ in group))
-        for _, receipt in group:
-            _refuse(receipt, EngineUnavailable(f"events can't be kept now: {reason}"))
+    def _was_refused(self, error: BaseException) -> None:
+        self.failing = self.failing or "Redis refuses to keep events"
+        if str(error).startswith("EPOCH"):
+            self._broke.set()  # it is another store: join it anew
 
     def pass_on(self, events: Sequence[Event]) -> None:
         if not self.reachable:
             self._kept(list(events))  # at least here
             return
-        arguments: list[str | bytes | int] = []
-        for event in events:
-            self._passed += 1
-            token = f"0 {self._name}:{self._passed}\n".encode()
-            arguments += [len(event.keys), *event.keys, token + pack([event])]
-        forget([self._run("pass", *arguments)])
+        forget([self._store.pass_on(events)])
 
     # -- reading -------------------------------------------------------------------------------------
 
     async def read(self, keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
         async with self._reading:
             try:
-                upto, head, floor, *found = await self._run(
-                    "read", self._own, self.epoch, after, PAGE_EVENTS, max_bytes, *keys
-                )
+                upto, head, floor, *found = await self._store.read(self.epoch, after, max_bytes, keys)
             except hiredis.HiredisError as error:
                 raise EngineUnavailable("history can't be read now") from error
         self.floor = max(self.floor, floor)
@@ -445,7 +340,7 @@ class RedisEngine(Engine):
             raise EngineUnavailable(self.failing or "Redis is away")
         if self.failing:
             try:
-                await self._commands.call("SET", f"{self._prefix}probe", "", "PX", 1)
+                await self._store.probe()
             except hiredis.HiredisError as error:
                 raise EngineUnavailable(f"events can't be kept: {error}") from None
             self.failing = None
@@ -453,15 +348,11 @@ class RedisEngine(Engine):
     async def close(self) -> None:
         try:
             async with asyncio.timeout(FLUSH_S):
-                while self._waiting or self._unanswered:
-                    await asyncio.sleep(0)
-                    await asyncio.wait([*self._unanswered]) if self._unanswered else None
+                await self._outbox.empty()
                 if self.reachable:
-                    await self._reached(self._given)
+                    await self._reached(self._outbox.given)
         except (TimeoutError, EngineUnavailable) as error:
-            _log.error(
-                "engine.failed", error=str(error) or "Redis does not answer", events=self._waiting_events
-            )
+            _log.error("engine.failed", error=str(error) or "Redis does not answer", events=0)
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
@@ -477,14 +368,3 @@ def _backoff() -> Iterator[float]:
     while True:
         yield wait * random.uniform(0.5, 1.5)
         wait = min(2 * wait, most)
-
-
-def _size(events: Sequence[Event]) -> int:
-    return sum([len(event.data) for event in events])
-
-
-def _refuse(receipt: Receipt | None, error: Exception) -> None:
-    if receipt is None:
-        _log.error("event.lost", error=str(error))
-    elif not receipt.done():
-        receipt.set_exception(error)

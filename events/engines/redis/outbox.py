@@ -1,0 +1,149 @@
+"""What a node has yet to have kept: gathered for a turn of the loop, sent as one script, answered in its order.
+
+Knows the store's ``publish``; does not know connections, nor what is heard.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from events.engines.base import Receipt
+from events.engines.redis.feed import Feed
+from events.engines.redis.store import RemoteStore
+from events.errors import EngineUnavailable, Overloaded
+from events.event import Event
+from events.ids import format_id
+
+MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
+MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data, the same
+GROUP_EVENTS = (
+    256  # events one script keeps, unless one append has more: Redis does nothing else meanwhile (2 ms)
+)
+
+_log = structlog.get_logger()
+_Group = list[tuple[Sequence[Event], Receipt | None]]
+
+
+class Outbox:
+    """Sends what is appended.
+
+    Args:
+        answered: Called with the store's head and floor for each group that was kept.
+        refused: Called with the error for each group that was not.
+
+    Attributes:
+        given: The highest number that was answered with.
+        lost: Called with how many events could not be kept.
+    """
+
+    def __init__(
+        self,
+        store: RemoteStore,
+        feed: Feed,
+        answered: Callable[[int, int], object],
+        refused: Callable[[BaseException], object],
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._on_answered, self._on_refused = answered, refused
+        self._waiting: _Group = []
+        self._events = self._bytes = 0  # waiting or not yet answered
+        self._unanswered: set[asyncio.Future[Any]] = set()
+        self._scheduled = False
+        self.given = 0
+        self.lost: Callable[[int], object] = abs
+
+    def append(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+        """Have *events* kept; *receipt* gets their ids, or the error."""
+        if self._events >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_BYTES:
+            self.lost(len(events))
+            _refuse(receipt, Overloaded("too many events wait to be kept"))
+            return
+        self._waiting.append((events, receipt))
+        self._count([(events, receipt)], 1)
+        if not self._scheduled:
+            self._scheduled = True
+            # Not at once: whatever else this turn of the loop appends goes with it.
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def refuse(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+        """*events* can't be kept."""
+        self._fail([(events, receipt)])
+
+    def drop(self) -> None:
+        """Refuse what was not sent yet."""
+        waiting, self._waiting = self._waiting, []
+        self._count(waiting, -1)
+        self._fail(waiting)
+
+    async def empty(self) -> None:
+        """Wait until all is answered."""
+        while self._waiting or self._unanswered:
+            await asyncio.sleep(0)  # the turn in which what waits is sent
+            if self._unanswered:
+                await asyncio.wait([*self._unanswered])
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        while self._waiting:
+            group = self._next_group()
+            known = max(self._feed.head, self.given)
+            answer = self._store.publish(self._feed.epoch, known, [events for events, _ in group])
+            self._unanswered.add(answer)
+            answer.add_done_callback(lambda answer, group=group: self._answered(group, answer))  # type: ignore[misc]
+
+    def _next_group(self) -> _Group:
+        events = len(self._waiting[0][0])
+        count = 1
+        for its, _ in self._waiting[1:]:
+            events += len(its)
+            if events > GROUP_EVENTS:
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:
+        self._unanswered.discard(answer)
+        self._count(group, -1)
+        if (error := answer.exception()) is not None:
+            _log.error("engine.failed", error=str(error), events=_events_of(group))
+            self._on_refused(error)
+            self._fail(group)
+            return
+        head, floor, *numbers = answer.result()
+        self.given = max(self.given, head)
+        self._on_answered(head, floor)
+        prefix = format_id(self._feed.epoch, 0)[:-1]
+        following = iter(numbers)
+        for events, receipt in group:
+            ids = []
+            for event in events:
+                event.seq = next(following)
+                event.id = f"{prefix}{event.seq}"
+                ids.append(event.id)
+            if receipt is not None and not receipt.done():
+                receipt.set_result(ids)
+
+    def _fail(self, group: _Group) -> None:
+        if group:
+            self.lost(_events_of(group))
+        for _, receipt in group:
+            _refuse(receipt, EngineUnavailable("events can't be kept now"))
+
+    def _count(self, group: _Group, sign: int) -> None:
+        self._events += sign * _events_of(group)
+        self._bytes += sign * sum([len(event.data) for events, _ in group for event in events])
+
+
+def _events_of(group: _Group) -> int:
+    return sum([len(events) for events, _ in group])
+
+
+def _refuse(receipt: Receipt | None, error: Exception) -> None:
+    if receipt is None:
+        _log.error("event.lost", error=str(error))
+    elif not receipt.done():
+        receipt.set_exception(error)

@@ -1,0 +1,117 @@
+"""The store on the server: the scripts that run there (``scripts/``), called by their names, and how keys are called.
+
+Knows what scripts take and answer; does not know when they are called.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from events.engines.packs import pack
+from events.engines.redis.link import Link
+from events.event import Event
+
+PAGE_EVENTS = 500  # events one read gives at the most
+_SCRIPTS = ("join", "mark", "publish", "read", "pass")
+
+Answer = asyncio.Future[Any]
+Parts = list[str | bytes | int]
+
+
+@lru_cache
+def _script(name: str) -> str:
+    folder = files("events.engines.redis") / "scripts"
+    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+class RemoteStore:
+    """The store whose keys begin with *prefix*, as one node uses it.
+
+    Errors of every future are those of :meth:`events.engines.redis.link.Link.call`.
+
+    Args:
+        name: The node's, for its own channel.
+        clock: Seconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        name: str,
+        *,
+        max_events: int,
+        max_age: float,
+        key_age: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.prefix = f"{{{prefix}}}:"
+        self.own_channel = f"{self.prefix}node:{name}"
+        self._name = name
+        self._max_events = max_events
+        self._max_age_ms = round(max_age * 1000)
+        self._key_age_ms = round(key_age * 1000)
+        self._clock = clock
+        self._shas: dict[str, str] = {}
+        self._passed = 0
+        self._link = Link()
+
+    async def use(self, link: Link) -> None:
+        """From now on call on *link*."""
+        self._link = link
+        for name in _SCRIPTS:
+            self._shas[name] = (await link.call("SCRIPT", "LOAD", _script(name))).decode()
+
+    async def facts(self) -> dict[str, str]:
+        """What the server says of itself, by the names of INFO."""
+        info = (await self._link.call("INFO")).decode()
+        return dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
+
+    def join(self, epoch: str, head: int, run_id: str, aof: str, new_epoch: str) -> Answer:
+        """Epoch, head and floor, of this store or, if it is another one than *epoch* names, of a new one."""
+        return self._run("join", epoch, head, run_id, aof, new_epoch)
+
+    def mark(self) -> Answer:
+        """Epoch, head and floor; the head comes on the node's own channel too, after all events up to it."""
+        return self._run("mark", self.own_channel, self._now(), self._max_age_ms, self._max_events)
+
+    def publish(self, epoch: str, head: int, groups: Iterable[Sequence[Event]]) -> Answer:
+        """Keep the events of *groups*, all or none: head, floor, and the number of each."""
+        parts: Parts = [epoch, head, self._now(), self._max_age_ms, self._key_age_ms, self._max_events]
+        for events in groups:
+            for event in events:
+                parts += [event.key or "", len(event.keys), *event.keys, pack([event])]
+        return self._run("publish", *parts)
+
+    def pass_on(self, events: Iterable[Event]) -> Answer:
+        """Tell of *events* without keeping them; each has a token by which it is known when it comes twice."""
+        parts: Parts = []
+        for event in events:
+            self._passed += 1
+            token = f"0 {self._name}:{self._passed}\n".encode()
+            parts += [len(event.keys), *event.keys, token + pack([event])]
+        return self._run("pass", *parts)
+
+    def read(self, epoch: str, after: int, max_bytes: int, keys: Sequence[str]) -> Answer:
+        """Events for *keys* above *after*: up to which number they are all, head, floor, then numbers and bodies."""
+        return self._run("read", self.own_channel, epoch, after, PAGE_EVENTS, max_bytes, *keys)
+
+    def all_between(self, after: int, upto: int, count: int) -> Answer:
+        """Every event above *after* and up to *upto*, the first *count* of them, as XRANGE answers."""
+        return self._link.call("XRANGE", f"{self.prefix}events", after + 1, upto, "COUNT", count)
+
+    def listeners(self, channel: str) -> Answer:
+        """The channel, and how many nodes listen to it."""
+        return self._link.call("PUBSUB", "NUMSUB", channel)
+
+    def probe(self) -> Answer:
+        """Write something, to see whether writing works."""
+        return self._link.call("SET", f"{self.prefix}probe", "", "PX", 1)
+
+    def _run(self, name: str, *parts: str | bytes | int) -> Answer:
+        keys = f"{self.prefix}store", f"{self.prefix}events"
+        return self._link.call("EVALSHA", self._shas[name], len(keys), *keys, self.prefix, *parts)
+
+    def _now(self) -> int:
+        return round(self._clock() * 1000)
