@@ -24,7 +24,7 @@ from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
 LINGER_S = 2.0  # seconds a publisher gets to read its last answers when the node goes away
-PAUSE_S = 0.25  # seconds a publisher behind a proxy is silent before it is answered: it waits for that, then
+PAUSE_S = 2.0  # seconds a publisher behind a proxy is silent before it is answered: it seems to wait for that
 HELD_BYTES = 16 * 1024 * 1024  # answers held for a publisher behind a proxy: those of some 600,000 lines
 # bytes of a line beside its event's data: a thousand user ids of some length
 _LINE_OVERHEAD_BYTES = 64 * 1024

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from handlers.guard import KEEPALIVE_S
+from handlers.server import MAX_LINE_BYTES
+from service.settings import Settings
 from tests.conftest import DEADLINE_S
 from tests.deploy.browserlike import NDJSON, BareHttp2, Client, client_of
 from tests.deploy.nginx import CONFIG, NGINX, Nginx, check
@@ -25,12 +29,11 @@ pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="NOT TESTED: no nginx on PATH, so nothing was tried through it"),
 ]
 
-PROXY_TIMEOUT_S = 0.5
+PROXY_TIMEOUT_S = 1.5
 PER_ADDRESS = 5  # streams, by the service
 REQUESTS_PER_ADDRESS = 8  # by nginx
 SHORTER = {
     "proxy_read_timeout 60s;": f"proxy_read_timeout {PROXY_TIMEOUT_S * 1000:.0f}ms;",
-    "send_timeout 60s;": f"send_timeout {PROXY_TIMEOUT_S * 1000:.0f}ms;",
     "worker_shutdown_timeout 60s;": "worker_shutdown_timeout 1s;",
     "limit_conn sse_push_address 500;": f"limit_conn sse_push_address {REQUESTS_PER_ADDRESS};",
 }
@@ -51,7 +54,7 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server
     settings = {
         "trusted_proxies": f"{HOST}/32",
         "max_connections_per_address": PER_ADDRESS,
-        "heartbeat_s": PROXY_TIMEOUT_S / 5,
+        "heartbeat_s": PROXY_TIMEOUT_S / 6,
     }
     async with running(tmp_path_factory.mktemp("node"), **settings) as server:
         yield server
@@ -106,27 +109,30 @@ async def test_stream_resumes_after_the_last_id(client: Client) -> None:
 
 
 async def test_idle_stream_outlives_the_proxys_timeout_by_its_heartbeats(
-    client: Client, node: ServerProcess, tmp_path: Path
+    nginx: Nginx, node: ServerProcess, tmp_path: Path
 ) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nretry: 1\n\n")
         await reader.read()  # until nginx closes
         writer.close()
 
-    stream = await client.open("/v1/app/sse", "idle")
-    loop = asyncio.get_running_loop()
-    opened = loop.time()
-    async with await asyncio.start_server(silent, HOST, 0) as server:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client_of(nginx, http2=http2)) for http2 in (False, True)]
+        streams = [await client.open("/v1/app/sse", "idle") for client in clients]
+        server = await stack.enter_async_context(await asyncio.start_server(silent, HOST, 0))
         port = server.sockets[0].getsockname()[1]
-        async with front(tmp_path / "nginx", [port]) as other, client_of(other) as elsewhere:
-            cut = await elsewhere.open("/v1/app/sse", "idle")
-            with pytest.raises(httpx.RemoteProtocolError):
-                await cut.rest()  # so the timeout is there
-            assert loop.time() - opened > PROXY_TIMEOUT_S
-    while loop.time() - opened < 2 * PROXY_TIMEOUT_S:
-        assert (await stream.next()).data is None
-    id_ = await client.publish(userId="idle", data=1)
-    assert (await stream.event()).id == id_
+        other = await stack.enter_async_context(front(tmp_path / "nginx", [port]))
+        cut = await (await stack.enter_async_context(client_of(other))).open("/v1/app/sse", "idle")
+        opened = asyncio.get_running_loop().time()
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            await cut.rest()  # so there is a timeout
+        assert asyncio.get_running_loop().time() - opened > PROXY_TIMEOUT_S * 0.9
+
+        id_ = await clients[0].publish(userId="idle", data=1)
+        for stream in streams:
+            assert (await stream.event()).id == id_
+        assert len(node.logged("stream.opened", user="idle")) == 2, "they are the same streams still"
 
 
 async def test_slot_is_free_when_a_client_hung_up_on_the_proxy(nginx: Nginx, node: ServerProcess) -> None:
@@ -359,3 +365,26 @@ async def test_configuration_fits_into_a_machines_own_nginx(nginx: Nginx, tmp_pa
     said = [line for line in (await check(other)).splitlines() if "http2" not in line]
     assert said == []
     assert "include sse-push.conf;" in (CONFIG / "nginx.conf").read_text()
+
+
+# -- numbers that have to fit together --------------------------------------------------------------
+
+
+async def test_times_and_sizes_fit_the_service() -> None:
+    text = (CONFIG / "sse-push.conf").read_text()
+    settings = Settings(auth_mode="demo")
+
+    def set_to(name: str) -> list[int]:
+        found = re.findall(rf"^ +{name} (?:\d+ )?(\d+)([kshd]?);", text, re.MULTILINE)
+        unit = {"": 1, "s": 1, "h": 3600, "d": 86_400, "k": 1024}
+        return [int(number) * unit[suffix] for number, suffix in found]
+
+    upstream, clients = set_to("keepalive_timeout")
+    assert upstream < KEEPALIVE_S, "nginx would send a request on a connection that the node is closing"
+    assert clients >= 60
+    for timeout in (*set_to("proxy_read_timeout"), *set_to("send_timeout")):
+        assert timeout >= 3 * settings.heartbeat_s
+    assert set_to("client_header_timeout") == [settings.request_timeout_s]
+    assert set_to("large_client_header_buffers")[0] >= MAX_LINE_BYTES
+    [at_once] = re.findall(r"limit_conn sse_push_address (\d+);", text)
+    assert int(at_once) > 2 * settings.max_connections_per_address
