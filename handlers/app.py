@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from events.engines.base import Engine
-from handlers import accounts, commands, docs_page, friends, functions, openapi, publish, status, streams
+from handlers import (
+    accounts,
+    commands,
+    console,
+    docs_page,
+    friends,
+    functions,
+    openapi,
+    publish,
+    status,
+    streams,
+)
 from handlers.front import front
 from handlers.keys import NODE
 from service.node import Node
@@ -27,17 +38,23 @@ def build_app(
     """
     app = web.Application(middlewares=[front], client_max_size=settings.max_body_bytes)
     app[NODE] = Node(settings, engine=engine, clock=clock)
-    for group in (streams, publish, commands, functions, accounts, friends, status, openapi, docs_page):
+    for group in (
+        streams,
+        publish,
+        commands,
+        functions,
+        accounts,
+        friends,
+        status,
+        openapi,
+        docs_page,
+        console,
+    ):
         app.add_routes(group.routes())
-    app.router.add_get("/", _to_docs)
+    app.cleanup_ctx.append(console.read_build)
     app.cleanup_ctx.append(_run_node)
     app.on_shutdown.append(_drain)
     return app
-
-
-async def _to_docs(request: web.Request) -> web.Response:
-    """Where somebody who opens the service in a browser lands."""
-    return web.Response(status=302, headers={"Location": "/docs"})
 
 
 async def _run_node(app: web.Application) -> AsyncIterator[None]:
