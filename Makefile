@@ -18,17 +18,20 @@ MADE = $(VENV)/.python-$(VERSION)
 SERVICE = $(VENV)/.service
 DEV = $(VENV)/.dev
 PACKAGE = setup.cfg pyproject.toml constraints.txt
+CONSOLE = handlers/console_dist/index.html
+CONSOLE_SOURCES = $(shell find web/console web/client/src web/package-lock.json -type f ! -path '*/node_modules/*')
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run test check check-format lint types client-types layers wheel format web-build web-check web-test bench constraints clean
+.PHONY: help run test check check-format lint types client-types layers wheel format web-build web-check web-test console bench constraints clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PYTHON=$(PYTHON)  PORT=$(PORT)  VENV=$(VENV)  JOBS=$(JOBS)  ARGS=... for pytest and bench"
 
-run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000; PORT=
+run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000, with its console; PORT=
+	@$(MAKE) --silent console || echo "The console could not be built; the service starts without." >&2
 	@exec env SSE_PUSH_AUTH_MODE=demo SSE_PUSH_HOST=127.0.0.1 SSE_PUSH_PORT=$(PORT) BIN=$(BIN) scripts/run-demo
 
 test: $(DEV) web-test  ## run all tests; ARGS="-k redirect" for some
@@ -56,7 +59,7 @@ layers: $(DEV)  ## who may import whom (import-linter)
 	@# Its cache would lie beside the sources, and it reads them in a second.
 	$(BIN)/lint-imports --config setup.cfg --no-cache --no-logo
 
-wheel: $(DEV)  ## build the wheel, install it somewhere else, start it there
+wheel: $(DEV) console  ## build the wheel, install it somewhere else, start it there
 	$(BIN)/python scripts/check_wheel.py
 
 format: $(DEV)  ## format everything, mend what can be mended
@@ -64,7 +67,9 @@ format: $(DEV)  ## format everything, mend what can be mended
 	$(BIN)/ruff format
 	scripts/with-node "FORMATTING THE WEB CLIENT" npm run --silent format
 
-web-build:  ## build the web client; tells its size
+console: $(CONSOLE)  ## build the console that the service has at /
+
+web-build:  ## build the web client and the console; tells their sizes
 	@scripts/with-node "BUILDING THE WEB CLIENT" npm run --silent build
 
 web-check: web-build  ## form and types of the web client (biome, tsc)
@@ -83,9 +88,13 @@ constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
 	mv constraints.new constraints.txt
 
 clean:  ## remove what make has made; the service's data stays
-	rm -rf web/node_modules web/*/node_modules web/*/dist
+	rm -rf web/node_modules web/*/node_modules web/*/dist handlers/console_dist
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache sse_push.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Without Node it stays as it is, most often missing, and the next make tries again.
+$(CONSOLE): $(CONSOLE_SOURCES)
+	@scripts/with-node "BUILDING THE CONSOLE" npm run --silent build --workspace sse-push-console
 
 $(MADE):
 	@test -n "$(PYTHON)" || { echo "sse-push needs Python 3.11 or newer, and none is here. If there is one: make PYTHON=/path/to/it" >&2; exit 1; }

@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"cli", "events", "handlers", "service"}
-PAGES = ("/docs", "/openapi.json", "/metrics", "/readyz", "/system/status")
+PAGES = ("/", "/docs", "/openapi.json", "/metrics", "/readyz", "/system/status")
 WITHIN_S = 30.0  # seconds for each step of the service; it takes one or two
 USER = "42"
 EVENT = {"message": "it works", "userId": 42}
@@ -55,6 +55,8 @@ def _look_into(wheel: Path) -> None:
     found = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     if found != PACKAGES:
         raise SystemExit(f"the wheel installs {sorted(found)}, not {sorted(PACKAGES)}")
+    if not (ROOT / "handlers" / "console_dist" / "index.html").exists():
+        print("THE WHEEL LACKS THE CONSOLE: it is not built here (make console)", file=sys.stderr)
     if missing := sorted(_sources() - names):
         raise SystemExit(f"the wheel lacks {', '.join(missing)}")
 

@@ -1,0 +1,117 @@
+// Requests to the service: JSON out, an answer in, and a log of them for the inspector. Never throws: what went
+// wrong is part of the answer, for a form to show.
+
+import { Feed } from "../live/feed.ts";
+import type { Call } from "./curl.ts";
+
+export interface Problem {
+	readonly title: string;
+	readonly detail: string;
+	readonly requestId: string | undefined;
+	readonly limit: string | undefined;
+	/** Seconds after which to try again, where the service said. */
+	readonly retryAfter: number | undefined;
+}
+
+export type Answer<Body = unknown> =
+	| { readonly ok: true; readonly status: number; readonly body: Body }
+	| { readonly ok: false; readonly status: number; readonly problem: Problem };
+
+export interface Logged {
+	readonly seq: number;
+	readonly at: number;
+	readonly call: Call;
+	/** 0 where there was no answer. */
+	readonly status: number;
+	readonly ms: number;
+	readonly said: string | undefined;
+}
+
+/** The newest requests of this tab. */
+export const requests = new Feed<Logged>(200);
+
+/** Where the service is: beside this page, under whatever path a proxy gives it. */
+export const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
+
+/** @param stop Given for a stream, which is left again as soon as its answer's head is there. */
+export async function send<Body = unknown>(
+	call: Call,
+	token: string | undefined,
+	stop?: AbortController,
+): Promise<Answer<Body>> {
+	const started = performance.now();
+	const answer = await attempt<Body>(call, token, stop);
+	note(call, started, answer.status, answer.ok ? undefined : answer.problem.detail || answer.problem.title);
+	return answer;
+}
+
+/** Put a request into the log that another part has made. */
+export function note(call: Call, started: number, status: number, said: string | undefined): void {
+	requests.push((seq) => ({
+		seq,
+		at: Date.now(),
+		call,
+		status,
+		ms: Math.round(performance.now() - started),
+		said,
+	}));
+}
+
+export function headersFor(call: Call, token: string | undefined): Headers {
+	const headers = new Headers(call.headers);
+	if (token !== undefined && !call.anonymous) headers.set("Authorization", `Bearer ${token}`);
+	if (call.body !== undefined) headers.set("Content-Type", "application/json");
+	return headers;
+}
+
+async function attempt<Body>(
+	call: Call,
+	token: string | undefined,
+	stop: AbortController | undefined,
+): Promise<Answer<Body>> {
+	try {
+		const response = await fetch(base + call.path, {
+			method: call.method,
+			headers: headersFor(call, token),
+			credentials: "omit",
+			...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+			...(stop === undefined ? {} : { signal: stop.signal }),
+		});
+		if (stop !== undefined && response.ok) {
+			stop.abort();
+			return { ok: true, status: response.status, body: undefined as Body };
+		}
+		const body: unknown = parsed(await response.text());
+		if (response.ok) return { ok: true, status: response.status, body: body as Body };
+		return { ok: false, status: response.status, problem: problemOf(response, body) };
+	} catch {
+		const detail = "No answer: the service is not reachable just now.";
+		return { ok: false, status: 0, problem: { title: "No answer", detail, ...NOTHING } };
+	}
+}
+
+const NOTHING = { requestId: undefined, limit: undefined, retryAfter: undefined };
+
+function parsed(text: string): unknown {
+	try {
+		return text ? JSON.parse(text) : undefined;
+	} catch {
+		return text;
+	}
+}
+
+export function problemOf(response: Response, body: unknown): Problem {
+	const said = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+	const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+	const errors = Array.isArray(said.errors)
+		? said.errors.map((one) => text(one?.detail)).filter(Boolean)
+		: [];
+	const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
+	return {
+		title: text(said.title) ?? (response.statusText || `Status ${response.status}`),
+		detail: errors.length ? errors.join("; ") : (text(said.detail) ?? ""),
+		requestId: text(said.request_id) ?? response.headers.get("X-Request-ID") ?? undefined,
+		limit: text(said.limit),
+		retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
+	};
+}

@@ -1,0 +1,114 @@
+// Topic `realtime`: changes of entities as they happen, and how each entity stands now.
+
+import { useMemo, useState } from "react";
+import type { EntityUpdate, Item } from "../live/items.ts";
+import { Button, Choice, Field } from "../parts/controls.tsx";
+import { shown, time } from "../parts/format.ts";
+import { useDesk, useFeed } from "../parts/hooks.ts";
+import { List } from "../parts/list.tsx";
+import { Badge, Empty, Page, type Tone } from "../parts/panels.tsx";
+import { Sender } from "../parts/sender.tsx";
+
+const TONES: Record<EntityUpdate["action"], Tone> = { created: "ok", updated: "info", deleted: "bad" };
+
+export function RealtimePage() {
+	const { live } = useDesk();
+	const all = useFeed(live.realtime);
+	const [type, setType] = useState("");
+	const [id, setId] = useState("");
+	const items = useMemo(
+		() => all.filter(({ data }) => (!type || data.entityType === type) && (!id || data.entityId === id)),
+		[all, type, id],
+	);
+	return (
+		<Page
+			title="Real-time"
+			about="What is created, updated and deleted, as it happens."
+			actions={
+				<Button look="quiet" icon="trash" disabled={!all.length} onClick={() => live.realtime.clear()}>
+					Clear
+				</Button>
+			}
+		>
+			<div className="columns">
+				<div className="stack">
+					<search className="filters" aria-label="Narrow the updates">
+						<Field label="Entity type" placeholder="any" value={type} onValue={setType} />
+						<Field label="Entity id" placeholder="any" value={id} onValue={setId} />
+					</search>
+					<List
+						label="Entity updates"
+						newest="top"
+						usual={64}
+						items={items}
+						keyOf={(item) => item.seq}
+						draw={(item) => <Update item={item} />}
+						empty={
+							all.length ? (
+								<Empty icon="pulse" title="None of these">
+									{all.length} updates came, but none for this entity.
+								</Empty>
+							) : (
+								<Empty icon="pulse" title="No updates yet">
+									When another service changes an order, a device or whatever you name, its update shows here.
+								</Empty>
+							)
+						}
+					/>
+				</div>
+				<SendUpdate />
+			</div>
+		</Page>
+	);
+}
+
+function Update({ item }: { readonly item: Item<EntityUpdate> }) {
+	const { entityType, entityId, action, data, timestamp } = item.data;
+	return (
+		<article className="update" data-id={item.id}>
+			<Badge tone={TONES[action] ?? "idle"}>{action}</Badge>
+			<h3>
+				{entityType} <code>{entityId}</code>
+			</h3>
+			<time dateTime={timestamp}>{time(timestamp)}</time>
+			<p className="data">{shown(data)}</p>
+		</article>
+	);
+}
+
+function SendUpdate() {
+	const [entityType, setType] = useState("order");
+	const [entityId, setId] = useState("A-1042");
+	const [action, setAction] = useState<EntityUpdate["action"]>("updated");
+	const [text, setText] = useState('{"state": "packed"}');
+	const [data, wrong] = useMemo(() => parsed(text), [text]);
+	const call = { method: "POST", path: "/realtime/update", body: { entityType, entityId, action, data } };
+	return (
+		<Sender call={call} publishers>
+			<div className="pair">
+				<Field label="Entity type" required value={entityType} onValue={setType} />
+				<Field label="Entity id" required value={entityId} onValue={setId} />
+			</div>
+			<Choice
+				label="Action"
+				value={action}
+				onValue={setAction}
+				options={[
+					["created", "Created"],
+					["updated", "Updated"],
+					["deleted", "Deleted"],
+				]}
+			/>
+			<Field label="Data (JSON)" rows={3} value={text} onValue={setText} error={wrong} />
+		</Sender>
+	);
+}
+
+/** What *text* is as JSON; as long as it is none, the text itself, and what is wrong. */
+export function parsed(text: string): [data: unknown, wrong: string | undefined] {
+	try {
+		return [JSON.parse(text || "null"), undefined];
+	} catch {
+		return [text, "This is no JSON; it would be sent as text."];
+	}
+}

@@ -1,0 +1,197 @@
+// The channel function `redirectClient`, from both ends: a client's stream that shows where it is sent instead of going
+// there, and the call that sends it.
+
+import { useEffect, useRef, useState } from "react";
+import { openStream, type Stream, type StreamStatus } from "sse-push-client";
+import { base, note } from "../api/request.ts";
+import { Feed } from "../live/feed.ts";
+import { Button, Field } from "../parts/controls.tsx";
+import { shown, time } from "../parts/format.ts";
+import { useDesk, useFeed } from "../parts/hooks.ts";
+import { Icon } from "../parts/icon.tsx";
+import { List } from "../parts/list.tsx";
+import { Badge, Empty, Notice, Page, type Tone } from "../parts/panels.tsx";
+import { Curl, Sender } from "../parts/sender.tsx";
+
+interface ClientEvent {
+	readonly seq: number;
+	readonly at: number;
+	readonly data: {
+		readonly type?: string;
+		readonly url?: string;
+		readonly message?: string;
+		readonly action?: string;
+	};
+}
+
+const KEPT = 200;
+
+export function RedirectPage() {
+	const { session } = useDesk();
+	const [clientId, setClientId] = useState(session.who.id);
+	const client = useClient(clientId);
+	const items = useFeed(client.events);
+	const path = `/sse/connect?clientId=${encodeURIComponent(clientId)}`;
+	return (
+		<Page
+			title="Redirect"
+			about="A channel app sends a client elsewhere. Here it is shown where; nothing is followed."
+		>
+			<div className="columns">
+				<div className="stack">
+					<div className="client">
+						<Field
+							label="Client id"
+							value={clientId}
+							onValue={setClientId}
+							disabled={client.on}
+							hint={<ClientState on={client.on} status={client.status} />}
+						/>
+						{client.on ? (
+							<Button onClick={client.disconnect}>Disconnect</Button>
+						) : (
+							<Button look="primary" disabled={!clientId} onClick={client.connect}>
+								Connect
+							</Button>
+						)}
+					</div>
+					{client.on && client.status?.error && (
+						<Notice tone="bad">
+							<b>This client's stream is not open</b>
+							<p>{client.status.error.problem?.detail ?? client.status.error.message}</p>
+						</Notice>
+					)}
+					<List
+						label="What the client was told"
+						newest="top"
+						usual={72}
+						items={items}
+						keyOf={(item) => item.seq}
+						draw={(item) => <Told item={item} />}
+						empty={
+							client.on ? (
+								<Empty icon="redirect" title="Connected, and told nothing yet">
+									Call the function, and where this client would be sent shows here.
+								</Empty>
+							) : (
+								<Empty icon="redirect" title="No client is connected">
+									Connect one first: a function for a client that is not connected is answered with an error.
+								</Empty>
+							)
+						}
+					/>
+					<Curl call={{ method: "GET", path, streams: true }} />
+				</div>
+				<CallFunction clientId={clientId} />
+			</div>
+		</Page>
+	);
+}
+
+function useClient(clientId: string) {
+	const { session } = useDesk();
+	const [events] = useState(() => new Feed<ClientEvent>(KEPT));
+	const [status, setStatus] = useState<StreamStatus>();
+	const [on, setOn] = useState(false);
+	const stream = useRef<Stream>(undefined);
+	const disconnect = () => {
+		stream.current?.close();
+		stream.current = undefined;
+		setOn(false);
+		setStatus(undefined);
+	};
+	const connect = () => {
+		const path = `/sse/connect?clientId=${encodeURIComponent(clientId)}`;
+		note({ method: "GET", path, streams: true }, performance.now(), 0, "stream opened");
+		stream.current = openStream({
+			url: base + path,
+			token: session.token,
+			onState: setStatus,
+			onEvent: ({ data }) =>
+				events.push((seq) => ({ seq, at: Date.now(), data: data as ClientEvent["data"] })),
+		});
+		setOn(true);
+	};
+	useEffect(() => () => stream.current?.close(), []);
+	return { events, status, on, connect, disconnect };
+}
+
+function ClientState({ on, status }: { readonly on: boolean; readonly status: StreamStatus | undefined }) {
+	if (!on) return "Not connected";
+	const [tone, text] = (
+		{
+			open: ["ok", "Connected"],
+			closed: ["bad", "Refused"],
+			connecting: ["warn", "Connecting"],
+			waiting: ["warn", "Waiting"],
+		} as const
+	)[status?.state ?? "connecting"] as readonly [Tone, string];
+	return <Badge tone={tone}>{text}</Badge>;
+}
+
+function Told({ item }: { readonly item: ClientEvent }) {
+	const { type = "message", url, message, action } = item.data;
+	return (
+		<article className="told">
+			<Badge tone={type === "redirect" ? "info" : "idle"}>{type}</Badge>
+			<div>
+				{url ? (
+					<>
+						<h3>Would go to</h3>
+						<p className="url">
+							<Icon name="link" size={15} />
+							<a href={url} target="_blank" rel="noreferrer noopener">
+								{url}
+							</a>
+						</p>
+					</>
+				) : (
+					<p className="data">{message ?? action ?? shown(item.data)}</p>
+				)}
+			</div>
+			<time>{time(item.at)}</time>
+		</article>
+	);
+}
+
+function CallFunction({ clientId }: { readonly clientId: string }) {
+	const [method, setMethod] = useState("redirectClient");
+	const [target, setTarget] = useState<string>();
+	const [url, setUrl] = useState("https://example.com/checkout");
+	const body = {
+		method,
+		params: { input: { clientId: target ?? clientId, url } },
+		context: { channel: { id: "console" }, caller: { id: "console", type: "system" } },
+	};
+	return (
+		<Sender
+			title="Call the function"
+			call={{ method: "PUT", path: "/functions", body }}
+			says={(answer) => <FunctionAnswer answer={answer} />}
+		>
+			<Field label="Method" required value={method} onValue={setMethod} />
+			<Field label="Client id" value={target ?? clientId} onValue={setTarget} />
+			<Field
+				label="URL"
+				value={url}
+				onValue={setUrl}
+				hint="Its origin must be among the service's SSE_PUSH_REDIRECT_ORIGINS."
+			/>
+		</Sender>
+	);
+}
+
+/** A function that failed is answered with 200 too, and says so in the body. */
+function FunctionAnswer({ answer }: { readonly answer: unknown }) {
+	const said = answer as {
+		readonly result?: { readonly attributes?: { readonly message?: string } };
+		readonly error?: { readonly type: string; readonly message: string };
+	};
+	if (said.error)
+		return (
+			<span className="failed">
+				<Badge tone="bad">{said.error.type}</Badge> {said.error.message}
+			</span>
+		);
+	return <>{said.result?.attributes?.message ?? shown(answer)}</>;
+}
