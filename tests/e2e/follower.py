@@ -55,7 +55,8 @@ class Follower:
         try:
             async for frame in stream:
                 self.last_id = frame.id or self.last_id
-                self.started.set()
+                if self.last_id:
+                    self.started.set()
                 if frame.data is not None:
                     self.frames.append(frame)
                     if is_last(frame):

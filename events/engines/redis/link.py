@@ -147,7 +147,9 @@ class Link(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not False:
-                if isinstance(reply, list) and reply and reply[0] in _MESSAGES:
+                if (
+                    isinstance(reply, list) and reply and type(reply[0]) is bytes and reply[0] in _MESSAGES
+                ):  # the first of an answer may be a list
                     messages.append(reply)
                 else:
                     self._answer(reply)
