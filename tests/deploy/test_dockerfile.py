@@ -1,5 +1,6 @@
 """deploy/Dockerfile: by a linter, by what it copies, by its health check against a real service."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -45,7 +46,7 @@ def test_linter_finds_nothing() -> None:
 def test_what_is_copied_is_there_and_is_let_in() -> None:
     let_in = {line[1:] for line in IGNORED if line.startswith("!")}
     assert "*" in IGNORED
-    assert set(copied()) == let_in
+    assert {source.split("/")[0] if source.startswith("web/") else source for source in copied()} == let_in
     for source in copied():
         assert (ROOT / source).exists(), source
 
@@ -90,3 +91,13 @@ def health(server: ServerProcess) -> tuple[int, str]:
     command = [sys.executable, DEPLOY / "healthcheck.py"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def test_console_is_built_where_the_wheel_takes_it_from() -> None:
+    [built] = re.findall(r"--from=web (\S+) (\S+)", PATH.read_text())
+    assert built == ("/src/handlers/console_dist", "handlers/console_dist")
+    assert 'here("../../handlers/console_dist")' in (ROOT / "web/console/vite.config.ts").read_text()
+    config = json.loads((ROOT / "web/package.json").read_text())
+    assert {f"web/{name}/package.json" for name in config["workspaces"]} <= set(copied())
+    console = json.loads((ROOT / "web/console/package.json").read_text())
+    assert f"RUN npm run build --workspace {console['name']}\n" in PATH.read_text()
