@@ -11,6 +11,7 @@ from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
 from events.event import Event, Push, encode
+from events.plain import PlainEvent, encode_plain
 from events.topics import Topic, is_name
 
 _log = structlog.get_logger()
@@ -66,6 +67,12 @@ class Intake:
         return self._encode(push, publisher, self._clock())
 
     def _encode(self, push: Push, publisher: str | None, now: float) -> Event:
+        if isinstance(push, PlainEvent):
+            topic = self._plain.get(push.topic)
+            if topic is not None and (publisher is None or topic.publishable):
+                event = encode_plain(push, topic, now, self._max_bytes)
+                if event is not None:
+                    return event
         name = push.topic if push.room is None else push.full_topic
         topic = self._plain.get(name) or self.topic_of(name)
         if publisher is not None and not topic.publishable:

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 
 from events import wire
 from events.errors import BadEvent
-from events.event import MAX_KEY, MAX_USERS, RESERVED
-from events.topics import MAX_NAME, is_name
+from events.event import MAX_KEY, MAX_USERS, RESERVED, Event
+from events.topics import MAX_NAME, Topic, is_name, user_keys
 
 _WHITE_SPACE = (b" ", b"\n", b"\r", b"\t")
 
@@ -70,10 +70,33 @@ def read_plain(body: bytes, *, is_list: bool) -> list[PlainEvent] | None:
     return events if all(map(_is_plain, events)) else None
 
 
+def encode_plain(push: PlainEvent, topic: Topic, now: float, max_bytes: int) -> Event | None:
+    """What :func:`events.event.encode` makes of an event that is just for one user, in one step; else ``None``."""
+    user = push.user_id
+    if (
+        user is None
+        or push.user_ids is not None
+        or push.room is not None
+        or push.broadcast
+        or push.ttl is not None
+        or push.key is not None
+        or topic.narrowed_by
+    ):
+        return None
+    data = bytes(push.data)
+    if len(data) > max_bytes:
+        return None
+    name = push.topic
+    return Event(
+        name, user_keys(topic, name, user), data, push.event, now, None, None, topic.kept, topic.local
+    )
+
+
 def _is_plain(event: PlainEvent) -> bool:
     user, users, name = event.user_id, event.user_ids, event.event
     if user is not None:
-        event.user_id = user = str(user)
+        if not isinstance(user, str):
+            event.user_id = user = str(user)
         # Most names can be printed; those that can't may hold controls, or be a space of another kind.
         if not user.isprintable() and not is_name(user):
             return False

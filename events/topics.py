@@ -68,8 +68,7 @@ def event_keys(
     if users is None:
         keys = [f"{full_name}{_SEP}{_EVERYBODY}"]
     elif len(users) == 1 and not topic.narrowed_by:  # by far the most
-        key = f"{full_name}{_SEP}@{users[0]}"
-        return (key, full_name) if topic.whole else (key,)
+        return user_keys(topic, full_name, users[0])
     else:
         keys = [f"{full_name}{_SEP}@{user}" for user in users]
     if topic.whole:
@@ -78,6 +77,12 @@ def event_keys(
         abouts = _abouts(topic, data)
         keys = [key + about for key in keys for about in abouts]
     return tuple(keys)
+
+
+def user_keys(topic: Topic, full_name: str, user: str | int) -> tuple[str, ...]:
+    """:func:`event_keys` of an event for *user*, on a topic that nothing narrows."""
+    key = f"{full_name}\x1f@{user}"  # _SEP, as a constant
+    return (key, full_name) if topic.whole else (key,)
 
 
 def filter_keys(
