@@ -14,7 +14,7 @@ from events.errors import SsePushError
 from handlers.app import build_app
 from handlers.server import GuardedSite
 from service.logging import configure_logging
-from service.settings import PREFIX, Settings, load_settings
+from service.settings import BadSettings, Settings, load_settings, variable
 
 # Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
 # wait for the whole of a broadcast. Python's own is 5 ms.
@@ -61,6 +61,9 @@ async def _serve(settings: Settings) -> int:
         print(f"sse-push: can't start: {error}", file=sys.stderr)
         await runner.cleanup()
         return 1
+    except BadSettings:  # something that they want is not installed
+        await runner.cleanup()
+        raise
     gc.freeze()  # what a start made stays: it need not be walked again
     _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
     await stop.wait()
@@ -86,6 +89,6 @@ def _settings_help() -> str:
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else default
         if hasattr(default, "get_secret_value"):
             shown = ""
-        lines.append(f"  {PREFIX}{name.upper()}" + (f"  [{shown}]" if str(shown) else ""))
+        lines.append(f"  {variable(name)}" + (f"  [{shown}]" if str(shown) else ""))
         lines.append(f"      {field.description}")
     return "\n".join(lines).replace("%", "%%")

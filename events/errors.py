@@ -14,6 +14,7 @@ SsePushError
 ├── BadRequest           the request itself makes no sense (detail)
 ├── OverLimit            a limit is reached (limit, retry_after in seconds)
 ├── ShuttingDown         this node takes no new streams
+├── AnswerFailed         an AI member has no answer
 └── FunctionFailed       a channel function's own error (type, message)
 """
 
@@ -101,6 +102,10 @@ class OverLimit(SsePushError):
 
 class ShuttingDown(SsePushError):
     """This node is going away and takes no new streams."""
+
+
+class AnswerFailed(SsePushError):
+    """An AI member has no answer: its model is away, too slow, or said nothing."""
 
 
 class FunctionFailed(SsePushError):

@@ -13,6 +13,7 @@ from handlers import (
     docs_page,
     friends,
     functions,
+    group_chat,
     openapi,
     publish,
     status,
@@ -38,10 +39,11 @@ def build_app(
     """
     app = web.Application(middlewares=[front], client_max_size=settings.max_body_bytes)
     app[NODE] = Node(settings, engine=engine, clock=clock)
-    for group in (
+    groups = (
         streams,
         publish,
         commands,
+        group_chat,
         functions,
         accounts,
         friends,
@@ -49,7 +51,8 @@ def build_app(
         openapi,
         docs_page,
         console,
-    ):
+    )
+    for group in groups:
         app.add_routes(group.routes())
     app.cleanup_ctx.append(console.read_build)
     app.cleanup_ctx.append(_run_node)

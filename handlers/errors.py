@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from events.errors import (
+    AnswerFailed,
     BadEvent,
     BadRequest,
     Conflict,
@@ -46,6 +47,7 @@ STATUS: dict[type[SsePushError], int] = {
     BadRequest: 400,
     OverLimit: 429,
     ShuttingDown: 503,
+    AnswerFailed: 503,  # told by a frame of its turn, hardly ever by a status
     FunctionFailed: 200,  # never a problem document: section 6 has a form of its own
 }
 

@@ -48,6 +48,7 @@ status but 200: honour `Retry-After` and come back."""
 _TAGS = {
     "Streams": "What is pushed, as `text/event-stream`. Where a stream takes `Last-Event-ID`, its events have ids.",
     "Commands": "What makes events. A 2xx means that the event is kept and survives a crash.",
+    "Group chat": "Rooms with AI members, who answer.",
     "Channel functions": "App functions of a channel (channel.io), with the error forms of that interface.",
     "Accounts": "Logins, users, and their friends.",
     "Status": "How the service is, for people and machines.",
@@ -207,11 +208,15 @@ class _Description:
         There is no ``schema``: tools differ in whether it is of the whole text or of one event.
         """
         kept, stream = bool(operation.headers), operation.stream
+        ends = operation.method != "get"  # a turn of group chat: it says itself what goes over it
         data: Json = {"type": "string", "contentMediaType": "application/json"}
         if form := self._schemas.of(media.form, "serialization"):
             data["contentSchema"] = form
-        if stream is None or stream.topic.publishable:
+        if not ends and (stream is None or stream.topic.publishable):
             data["description"] = "Or any JSON or text that `POST /v1/events` published to this topic."
+        if ends:
+            [(_, example)] = media.examples
+            return {"x-itemSchema": {"type": "object", "properties": {"data": data}, "required": ["data"]}, "example": example}  # fmt: skip
         properties: Json = {"data": data, "event": {"type": "string"}, "retry": {"type": "integer"}}
         if kept:
             properties["id"] = {"type": "string"}

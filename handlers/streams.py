@@ -4,7 +4,7 @@ Tells who asks, what they get and whether there is room; then hands the transpor
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from handlers.detach import take_over
 from handlers.errors import SERVER, faults
 from handlers.front import Handler
 from handlers.keys import NODE, REQUEST_ID
+from service.connection import Connection
 from service.identity import Caller
 from service.node import Node
 from service.samplers import sample_event
@@ -91,21 +92,52 @@ def _open(
     node = request.app[NODE]
     if not node.engine.reachable and not all(stream.topic.local for stream in streams):
         raise EngineUnavailable("events can't be had now")
-    chunked = request.version >= HttpVersion11
-    lane = node.router.lanes[named, chunked]
-    address = address_of(request)
-    connection = node.connections.admit(name, lane, caller, address, request[REQUEST_ID])
-    try:
-        greeting = lane.join(_samples(node, streams))
-        head = _head(request, chunked)
-        transport, response = take_over(request, connection)
-    except BaseException:
-        node.connections.refuse(caller, address)
-        raise
+    connection = admit(request, caller, name, named=named)
     kept = any(stream.topic.kept for stream in streams)
     resume = (_last_event_id(request),) if kept else None
+    return begin(request, connection, where, lambda: connection.lane.join(_samples(node, streams)), resume)
+
+
+def admit(
+    request: web.Request, caller: Caller, name: str, *, named: bool = False, last: bytes = b""
+) -> Connection:
+    """A slot for a stream; :func:`begin` or ``Connections.refuse`` must follow.
+
+    Args:
+        name: Of the stream, in logs and figures.
+        named: ``event:`` says which topic each event is of.
+        last: Frames that end it (:attr:`service.connection.Connection.last`).
+
+    Raises:
+        ShuttingDown, OverLimit: There is none.
+    """
+    node = request.app[NODE]
+    lane = node.router.lanes[named, request.version >= HttpVersion11]
+    return node.connections.admit(name, lane, caller, address_of(request), request[REQUEST_ID], last)
+
+
+def begin(
+    request: web.Request,
+    connection: Connection,
+    where: Filter,
+    greeting: Callable[[], bytes],
+    resume: tuple[str | None] | None = None,
+) -> web.StreamResponse:
+    """Take the request's transport over and open the stream; the arguments are those of ``Connections.open``.
+
+    Raises:
+        ConnectionResetError: The client is gone.
+    """
+    connections = request.app[NODE].connections
     try:
-        node.connections.open(connection, transport, head, where, resume=resume, greeting=greeting)
+        first = greeting()
+        head = _head(request, connection.lane.chunked)
+        transport, response = take_over(request, connection)
+    except BaseException:
+        connections.refuse(connection)
+        raise
+    try:
+        connections.open(connection, transport, head, where, resume=resume, greeting=first)
     except BaseException:
         transport.abort()  # nobody else knows of it any more
         raise

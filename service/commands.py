@@ -71,6 +71,16 @@ class UpdateEntity(Command):
         return PushEvent(topic=realtime.TOPIC.name, broadcast=True, data=update.model_dump(by_alias=True))
 
 
+class SayToGroup(Command):
+    """Say something in a room, and have its AI members answer."""
+
+    message: str = Field(min_length=1, max_length=MAX_TEXT)
+    sender: Name = Field(description="The caller's id.", examples=["42"])
+    user_name: Name = Field(
+        alias="userName", description="What the frames call the sender.", examples=["ada"]
+    )
+
+
 class SendChat(Command):
     """Say something in a room."""
 

@@ -27,11 +27,12 @@ class Connection(asyncio.Protocol):
         resumable: Its events have ids.
         write: The transport's own; whole frames only, framed as :attr:`lane` says.
         live: Its past is written; it gets events as they come.
+        last: Frames that end it, whatever else does. One that has some ends by itself and is not resumed.
     """
 
     __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "keys", "kind", "lane", "live", "opened",
-        "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "write",
+        "_connections", "address", "caller_id", "draining", "expires", "keys", "kind", "lane", "last", "live",
+        "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         caller: Caller,
         address: str,
         request_id: str,
+        last: bytes = b"",
     ) -> None:
         self._connections = connections
         self.kind = kind
@@ -55,6 +57,7 @@ class Connection(asyncio.Protocol):
         self.request_id = request_id
         self.keys: tuple[str, ...] = ()
         self.resumable = False
+        self.last = last
         self.subject: str | None = None
         self.opened = 0.0
         self.reason = ""
@@ -63,13 +66,18 @@ class Connection(asyncio.Protocol):
         self.subscription: Subscription | None = None
         self.draining: asyncio.Future[None] | None = None
 
+    def send(self, frames: bytes) -> None:
+        """Write *frames*, unless it has ended: for what feeds a stream instead of the router."""
+        if not self.reason:
+            self.write(self.lane.wrap(frames))
+
     def end(self, reason: str, farewell: bytes = b"") -> None:
         """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
         if self.reason:
             return
         self._leave(reason)
-        if farewell:
-            self.write(self.lane.wrap(farewell))
+        if farewell or self.last:
+            self.write(self.lane.wrap(farewell + self.last))
         if self.lane.chunked:
             self.write(wire.LAST_CHUNK)
         self.transport.close()

@@ -80,8 +80,13 @@ class Connections:
     def __len__(self) -> int:
         return self._limits.open
 
-    def admit(self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str) -> Connection:
+    def admit(
+        self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str, last: bytes = b""
+    ) -> Connection:
         """Take a slot for a stream that is about to open; :meth:`open` or :meth:`refuse` must follow.
+
+        Args:
+            last: Frames that end it (:attr:`service.connection.Connection.last`).
 
         Raises:
             ShuttingDown: The node is going away.
@@ -90,7 +95,7 @@ class Connections:
         if not self.accepting:
             raise ShuttingDown("this node is going away")
         self._limits.take(caller.user_id, address)
-        return Connection(self, kind, lane, caller, address, request_id)
+        return Connection(self, kind, lane, caller, address, request_id, last)
 
     def open(
         self,
@@ -108,7 +113,7 @@ class Connections:
             head: The head of the HTTP response.
             where: What the stream may see.
             resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
-            greeting: Frames to begin life with, of topics that are not kept.
+            greeting: Frames to begin life with, of topics that are not kept or of what else feeds it.
         """
         connection.transport = transport
         connection.write = transport.write
@@ -121,7 +126,8 @@ class Connections:
         lane = connection.lane
         if resume is None:
             self._go_live(connection, where)
-            connection.write(head + lane.wrap(wire.frame(retry=self._retry()) + greeting))
+            first = b"" if connection.last else wire.frame(retry=self._retry())
+            connection.write(head + lane.wrap(first + greeting))
             return
         replay = Replay(self._engine, where.keys, resume[0], self._clock)
         first = wire.frame(retry=self._retry(), id=replay.position)
@@ -139,9 +145,9 @@ class Connections:
             self._catching_up.add(task)
             task.add_done_callback(self._catching_up.discard)
 
-    def refuse(self, caller: Caller, address: str) -> None:
+    def refuse(self, connection: Connection) -> None:
         """Give back the slot of a stream that was admitted and did not open."""
-        self._limits.give(caller.user_id, address)
+        self._limits.give(connection.caller_id, connection.address)
 
     def forget(self, connection: Connection) -> None:
         """A transport is gone: give its slot back."""
@@ -168,10 +174,14 @@ class Connections:
         )
 
     async def drain(self, timeout: float) -> None:
-        """Close every stream, flushed and told when to come back; those that don't take it are cut."""
+        """Close every stream, flushed and told when to come back; those that don't take it are cut.
+
+        Streams that end by themselves have the time to do so.
+        """
         self.accepting = False
         for count, connection in enumerate(list(self)):
-            connection.end("shutdown", wire.frame(retry=self._retry()))
+            if not connection.last:
+                connection.end("shutdown", wire.frame(retry=self._retry()))
             if count % CLOSED_PER_TURN == CLOSED_PER_TURN - 1:
                 await asyncio.sleep(0)
         try:

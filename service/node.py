@@ -22,6 +22,7 @@ from service.database import Database
 from service.figures import Figures, new_registry
 from service.functions import Functions
 from service.gate import Gate
+from service.group_chat.build import build_group_chat
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
 from service.passwords import Passwords
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
+TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
 
 _log = structlog.get_logger()
 
@@ -98,6 +100,7 @@ class Node:
             slow_reader_bytes=settings.slow_reader_bytes,
             clock=clock,
         )
+        self.group_chat = build_group_chat(settings, self.publisher, self.engine, self.database, clock)
         self.gate = Gate(OPENS_PER_TURN)
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
@@ -140,6 +143,7 @@ class Node:
         await self.database.start()
         if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):
             self.tokens.use_secret(await asyncio.to_thread(kept_secret, self.settings.data_dir))
+        await self.group_chat.start()
         self.connections.start()
         self.samplers.start()
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
@@ -154,7 +158,8 @@ class Node:
         await self.samplers.close()
         for task in self.reading:
             task.cancel()
-        await self.connections.drain(self.settings.shutdown_s)
+        turns = max(0.0, self.settings.shutdown_s - TURNS_END_S)
+        await asyncio.gather(self.connections.drain(self.settings.shutdown_s), self.group_chat.drain(turns))
         # Looked at, not told of: to tell would cost each of a million requests what this costs one stop.
         while self.answering and loop.time() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(DRAIN_LOOKS_S)
@@ -163,6 +168,7 @@ class Node:
         """Keep what was accepted, close the store."""
         await self.samplers.close()
         await self.connections.close()
+        await self.group_chat.close()
         await self.engine.close()
         await self.database.close()
         self.passwords.close()

@@ -8,7 +8,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from events.engines import check_engine_url
@@ -48,6 +55,12 @@ def _engine(value: str) -> str:
     return value
 
 
+def _http(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with https:// or http://")
+    return value
+
+
 def _database(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
         check_database_url(value.get_secret_value())
@@ -68,7 +81,12 @@ class Settings(BaseSettings):
     """Everything that can be set. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
+        populate_by_name=True,
     )
 
     # Where it listens and keeps its things
@@ -126,6 +144,19 @@ class Settings(BaseSettings):
     status_interval_s: float = Field(5, gt=0, description="/system/status/stream sends this often.")
     shutdown_s: float = Field(10, ge=0, description="After SIGTERM streams get this long to take what is theirs.")  # fmt: skip
 
+    # Group chat with AI members
+    personas_file: Path | None = Field(None, description="TOML file of the AI members of rooms; without one two sit in every room.")  # fmt: skip
+    ai_base_url: Annotated[str, AfterValidator(_http)] = Field("", description="Chat-completions interface of OpenAI's form that personas speak by, https://host/v1; with none, and no key, they are scripted.")  # fmt: skip
+    ai_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
+    ai_model: str = Field("", description="The model, for personas that name none.")
+    ai_timeout_s: float = Field(25, gt=0, description="A model's whole answer may take this long.")
+    ai_cache_s: float = Field(0, ge=0, description="Equal questions to one persona in one room are answered alike for this long; 0 is never, for an answer hangs on what was said before.")  # fmt: skip
+    ai_history_messages: int = Field(20, ge=0, le=100, description="Earlier messages of the room that a persona is told.")  # fmt: skip
+    ai_worker_concurrency: int = Field(4, ge=0, validation_alias="AI_WORKER_CONCURRENCY", description="Answers worked on at once by this process; 0 leaves all to `sse-push worker`. The one setting without prefix.")  # fmt: skip
+    max_waiting_jobs: int = Field(1000, ge=1, description="Answers that wait for a worker; past it AI members can't be asked.")  # fmt: skip
+    ai_lock_s: float = Field(10, ge=1, description="A worker that gives no sign of life for this long loses its job to another.")  # fmt: skip
+    group_chat_timeout_s: float = Field(30, gt=0, description="A caller waits this long for all AI members.")
+
     # History
     history_max_events: int = Field(1_000_000, ge=1, description="Newest events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
     history_max_age_s: float = Field(86_400, gt=0, description="An event can be replayed this long.")
@@ -145,6 +176,11 @@ class Settings(BaseSettings):
         if self.open_rooms is not None:
             return frozenset(self.open_rooms)
         return frozenset(["*"] if self.demo else ["general"])
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Personas speak by a model; otherwise by scripts."""
+        return bool(self.ai_base_url or self.ai_api_key.get_secret_value())
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -190,6 +226,12 @@ class Settings(BaseSettings):
         return self
 
 
+def variable(name: str) -> str:
+    """The environment variable of the setting *name*."""
+    field = Settings.model_fields.get(name.lower())
+    return str(field.validation_alias) if field and field.validation_alias else PREFIX + name.upper()
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings from the environment.
 
@@ -201,7 +243,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            name = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
+            name = variable(str(fault["loc"][0])) + ": " if fault["loc"] else ""
             lines.append(name + fault["msg"].removeprefix("Value error, "))
         raise BadSettings("\n".join(lines)) from None
 

@@ -31,6 +31,7 @@ from service.node import Node
 from service.settings import PREFIX, Settings
 from tests import postgres
 from tests import redis_server as redis
+from tests.model_server import ModelServer
 
 DEADLINE_S = 10.0  # seconds; a passing test needs milliseconds, a busy machine some hundred
 SECRET = "a-secret-for-tests-of-more-than-32-bytes"
@@ -298,6 +299,13 @@ def redis_server() -> Iterator[redis.RedisServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture
+async def model_server() -> AsyncIterator[ModelServer]:
+    """A language model's server."""
+    async with ModelServer() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

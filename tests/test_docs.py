@@ -21,7 +21,7 @@ from events.topics import Topic
 from handlers.app import build_app
 from handlers.keys import NODE
 from service import streams
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, Settings, variable
 from service.streams.base import Stream
 from tests.conftest import SettingsFactory, Start, mint
 
@@ -78,7 +78,7 @@ def test_settings_table_is_that_of_the_settings() -> None:
     wanted = []
     for name, field in Settings.model_fields.items():
         default = shown(field.get_default())
-        wanted.append([f"`{PREFIX}{name.upper()}`", f"`{default}`" if default else "", field.description])
+        wanted.append([f"`{variable(name)}`", f"`{default}`" if default else "", field.description])
     assert rows(section("docs/operations.md", "## Settings")) == wanted
 
 
@@ -119,7 +119,7 @@ def test_limits_table_has_every_setting_that_limits() -> None:
     )
     for name in Settings.model_fields:
         if limiting.match(name) and name != "max_sockets":  # Settings.socket_limit is its row
-            assert PREFIX + name.upper() in named, name
+            assert variable(name) in named, name
 
 
 # Numbers that limit nothing: what clients are told to wait, how long a name is, how often something is looked at.
@@ -130,6 +130,7 @@ NO_LIMITS = {
     "CHORES_EVERY_S",
     "CHECK_EVERY_S",
     "PREFLIGHT_MAX_AGE_S",
+    "PRUNE_EVERY_S",
 }
 
 
@@ -240,7 +241,10 @@ def top_functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunct
 
 
 def test_reasons_of_closing_are_those_in_the_code() -> None:
-    source = "".join((ROOT / "service" / f"{name}.py").read_text() for name in ("connection", "connections"))
+    source = "".join(
+        (ROOT / "service" / f"{name}.py").read_text()
+        for name in ("connection", "connections", "group_chat/turns")
+    )
     reasons: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (

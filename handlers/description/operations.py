@@ -23,7 +23,9 @@ from handlers.description.forms import (
     PublishedList,
     VersionParams,
 )
-from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from service.commands import AppPush, SayToGroup, SendChat, SendNotification, UpdateEntity
+from service.group_chat import frames
+from service.group_chat.forms import MemberOfRoom, RoomParams
 from service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
 from service.status import ClientStatus, SystemStatus
 from service.streams import TOPICS, Stream
@@ -190,6 +192,18 @@ def _account(method: str, path: str, id: str, summary: str, *errors: int, answer
     )  # fmt: skip
 
 
+def _turn() -> str:
+    """A turn of group chat, as it goes over the wire."""
+    at = "2026-01-18T10:30:00.000Z"
+    said = [
+        frames.UserMessage(content="Hello", sender="ada", sender_id="42", timestamp=at),
+        frames.AiResponse(content="Hello, ada.", ai_name="Basil", ai_id="2", persona_id=2, timestamp=at),
+        frames.ExpUpdated(persona_id=2, persona_name="Basil", new_exp=150, new_level=2, exp_increase=5, user_id="42"),
+        frames.TurnComplete(message="everybody has answered", timestamp=at),
+    ]  # fmt: skip
+    return (b"".join(frame.encode() for frame in said) + frames.DONE).decode()
+
+
 def _question(path: str, id: str, summary: str, media: Media, **more: Any) -> Operation:
     cached = (Answer(304, "It has not changed."),) if more["tag"] == "Description" else ()
     return Operation(path=path, id=id, summary=summary, answers=(Answer(200, "The answer.", (media,)), *cached), **more)  # fmt: skip
@@ -255,6 +269,37 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _command("/realtime/update", "update_entity", "Tell of an entity that changed.", Media(form=UpdateEntity)),
     _command("/chat/send", "send_chat", "Say something in a room.", Media(form=SendChat), description="For users allowed in the room."),
+    Operation(
+        method="post",
+        path="/api/chat/rooms/{roomId}/group-sse",
+        id="group_chat",
+        tag="Group chat",
+        summary="Say something in a room, and have its AI members answer.",
+        description="For users allowed in the room. The answer is the stream of one turn: it ends with `[DONE]`. The message"
+        " and the answers reach the room's `/chat/stream` too, whether or not the caller stays.",
+        token="needed",
+        params=RoomParams,
+        bodies=(Media(form=SayToGroup),),
+        answers=(
+            Answer(
+                200,
+                "The turn: `user_message`; `ai_response` or `error` of each AI member; `exp_updated`; `complete` or `timeout`; `[DONE]`.",
+                (Media(type=EVENT_STREAM, form=frames.AnyFrame, examples=(("a turn", _turn()),)),),
+            ),
+        ),
+        errors=(400, 401, 403, 413, 422, 429, 503),
+    ),
+    _question(
+        "/api/chat/rooms/{roomId}/members",
+        "room_members",
+        "The AI members of a room.",
+        Media(form=list[MemberOfRoom]),
+        tag="Group chat",
+        description="For users allowed in the room, with what the caller has earned with each.",
+        token="needed",
+        params=RoomParams,
+        errors=(400, 401, 403, 503),
+    ),
     _function(
         "/functions",
         "call_function",

@@ -144,15 +144,14 @@ async def bench(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 async def test_admission_takes_a_slot_and_refusal_gives_it_back(bench: Any) -> None:
     one = await bench(total=1)
     lane = one.router.lanes[False, True]
-    one.connections.admit("app", lane, USER, "a", "")
+    first = one.connections.admit("app", lane, USER, "a", "")
     with pytest.raises(OverLimit):
         one.connections.admit("app", lane, USER, "a", "")
 
-    one.connections.refuse(USER, "a")
+    one.connections.refuse(first)
 
     assert len(one.connections) == 0
-    one.connections.admit("app", lane, USER, "a", "")
-    one.connections.refuse(USER, "a")
+    one.connections.refuse(one.connections.admit("app", lane, USER, "a", ""))
 
 
 async def test_slot_is_given_back_when_the_transport_is_gone(bench: Any) -> None:

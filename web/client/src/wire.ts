@@ -4,6 +4,16 @@
  * Written by scripts/client_types.py (`make client-types`); `make check` holds it to the models.
  */
 
+/** The answer of one AI member, as soon as it is there. */
+export interface AiResponse {
+	type: "ai_response";
+	content: string;
+	aiName: string;
+	aiId: string;
+	personaId: number;
+	timestamp: string;
+}
+
 /** What `POST /v1/app/push` takes and its user gets, as sent. */
 export interface AppMessage {
 	message: string;
@@ -54,6 +64,17 @@ export interface EntityUpdate {
 	action: "created" | "updated" | "deleted";
 	data: unknown;
 	timestamp: string;
+}
+
+/** What the caller has earned with an AI member that answered; after all answers. */
+export interface ExpUpdated {
+	type: "exp_updated";
+	personaId: number;
+	personaName: string;
+	newExp: number;
+	newLevel: number;
+	expIncrease: number;
+	userId: string;
 }
 
 /** The data of `event: sse.expired`: the token has, and the stream ends. */
@@ -124,6 +145,22 @@ export interface LoggedIn {
 export interface Login {
 	email: string;
 	password: string;
+}
+
+/** An AI member can't answer; the others still do. */
+export interface MemberFailed {
+	type: "error";
+	message: string;
+	timestamp: string;
+}
+
+/** An AI member of a room, and what the caller has earned with it. */
+export interface MemberOfRoom {
+	aiId: string;
+	personaId: number;
+	aiName: string;
+	exp: number;
+	level: number;
 }
 
 export interface Memory {
@@ -223,6 +260,15 @@ export interface RedirectParams {
 
 export type Role = "user" | "admin" | "service";
 
+/** Say something in a room, and have its AI members answer. */
+export interface SayToGroup {
+	message: string;
+	/** The caller's id. */
+	sender: string | number;
+	/** What the frames call the sender. */
+	userName: string | number;
+}
+
 /** Say something in a room. */
 export interface SendChat {
 	roomId: string | number;
@@ -248,6 +294,20 @@ export interface SystemStatus {
 	/** Deliveries since the start. */
 	eventsSent: number;
 	memory: Memory;
+	timestamp: string;
+}
+
+/** Every AI member has answered or failed. */
+export interface TurnComplete {
+	type: "complete";
+	message: string;
+	timestamp: string;
+}
+
+/** Instead of `complete`: some have not answered in time. What they say later reaches the room. */
+export interface TurnTimedOut {
+	type: "timeout";
+	message: string;
 	timestamp: string;
 }
 
@@ -281,8 +341,23 @@ export interface UserChange {
 	active?: boolean;
 }
 
+/**
+ * The message, first of all.
+ *
+ * Attributes:
+ *     sender: The name that the caller gave, `sender_id` who they are.
+ */
+export interface UserMessage {
+	type: "user_message";
+	content: string;
+	sender: string;
+	senderId: string;
+	timestamp: string;
+}
+
 /** The data of each stream of its own, by path. Publishers may send any JSON to the topics that take it. */
 export interface StreamData {
+	"/api/chat/rooms/{roomId}/group-sse": UserMessage | AiResponse | ExpUpdated | TurnComplete | TurnTimedOut | MemberFailed;
 	"/chat/stream": ChatMessage;
 	"/custom/stream": CustomTick;
 	"/notifications/stream": Notification;

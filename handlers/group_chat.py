@@ -1,0 +1,89 @@
+"""``POST /api/chat/rooms/{roomId}/group-sse`` and ``GET .../members`` (G3, contract section 8).
+
+Checks who says what and where, opens the stream of one turn; what goes over it, service/group_chat/ knows.
+"""
+
+import structlog
+from aiohttp import web
+from pydantic import ValidationError
+
+from events.errors import BadRequest, Forbidden
+from events.router import Filter
+from handlers.auth import caller_of
+from handlers.bodies import count_command, json_response, read_model
+from handlers.errors import faults
+from handlers.keys import NODE, REQUEST_ID
+from handlers.streams import admit, begin
+from service.commands import SayToGroup
+from service.group_chat.experience import level_of
+from service.group_chat.forms import MemberOfRoom, RoomParams
+from service.group_chat.frames import DONE
+from service.group_chat.turns import Said
+from service.streams.chat import require_room
+
+GROUP = "group"  # the name of its streams in logs and figures
+_PATH = "/api/chat/rooms/{roomId}"
+
+_log = structlog.get_logger()
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.post(f"{_PATH}/group-sse", group_sse),
+        web.get(f"{_PATH}/members", members),
+    ]
+
+
+async def group_sse(request: web.Request) -> web.StreamResponse:
+    """One turn: the message to the room, the answers of its AI members to the room and over this stream."""
+    node = request.app[NODE]
+    caller = await caller_of(request)
+    user_id = caller.require_user()
+    count_command(request, caller)
+    room = _room(request)
+    require_room(caller, room, node.settings)
+    command, _ = await read_model(request, SayToGroup)
+    if command.sender != user_id:
+        raise Forbidden("sender must be you, by the id of your token")
+    connection = admit(request, caller, GROUP, last=DONE)
+    try:
+        said = Said(room, user_id, command.user_name, command.message)
+        turn = await node.group_chat.say(said, caller.name or command.user_name)
+    except BaseException:
+        node.connections.refuse(connection)
+        raise
+    _log.info("group_chat.asked", turn=turn.id, room=room, user=user_id, members=len(turn.waiting), request_id=request[REQUEST_ID])  # fmt: skip
+    try:
+        response = begin(request, connection, Filter(user=user_id), lambda: turn.first_frame)
+        turn.caller = connection
+    finally:
+        node.group_chat.ask(turn)  # whether or not anybody is left to read: the room is told all the same
+    return response
+
+
+async def members(request: web.Request) -> web.Response:
+    """The room's AI members, with the caller's exp and level."""
+    node = request.app[NODE]
+    caller = await caller_of(request)
+    caller.require_user()
+    room = _room(request)
+    user_id = require_room(caller, room, node.settings)
+    exp = await node.group_chat.experience.of(user_id)
+    found = [
+        MemberOfRoom(
+            ai_id=str(persona.id),
+            persona_id=persona.id,
+            ai_name=persona.name,
+            exp=exp.get(persona.id, 0),
+            level=level_of(exp.get(persona.id, 0)),
+        )
+        for persona in node.group_chat.personas.members_of(room)
+    ]
+    return json_response(found)
+
+
+def _room(request: web.Request) -> str:
+    try:
+        return RoomParams.model_validate(request.match_info).room_id
+    except ValidationError as error:
+        raise BadRequest("; ".join(detail for _, detail in faults(error))) from None

@@ -1,0 +1,73 @@
+"""Group chat, put together from the settings: who answers, which queue, where it all goes."""
+
+import time
+from collections.abc import Callable
+
+from events.engines.base import Engine
+from service.database import Database
+from service.group_chat.answers import Answers
+from service.group_chat.experience import Experience
+from service.group_chat.local import LocalQueue
+from service.group_chat.model import ChatModel
+from service.group_chat.personas import Personas, load_personas
+from service.group_chat.queue import JobQueue
+from service.group_chat.rooms import Rooms
+from service.group_chat.turns import GroupChat
+from service.publisher import Publisher
+from service.settings import PREFIX, BadSettings, Settings
+
+
+def build_group_chat(
+    settings: Settings,
+    publisher: Publisher,
+    engine: Engine,
+    database: Database,
+    clock: Callable[[], float] = time.time,
+) -> GroupChat:
+    """The group chat of one node.
+
+    Raises:
+        BadSettings: The personas can't be read, or have no model to speak by.
+    """
+    return GroupChat(
+        personas_of(settings),
+        _queue(settings, clock),
+        Rooms(publisher, engine, messages=settings.ai_history_messages, clock=clock),
+        Experience(database, clock),
+        timeout=settings.group_chat_timeout_s,
+        clock=clock,
+    )
+
+
+def build_answers(settings: Settings, clock: Callable[[], float] = time.time) -> Answers:
+    """What answers jobs in this process."""
+    model = None
+    if settings.asks_a_model:
+        model = ChatModel(
+            base_url=settings.ai_base_url,
+            key=settings.ai_api_key.get_secret_value(),
+            model=settings.ai_model,
+            timeout=settings.ai_timeout_s,
+        )
+    return Answers(model, cache_s=settings.ai_cache_s, clock=clock)
+
+
+def personas_of(settings: Settings) -> Personas:
+    """The personas of the settings.
+
+    Raises:
+        BadSettings: They can't be read, or have no model to speak by.
+    """
+    personas = load_personas(settings.personas_file)
+    if settings.asks_a_model and not settings.ai_model and (names := personas.without_model()):
+        raise BadSettings(f"{PREFIX}AI_MODEL: must be set, for {', '.join(names)} names no model of its own")
+    return personas
+
+
+def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
+    return LocalQueue(
+        build_answers(settings, clock),
+        concurrency=settings.ai_worker_concurrency,
+        limit=settings.max_waiting_jobs,
+        clock=clock,
+    )

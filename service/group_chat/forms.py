@@ -1,0 +1,22 @@
+"""What the endpoints of group chat take and answer, beside the command and the frames."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from events.event import Name
+from service.streams.base import Params
+
+
+class RoomParams(Params):
+    room_id: Name = Field(alias="roomId", description="The room.", examples=["general"])
+
+
+class MemberOfRoom(BaseModel):
+    """An AI member of a room, and what the caller has earned with it."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    ai_id: str = Field(alias="aiId", examples=["1"])
+    persona_id: int = Field(alias="personaId")
+    ai_name: str = Field(alias="aiName", examples=["Ada"])
+    exp: int = Field(examples=[150])
+    level: int = Field(examples=[2])

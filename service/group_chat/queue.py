@@ -1,0 +1,40 @@
+"""The way of jobs to workers and back: what both kinds of queue promise.
+
+1.  A job that was added is done once, by one worker after another until one does it, at most ``ATTEMPTS`` times.
+2.  ``done`` is called with each job's result, or ``None`` when nobody could do it; where it could not see to the
+    result (it returns ``False``) and the queue outlives this process, it is called again later, here or elsewhere.
+3.  What waits is bounded: past it, adding raises ``Overloaded``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+
+from service.group_chat.jobs import Job, Result
+
+ATTEMPTS = 2  # tries of one job: a model that failed twice will fail again
+MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer any more: such a job fails unasked
+
+Done = Callable[[Job, Result | None], Awaitable[bool]]
+
+
+class JobQueue(ABC):
+    @abstractmethod
+    async def start(self, done: Done) -> None:
+        """Begin; from now on call *done* for jobs that are.
+
+        Raises:
+            BadSettings: Something that it wants is not installed.
+        """
+
+    @abstractmethod
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Add *jobs*, all or none.
+
+        Raises:
+            Overloaded: Too many wait already.
+            EngineUnavailable: The queue can't be reached.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Do no more."""

@@ -1,0 +1,104 @@
+"""A room as group chat sees it: what was said in it lately, and saying something there.
+
+On ``/chat/stream`` an AI member is the user ``ai:ID``. Knows the topic of rooms; does not know who is asked.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from events.engines.base import Engine
+from events.event import Event, PushEvent
+from events.newest import newest
+from events.topics import filter_keys
+from service.group_chat.jobs import Job, Line, Result
+from service.group_chat.personas import Persona
+from service.publisher import Publisher
+from service.streams.chat import ChatMessage, room_topic
+from service.timestamps import timestamp
+
+MAX_HISTORY_CHARS = 8_000  # characters of earlier messages that a job carries: some pages, the newest
+
+_AI = "ai:"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Something said in a room."""
+
+    user_id: str
+    name: str
+    content: str
+
+    def seen_by(self, persona: Persona) -> Line:
+        return Line(name=self.name, content=self.content, own=self.user_id == f"{_AI}{persona.id}")
+
+
+class Rooms:
+    """All rooms.
+
+    Args:
+        messages: How many earlier ones a job carries at the most.
+    """
+
+    def __init__(
+        self, publisher: Publisher, engine: Engine, *, messages: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._publisher = publisher
+        self._engine = engine
+        self._messages = messages
+        self._clock = clock
+
+    async def history(self, room: str) -> list[Spoken]:
+        """What was said in *room* lately, oldest first.
+
+        Raises:
+            EngineUnavailable: It can't be read now.
+        """
+        if not self._messages:
+            return []
+        events = await newest(self._engine, filter_keys(room_topic(room), None), self._messages, self._clock)
+        left = MAX_HISTORY_CHARS
+        lately: list[Spoken] = []
+        for spoken in filter(None, map(_spoken, reversed(events))):
+            left -= len(spoken.content)
+            if left < 0:
+                break
+            lately.append(spoken)
+        return lately[::-1]
+
+    async def tell(self, room: str, message: str, user_id: str, name: str, at: float) -> None:
+        """Tell *room* what a user says.
+
+        Raises:
+            BadEvent, Overloaded, EngineUnavailable: It was not told.
+        """
+        await self._publisher.publish(_event(room, message, user_id, name, at))
+
+    async def answer(self, job: Job, result: Result, at: float) -> None:
+        """Tell the room of *job* its answer. However often and on whichever node, the room gets it once.
+
+        Raises:
+            BadEvent, Overloaded, EngineUnavailable: It was not told.
+        """
+        persona = job.persona
+        event = _event(job.room_id, result.content, f"{_AI}{persona.id}", persona.name, at)
+        await self._publisher.publish(event.model_copy(update={"key": f"group-chat/{job.id}"}))
+
+
+def _event(room: str, message: str, user_id: str, name: str, at: float) -> PushEvent:
+    said = ChatMessage.model_validate(
+        {"roomId": room, "message": message, "userId": user_id, "username": name, "timestamp": timestamp(at)}
+    )
+    return PushEvent(room=room, data=said.model_dump(by_alias=True))
+
+
+def _spoken(event: Event) -> Spoken | None:
+    """What *event* says; ``None`` when another service published something else to the room."""
+    try:
+        said = ChatMessage.model_validate_json(event.data)
+    except ValidationError:
+        return None
+    return Spoken(said.user_id, said.username, said.message)

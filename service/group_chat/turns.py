@@ -1,0 +1,278 @@
+"""The turns of group chat: a message, the answers to it, what the caller earns, and where each of them goes.
+
+An answer goes to its room whether or not the caller is still there, once, whichever node sees it first. Knows rooms,
+jobs and frames; does not know how a job finds its worker (queue.py) nor what HTTP is.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from events.errors import SsePushError
+from service.group_chat import frames
+from service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
+from service.group_chat.jobs import Job, Member, Result
+from service.group_chat.personas import Persona, Personas
+from service.group_chat.queue import JobQueue
+from service.group_chat.rooms import Rooms, Spoken
+from service.timestamps import timestamp
+
+_log = structlog.get_logger()
+
+
+class Caller(Protocol):
+    """Who reads the turn: an open stream (:class:`service.connection.Connection`)."""
+
+    def send(self, frames: bytes) -> None: ...
+    def end(self, reason: str, farewell: bytes = b"") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said, by whom and where."""
+
+    room: str
+    user_id: str
+    user_name: str
+    message: str
+
+
+class Turn:
+    """One message, and the AI members that are yet to answer it.
+
+    Attributes:
+        waiting: Those members, by id.
+        caller: The stream that the turn's frames go to; ``None`` when it could not be opened.
+    """
+
+    def __init__(self, said: Said, at: float, history: list[Spoken], members: Iterable[Persona]) -> None:
+        self.id = secrets.token_hex(12)
+        self.said = said
+        self.at = at
+        self.history = history
+        self.waiting = {persona.id: persona for persona in members}
+        self.members = len(self.waiting)
+        self.earned = b""
+        self.caller: Caller | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def first_frame(self) -> bytes:
+        said = self.said
+        return frames.UserMessage(
+            content=said.message, sender=said.user_name, sender_id=said.user_id, timestamp=timestamp(self.at)
+        ).encode()
+
+    def jobs(self) -> list[Job]:
+        """A job for each member."""
+        said = self.said
+        return [
+            Job(
+                turn_id=self.id,
+                room_id=said.room,
+                persona=Member.of(persona),
+                user_id=said.user_id,
+                user_name=said.user_name,
+                message=said.message,
+                history=tuple(line.seen_by(persona) for line in self.history),
+                asked_at=self.at,
+            )
+            for persona in self.waiting.values()
+        ]
+
+    def send(self, frame: frames.Frame) -> None:
+        if self.caller is not None:
+            self.caller.send(frame.encode())
+
+    def end(self, reason: str, frame: frames.Frame) -> None:
+        """What the caller has earned, then *frame*; the stream ends itself by ``[DONE]``."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.caller is not None:
+            self.caller.end(reason, self.earned + frame.encode())
+
+
+class GroupChat:
+    """The turns of this node, and the answers that come back to it.
+
+    Args:
+        timeout: Seconds a caller waits for all answers.
+    """
+
+    def __init__(
+        self,
+        personas: Personas,
+        queue: JobQueue,
+        rooms: Rooms,
+        experience: Experience,
+        *,
+        timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.personas = personas
+        self.experience = experience
+        self._queue = queue
+        self._rooms = rooms
+        self._timeout = timeout
+        self._clock = clock
+        self._turns: dict[str, Turn] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def start(self) -> None:
+        """Begin to take answers.
+
+        Raises:
+            BadSettings: What a model wants is not installed.
+        """
+        await self._queue.start(self.done)
+
+    async def say(self, said: Said, name_in_room: str) -> Turn:
+        """Tell the room; :meth:`ask` must follow.
+
+        Args:
+            name_in_room: What the room sees as the sender's name.
+
+        Raises:
+            BadEvent, Overloaded, EngineUnavailable: The room was not told.
+        """
+        history = await self._rooms.history(said.room)
+        at = self._clock()
+        turn = Turn(said, at, history, self.personas.members_of(said.room))
+        await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, at)
+        self._turns[turn.id] = turn
+        self._idle.clear()
+        return turn
+
+    def ask(self, turn: Turn) -> None:
+        """Ask the AI members; returns at once."""
+        if not turn.waiting:
+            self._complete(turn)
+            return
+        turn.timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, turn)
+        self._spawn(self._add(turn))
+
+    async def _add(self, turn: Turn) -> None:
+        try:
+            await self._queue.add(turn.jobs())
+        except SsePushError as error:
+            _log.error("group_chat.queue_failed", turn=turn.id, room=turn.said.room, error=str(error))
+            for persona in list(turn.waiting.values()):
+                self._failed(turn, persona)
+
+    async def done(self, job: Job, result: Result | None) -> bool:
+        """See to what became of *job*; whether all is seen to. For one job not twice at once, but again as often as needed.
+
+        Args:
+            result: ``None`` when nobody could do it.
+        """
+        turn = self._turns.get(job.turn_id)
+        persona = turn.waiting.get(job.persona.id) if turn is not None else None
+        if result is None:
+            _log.warning("group_chat.job_failed", job=job.id, room=job.room_id, persona=job.persona.id)
+            if turn is not None and persona is not None:
+                self._failed(turn, persona)
+            return True
+        at = self._clock()
+        try:
+            await self._rooms.answer(job, result, at)
+        except SsePushError as error:
+            _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error=str(error))
+            if turn is not None and persona is not None:
+                self._failed(turn, persona)
+            return False
+        if turn is not None and persona is not None:
+            turn.send(_response(persona, result, at))
+        exp = await self._award(job)
+        if turn is not None and persona is not None:
+            if exp is not None:
+                turn.earned += _earned(job, persona, exp).encode()
+            self._settle(turn, persona)
+        return exp is not None
+
+    async def _award(self, job: Job) -> int | None:
+        try:
+            return await self.experience.award(job.id, job.user_id, job.persona.id)
+        except SsePushError as error:
+            _log.error("group_chat.award_failed", job=job.id, user=job.user_id, error=str(error))
+            return None
+
+    def _failed(self, turn: Turn, persona: Persona) -> None:
+        turn.send(frames.MemberFailed(message=f"{persona.name} can't answer now", timestamp=self._now()))
+        self._settle(turn, persona)
+
+    def _settle(self, turn: Turn, persona: Persona) -> None:
+        turn.waiting.pop(persona.id, None)
+        if not turn.waiting:
+            self._complete(turn)
+
+    def _complete(self, turn: Turn) -> None:
+        if self._forget(turn):
+            says = "everybody has answered" if turn.members else "nobody is here to answer"
+            turn.end("complete", frames.TurnComplete(message=says, timestamp=self._now()))
+
+    def _time_out(self, turn: Turn) -> None:
+        if self._forget(turn):
+            missing = ", ".join(persona.name for persona in turn.waiting.values())
+            _log.warning(
+                "group_chat.timed_out", turn=turn.id, room=turn.said.room, missing=list(turn.waiting)
+            )
+            says = f"no answer in time from {missing}; what comes later reaches the room"
+            turn.end("timeout", frames.TurnTimedOut(message=says, timestamp=self._now()))
+
+    def _forget(self, turn: Turn) -> bool:
+        """Whether it had not ended yet."""
+        ended = self._turns.pop(turn.id, None) is not None
+        if not self._turns:
+            self._idle.set()
+        return ended
+
+    def _now(self) -> str:
+        return timestamp(self._clock())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Let the turns end; those that have not after *timeout* seconds are ended as timed out."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            for turn in list(self._turns.values()):
+                self._time_out(turn)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._queue.close()
+
+
+def _response(persona: Persona, result: Result, at: float) -> frames.AiResponse:
+    return frames.AiResponse(
+        content=result.content,
+        ai_name=persona.name,
+        ai_id=str(persona.id),
+        persona_id=persona.id,
+        timestamp=timestamp(at),
+    )
+
+
+def _earned(job: Job, persona: Persona, exp: int) -> frames.ExpUpdated:
+    return frames.ExpUpdated(
+        persona_id=persona.id,
+        persona_name=persona.name,
+        new_exp=exp,
+        new_level=level_of(exp),
+        exp_increase=EXP_PER_ANSWER,
+        user_id=job.user_id,
+    )
