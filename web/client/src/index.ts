@@ -10,6 +10,13 @@ export {
 	type FeedOptions,
 	type FeedSnapshot,
 } from "./feed.ts";
+export {
+	type Experience,
+	GroupChat,
+	type GroupChatOptions,
+	type GroupChatSnapshot,
+	type GroupMessage,
+} from "./group_chat.ts";
 export type {
 	Frame,
 	GetToken,
@@ -20,7 +27,9 @@ export type {
 	TokenReason,
 } from "./options.ts";
 export { createParser, type Parser, type ParserHandlers, type RawEvent } from "./parser.ts";
+export { type Friend, Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
 export { type SharedOptions, shareStream } from "./shared.ts";
 export { Store } from "./store.ts";
 export { openStream } from "./stream.ts";
+export { type TurnFrame, type TurnOptions, takeTurn } from "./turn.ts";
 export type * from "./wire.ts";

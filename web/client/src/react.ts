@@ -5,7 +5,12 @@
  */
 
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { Feed, type FeedCallbacks, type FeedOptions, type FeedSnapshot } from "./feed.ts";
+import { type AccessOptions, Feed, type FeedCallbacks, type FeedOptions, type FeedSnapshot } from "./feed.ts";
+import { GroupChat, type GroupChatOptions, type GroupChatSnapshot } from "./group_chat.ts";
+import { Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
+
+export type { Experience, GroupChatOptions, GroupMessage } from "./group_chat.ts";
+export type { Friend, PresenceOptions } from "./presence.ts";
 
 export interface UseSSEOptions<Data = unknown> extends FeedOptions, FeedCallbacks<Data> {}
 
@@ -18,14 +23,52 @@ export interface UseSSE<Data = unknown> extends FeedSnapshot<Data> {
 
 /** The newest events of a stream, and how it is. Components that name the same stream share one connection. */
 export function useSSE<Data = unknown>(options: UseSSEOptions<Data>): UseSSE<Data> {
-	const { endpoint, token, user, reconnect, reconnectInterval, limit, enabled } = options;
-	const key = JSON.stringify([endpoint, token, user, reconnect, reconnectInterval, limit, enabled]);
-	const feed = useKept(key, () => new Feed<Data>(options));
+	const { endpoint, limit } = options;
+	const feed = useKept(keyOf(options, endpoint, limit), () => new Feed<Data>(options));
 	useEffect(() => {
 		feed.callbacks = options;
 	});
 	const snapshot = useSyncExternalStore(feed.watch, feed.snapshot, feed.snapshot);
 	return { ...snapshot, clear: feed.clear, retry: feed.retry };
+}
+
+export interface UsePresence extends PresenceSnapshot {
+	retry(): void;
+}
+
+/** Friends and which of them are online. */
+export function usePresence(token: string | undefined | PresenceOptions): UsePresence {
+	const options = typeof token === "object" ? token : { token };
+	const presence = useKept(keyOf(options, options.baseUrl), () => new Presence(options));
+	useEffect(() => {
+		presence.callbacks = options;
+	});
+	const snapshot = useSyncExternalStore(presence.watch, presence.snapshot, presence.snapshot);
+	return { ...snapshot, retry: presence.retry };
+}
+
+export interface UseGroupChat extends GroupChatSnapshot {
+	/** Say something; resolves to whether it was taken, when all have answered or failed. */
+	send(message: string): Promise<boolean>;
+	retry(): void;
+}
+
+/** A room with AI members. */
+export function useGroupChat(options: GroupChatOptions): UseGroupChat {
+	const { baseUrl, roomId, sender, userName, limit } = options;
+	const key = keyOf(options, baseUrl, roomId, sender, userName, limit);
+	const chat = useKept(key, () => new GroupChat(options));
+	useEffect(() => {
+		chat.callbacks = options;
+	});
+	const snapshot = useSyncExternalStore(chat.watch, chat.snapshot, chat.snapshot);
+	return { ...snapshot, send: chat.send, retry: chat.retry };
+}
+
+/** What makes options others: callbacks don't, the newest are called anyway. */
+function keyOf(options: AccessOptions, ...more: unknown[]): string {
+	const { token, user, reconnect, reconnectInterval, enabled } = options;
+	return JSON.stringify([token, user, reconnect, reconnectInterval, enabled, ...more]);
 }
 
 /** What *make* made, for as long as *key* stays the same. Unlike a memo it is not made again at React's leisure. */
