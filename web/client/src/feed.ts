@@ -5,7 +5,7 @@
  */
 
 import type { StreamError } from "./errors.ts";
-import { openAny } from "./hub.ts";
+import { openAny } from "./open.ts";
 import type { GetToken, Stream, StreamEvent, StreamStatus } from "./options.ts";
 import type { SharedOptions } from "./shared.ts";
 import { Store, trim } from "./store.ts";

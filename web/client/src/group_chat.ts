@@ -7,7 +7,7 @@
 
 import { StreamError } from "./errors.ts";
 import { type AccessOptions, accessOf, type Connectedness, connectedness, unconnected } from "./feed.ts";
-import { openAny } from "./hub.ts";
+import { openAny } from "./open.ts";
 import type { GetToken, Stream, StreamEvent } from "./options.ts";
 import { Store, trim } from "./store.ts";
 import { type TurnFrame, takeTurn } from "./turn.ts";

@@ -17,6 +17,7 @@ export {
 	type GroupChatSnapshot,
 	type GroupMessage,
 } from "./group_chat.ts";
+export { openAny } from "./open.ts";
 export type {
 	Frame,
 	GetToken,

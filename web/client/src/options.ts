@@ -81,6 +81,8 @@ export interface Stream {
 	readonly lastEventId: string;
 	/** Try at once: a wait is cut short, an open stream opened anew, one that an error ended begun again. */
 	reconnect(): void;
+	/** Look whether an open stream lives, and cut a wait short that the service did not ask for. */
+	wake(): void;
 	/** End it for good. `onState` is told once more, nothing is called afterwards. */
 	close(): void;
 }

@@ -5,7 +5,7 @@
  */
 
 import { type AccessOptions, accessOf, type Connectedness, connectedness, unconnected } from "./feed.ts";
-import { openAny } from "./hub.ts";
+import { openAny } from "./open.ts";
 import type { GetToken, Stream, StreamEvent } from "./options.ts";
 import { Store } from "./store.ts";
 

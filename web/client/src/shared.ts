@@ -12,6 +12,8 @@ import { openStream } from "./stream.ts";
 export interface SharedOptions extends StreamOptions {
 	/** What tells users apart where `getToken` gives the tokens, a user id for instance. The token by default. */
 	readonly user?: string | undefined;
+	/** The stream must begin after this call: its topics tell how things are when they begin. */
+	readonly fresh?: boolean | undefined;
 }
 
 /**
@@ -38,7 +40,7 @@ const shared = new Map<string, Shared>();
  */
 export function shareStream(
 	options: SharedOptions,
-	open: (options: StreamOptions) => Stream = openStream,
+	open: (options: SharedOptions) => Stream = openStream,
 ): Stream {
 	const key = keyOf(options);
 	const known = shared.get(key);
@@ -47,6 +49,7 @@ export function shareStream(
 	clearTimeout(it.lingering);
 	it.users.add(user);
 	if (known !== undefined) {
+		if (options.fresh && it.stream.status.state === "open") it.stream.reconnect();
 		queueMicrotask(() => it.users.has(user) && guarded(() => options.onState?.(it.stream.status)));
 	}
 	return {
@@ -57,6 +60,7 @@ export function shareStream(
 			return it.stream.lastEventId;
 		},
 		reconnect: () => it.stream.reconnect(),
+		wake: () => it.stream.wake(),
 		close: () => {
 			if (!it.users.delete(user)) return;
 			guarded(() => options.onState?.(CLOSED));
@@ -73,7 +77,7 @@ function keyOf(options: SharedOptions): string {
 	return JSON.stringify([String(url), whose, lastEventId, reconnect, minMs, headers, credentials]);
 }
 
-function begin(key: string, options: SharedOptions, open: (options: StreamOptions) => Stream): Shared {
+function begin(key: string, options: SharedOptions, open: (options: SharedOptions) => Stream): Shared {
 	const users: Shared["users"] = new Set();
 	const all: Record<string, (value: never) => void> = {};
 	for (const name of CALLBACKS) {

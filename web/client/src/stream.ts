@@ -59,6 +59,11 @@ class KeptStream implements Stream {
 		else this.#breakOff("asked");
 	}
 
+	wake(): void {
+		this.#watchdog.check();
+		if (this.#sleeper !== null && !this.#sleeper.firm) this.#sleeper.wake();
+	}
+
 	close(): void {
 		this.#end(null);
 	}
@@ -250,8 +255,7 @@ class KeptStream implements Stream {
 	#onSeen(): void {
 		clearTimeout(this.#hiddenTimer);
 		this.#paused = false;
-		this.#watchdog.check();
-		if (this.#sleeper !== null && !this.#sleeper.firm) this.#sleeper.wake();
+		this.wake();
 	}
 
 	#onHidden(): void {

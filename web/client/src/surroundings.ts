@@ -1,7 +1,7 @@
 /**
  * What the browser says of itself: offline, hidden, back again. In Node it says nothing, and nothing is asked of it.
  *
- * Knows the events of window and document; knows no streams.
+ * Knows the events of window and document, and what the browser offers; knows no streams.
  */
 
 /** Whether the browser is sure that there is no network. That it is not sure means nothing. */
@@ -11,6 +11,16 @@ export function isOffline(): boolean {
 
 export function isHidden(): boolean {
 	return typeof document !== "undefined" && document.visibilityState === "hidden";
+}
+
+/** Whether tabs can find each other here: Web Locks and hashes want a secure context (https, or a loopback host). */
+export function canShareBetweenTabs(): boolean {
+	return (
+		typeof window !== "undefined" &&
+		typeof BroadcastChannel === "function" &&
+		typeof navigator.locks?.request === "function" &&
+		typeof crypto.subtle?.digest === "function"
+	);
 }
 
 /**
