@@ -20,9 +20,12 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.process,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so the client was tried in none"),
     pytest.mark.skipif(
-        not (BUILT / "index.js").exists(), reason="NOT TESTED: the web client is not built (make web-build, with Node)"
+        CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so the client was tried in none"
+    ),
+    pytest.mark.skipif(
+        not (BUILT / "index.js").exists(),
+        reason="NOT TESTED: the web client is not built (make web-build, with Node)",
     ),
 ]
 
@@ -170,4 +173,6 @@ async def test_a_second_tab_shares_the_connection_and_takes_over(
     assert await open_streams(api, server) == 1
     await second.close()
     await third.close()
-    await eventually(lambda: len(server.logged("stream.closed")) == len(server.logged("stream.opened")), "all closed")
+    await eventually(
+        lambda: len(server.logged("stream.closed")) == len(server.logged("stream.opened")), "all closed"
+    )
