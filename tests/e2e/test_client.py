@@ -1,7 +1,6 @@
 """The web client in a real browser, against the real service: one connection for all tabs, and nothing lost."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -156,9 +155,7 @@ async def test_a_second_tab_shares_the_connection_and_takes_over(
     second = await tabs.open()
     third = await tabs.open()
     assert await open_streams(api, server) == 1
-    said = []
-    for n in range(5):
-        said.append(await api.publish(server, {"userId": 42, "data": n}))
+    said = [await api.publish(server, {"userId": 42, "data": n}) for n in range(5)]
     for page in (first, second, third):
         assert await texts(page, 5) == [str(n) for n in range(5)]
         assert await page.evaluate("seen.ids") == said
