@@ -36,6 +36,9 @@ CATCH_UP_S = 30.0  # seconds to connect and catch up in, before it is tried anew
 FLUSH_S = 5.0  # seconds that a close waits for what was sent
 
 
+# What a server that is full, busy or without a disk answers; a new connection would hear the same.
+_REFUSALS = ("OOM", "MISCONF", "BUSY")
+
 _log = structlog.get_logger()
 
 
@@ -116,8 +119,8 @@ class RedisEngine(Engine):
                 try:
                     await self._connect()
                     break
-                except EngineUnavailable as error:
-                    _log.warning("engine.unreachable", error=str(error))
+                except Exception as error:  # whatever it is, the next try may fare better
+                    _log.warning("engine.unreachable", error=str(error) or repr(error))
             _log.info("engine.recovered", epoch=self.epoch, head=self.head)
 
     def _away(self) -> None:
@@ -205,7 +208,9 @@ class RedisEngine(Engine):
                 continue
             try:
                 async with asyncio.timeout(DEAD_S):
+                    keys = self._feed.confirmed()  # of those whose own mark failed
                     await self._fresh()
+                    self._feed.settled(keys)
             except (TimeoutError, EngineUnavailable, hiredis.HiredisError) as error:
                 _log.warning("engine.unreachable", error=str(error) or "Redis does not answer")
                 self._broke.set()
@@ -216,15 +221,7 @@ class RedisEngine(Engine):
         if epoch.decode() != self.epoch:
             raise EngineUnavailable("the store is another one")
         self.floor = max(self.floor, floor)
-        await self._reached(head)
-
-    async def _reached(self, head: int) -> None:
-        try:
-            await self._feed.reached(head)
-        except asyncio.CancelledError:
-            if self.reachable:
-                raise
-            raise EngineUnavailable("Redis is away") from None
+        await self._feed.reached(head)
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -281,9 +278,9 @@ class RedisEngine(Engine):
     async def _settle(self, keys: list[str]) -> None:
         try:
             await self._fresh()
+            self._feed.settled(keys)
         except (EngineUnavailable, hiredis.HiredisError):
-            return  # after a reconnection all keys are settled anew
-        self._feed.settled(keys)
+            self._feed.not_settled(keys)  # the next mark may fare better; a reconnection settles all anew
 
     def _hand_on(self, messages: list[list[Any]]) -> None:
         self._deliver(self._feed.hear(messages))
@@ -312,8 +309,8 @@ class RedisEngine(Engine):
 
     def _was_refused(self, error: BaseException) -> None:
         self.failing = self.failing or "Redis refuses to keep events"
-        if str(error).startswith("EPOCH"):
-            self._broke.set()  # it is another store: join it anew
+        if not str(error).startswith(_REFUSALS):
+            self._broke.set()  # another store, a replica, scripts forgotten: join it anew
 
     def pass_on(self, events: Sequence[Event]) -> None:
         if not self.reachable:
@@ -330,7 +327,7 @@ class RedisEngine(Engine):
             except hiredis.HiredisError as error:
                 raise EngineUnavailable("history can't be read now") from error
         self.floor = max(self.floor, floor)
-        await self._reached(head)
+        await self._feed.reached(head)
         now = self._clock()
         events = [self._feed.read(seq, body) for seq, body in zip(found[::2], found[1::2], strict=True)]
         return [event for event in events if event.expires is None or event.expires > now], upto
@@ -350,7 +347,7 @@ class RedisEngine(Engine):
             async with asyncio.timeout(FLUSH_S):
                 await self._outbox.empty()
                 if self.reachable:
-                    await self._reached(self._outbox.given)
+                    await self._feed.reached(self._outbox.given)
         except (TimeoutError, EngineUnavailable) as error:
             _log.error("engine.failed", error=str(error) or "Redis does not answer", events=0)
         tasks = [*self._tasks]

@@ -11,6 +11,7 @@ from typing import Any
 
 from events.engines.packs import unpack
 from events.engines.redis.link import Link
+from events.errors import EngineUnavailable
 from events.event import Event
 from events.ids import format_id
 
@@ -138,7 +139,8 @@ class Feed:
         self._link = None
         marks, self._marks = self._marks, []
         for _, mark in marks:
-            mark.cancel()
+            if not mark.done():
+                mark.set_exception(EngineUnavailable("Redis is away"))
 
     @property
     def all_confirmed(self) -> bool:
@@ -155,6 +157,11 @@ class Feed:
         """Keys whose channels were confirmed since the last call: a mark asked for now says from where on."""
         keys, self._confirmed = self._confirmed, []
         return keys
+
+    def not_settled(self, keys: Iterable[str]) -> None:
+        """The mark asked for after *keys* were confirmed did not come; a later one will do."""
+        if self._link is not None:  # else all are confirmed anew
+            self._confirmed += keys
 
     def settled(self, keys: Iterable[str]) -> None:
         """A mark asked for after *keys* were confirmed was heard."""
@@ -176,7 +183,7 @@ class Feed:
         """Wait until everything up to *head* was heard.
 
         Raises:
-            asyncio.CancelledError: The connection was lost.
+            EngineUnavailable: The connection was lost.
         """
         if self.head < head:
             mark: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,8 +3,8 @@
 raise_floor(math.max(tonumber(ARGV[3]), latest), tonumber(ARGV[4]))
 floor = math.max(floor, head - tonumber(ARGV[5]))
 if epoch and floor > tonumber(state[3] or '0') then
-    redis.call('HSET', meta, 'floor', text(floor))
     redis.call('XTRIM', events, 'MINID', '~', text(floor + 1))
+    redis.pcall('HSET', meta, 'floor', text(floor))  -- refused by a server that is full
 end
 redis.call('PUBLISH', ARGV[2], text(head))
 return {epoch or '', head, floor}
