@@ -25,7 +25,10 @@ async def list_friends(request: web.Request) -> web.Response:
 
 async def ask(request: web.Request) -> web.Response:
     user = await _caller_number(request)
-    friend, _ = await request.app[NODE].friends.ask(user, number_in_path(request))
+    node = request.app[NODE]
+    friend, began = await node.friends.ask(user, number_in_path(request))
+    if began:
+        node.presence.met(user, friend.user_id)
     return json_response(friend)
 
 

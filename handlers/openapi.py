@@ -233,7 +233,8 @@ class _Description:
         text = wire.frame(retry=3000, id=ID if kept else None)
         for number, (one, payload) in enumerate(shown, seq + 1):
             label = f"{one.topic.name}:general" if one.topic.per_room else one.topic.name
+            named = getattr(payload, "event_name", None)
             data = to_json(self._schemas.sample(self._schemas.of(payload, "serialization"))).decode()
             id_ = format_id(epoch, number) if kept else None
-            text += wire.frame(wire.data_lines(data), id=id_, event=label if stream is None else None)
+            text += wire.frame(wire.data_lines(data), id=id_, event=label if stream is None else named)
         return text.decode()

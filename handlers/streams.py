@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
-from events.errors import BadRequest, EngineUnavailable
+from events.errors import BadRequest, EngineUnavailable, Unauthenticated
 from events.event import Event
 from events.router import Filter
 from handlers import cors
@@ -25,7 +25,7 @@ from service.connection import Connection
 from service.identity import Caller
 from service.node import Node
 from service.samplers import sample_event
-from service.streams import BY_TOPIC, STREAMS, SampledStream, Stream
+from service.streams import BY_TOPIC, STREAMS, AttendedStream, SampledStream, Stream, Visit
 from service.streams.base import Params
 
 MANY = "many"  # the name of /v1/stream in logs and figures
@@ -38,6 +38,9 @@ def routes() -> list[web.RouteDef]:
 
 
 def _handler(stream: Stream) -> Handler:
+    if isinstance(stream, AttendedStream):
+        return _attended(stream)
+
     async def handle(request: web.Request) -> web.StreamResponse:
         node = request.app[NODE]
         await node.gate.enter()
@@ -45,6 +48,24 @@ def _handler(stream: Stream) -> Handler:
         params = _params(stream, request)
         where = stream.filter(caller, params, node.settings)
         return _open(request, caller, where, stream.name, [stream], named=False)
+
+    return handle
+
+
+def _attended(stream: AttendedStream) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        node = request.app[NODE]
+        await node.gate.enter()
+        try:
+            caller = await caller_of(request)
+            params = _params(stream, request)
+            where = stream.filter(caller, params, node.settings)
+        except Unauthenticated:
+            if stream.invalid_token is None:
+                raise
+            raise Unauthenticated(stream.invalid_token) from None
+        visit = await stream.attend(caller, node)
+        return _open(request, caller, where, stream.name, [stream], named=False, visits=[visit])
 
     return handle
 
@@ -64,7 +85,9 @@ async def _many(request: web.Request) -> web.StreamResponse:
     where = Filter()
     for stream, room in opened:
         where |= stream.filter(caller, _params_for(stream, caller, room), node.settings)
-    return _open(request, caller, where, MANY, [stream for stream, _ in opened], named=True)
+    streams = [stream for stream, _ in opened]
+    visits = [await stream.attend(caller, node) for stream in streams if isinstance(stream, AttendedStream)]
+    return _open(request, caller, where, MANY, streams, named=True, visits=visits)
 
 
 def _open_topic(full_name: str) -> tuple[Stream, str | None]:
@@ -88,14 +111,16 @@ def _open(
     streams: Sequence[Stream],
     *,
     named: bool,
+    visits: Sequence[Visit] = (),
 ) -> web.StreamResponse:
     node = request.app[NODE]
     if not node.engine.reachable and not all(stream.topic.local for stream in streams):
         raise EngineUnavailable("events can't be had now")
     connection = admit(request, caller, name, named=named)
+    connection.visits = visits
     kept = any(stream.topic.kept for stream in streams)
     resume = (_last_event_id(request),) if kept else None
-    return begin(request, connection, where, lambda: connection.lane.join(_samples(node, streams)), resume)
+    return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), resume)  # fmt: skip
 
 
 def admit(
@@ -144,13 +169,14 @@ def begin(
     return response
 
 
-def _samples(node: Node, streams: Sequence[Stream]) -> list[Event]:
+def _greeting(node: Node, streams: Sequence[Stream], visits: Sequence[Visit]) -> list[Event]:
     """What is so now, for streams that are not kept: nobody waits an interval for the first of it."""
-    return [
+    samples = [
         node.intake.encode(sample_event(stream, node))
         for stream in streams
         if isinstance(stream, SampledStream)
     ]
+    return [*samples, *(visit.greeting() for visit in visits)]
 
 
 def _last_event_id(request: web.Request) -> str | None:

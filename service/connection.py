@@ -6,7 +6,7 @@ last chunk; what it is fed, and when it beats, is seen to by service/connections
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from events import wire
@@ -15,6 +15,7 @@ from service.identity import Caller
 
 if TYPE_CHECKING:
     from service.connections import Connections
+    from service.streams.base import Visit
 
 
 class Connection(asyncio.Protocol):
@@ -28,11 +29,13 @@ class Connection(asyncio.Protocol):
         write: The transport's own; whole frames only, framed as :attr:`lane` says.
         live: Its past is written; it gets events as they come.
         last: Frames that end it, whatever else does. One that has some ends by itself and is not resumed.
+        visits: Who wants to hear when it opens and closes; for most streams nobody.
     """
 
     __slots__ = (
         "_connections", "address", "caller_id", "draining", "expires", "keys", "kind", "lane", "last", "live",
-        "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "write",
+        "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "visits",
+        "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -65,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.live = False
         self.subscription: Subscription | None = None
         self.draining: asyncio.Future[None] | None = None
+        self.visits: Sequence[Visit] = ()
 
     def send(self, frames: bytes) -> None:
         """Write *frames*, unless it has ended: for what feeds a stream instead of the router."""
@@ -92,6 +96,8 @@ class Connection(asyncio.Protocol):
         self.live = False
         if self.subscription is not None:
             self.subscription.close()
+        for visit in self.visits:
+            visit.closed()
         if self.draining is not None and not self.draining.done():
             self.draining.set_result(None)
 

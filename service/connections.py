@@ -238,6 +238,8 @@ class Connections:
         connection.transport.set_write_buffer_limits(high=self._slow_reader_bytes)
         connection.live = True
         connection.subscription = from_event(connection.lane, where, connection)
+        for visit in connection.visits:
+            visit.opened(connection)
 
     async def _catch_up(self, connection: Connection, replay: Replay, where: Filter, greeting: bytes) -> None:
         """Write a past too long for one write, at the reader's own pace."""

@@ -15,6 +15,7 @@ from events.engines import open_engine
 from events.engines.base import Engine
 from events.event import Event
 from events.intake import Intake
+from events.rosters import open_roster
 from events.router import Router
 from service.clients import Clients
 from service.connections import Connections
@@ -26,6 +27,7 @@ from service.group_chat.build import build_group_chat
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
 from service.passwords import Passwords
+from service.presence import Presence
 from service.publisher import Publisher
 from service.samplers import Samplers
 from service.secret import kept_secret
@@ -36,6 +38,7 @@ from service.tokens import Tokens
 
 if TYPE_CHECKING:
     from service.accounts import Accounts
+    from service.circles import Circles
     from service.friends import Friends
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
@@ -101,6 +104,15 @@ class Node:
             clock=clock,
         )
         self.group_chat = build_group_chat(settings, self.publisher, self.engine, self.database, clock)
+        self.presence = Presence(
+            open_roster(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
+            lambda: self.circles,
+            self.engine,
+            self.emitter,
+            grace=settings.presence_grace_s,
+            heartbeat=settings.presence_heartbeat_s,
+            clock=clock,
+        )
         self.gate = Gate(OPENS_PER_TURN)
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
@@ -128,6 +140,12 @@ class Node:
 
         return Friends(self.database)
 
+    @cached_property
+    def circles(self) -> "Circles":
+        from service.circles import Circles
+
+        return Circles(self.database)
+
     async def start(self) -> None:
         """Open the store and begin.
 
@@ -145,6 +163,7 @@ class Node:
             self.tokens.use_secret(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         await self.group_chat.start()
         self.connections.start()
+        self.presence.start()
         self.samplers.start()
         _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
 
@@ -156,6 +175,7 @@ class Node:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.settings.shutdown_s
         await self.samplers.close()
+        self.presence.drain()
         for task in self.reading:
             task.cancel()
         turns = max(0.0, self.settings.shutdown_s - TURNS_END_S)
@@ -169,6 +189,7 @@ class Node:
         await self.samplers.close()
         await self.connections.close()
         await self.group_chat.close()
+        await self.presence.close()
         await self.engine.close()
         await self.database.close()
         self.passwords.close()

@@ -28,7 +28,7 @@ from service.group_chat import frames
 from service.group_chat.forms import MemberOfRoom, RoomParams
 from service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
 from service.status import ClientStatus, SystemStatus
-from service.streams import TOPICS, Stream
+from service.streams import TOPICS, AttendedStream, Stream
 from service.streams.base import Params
 
 JSON: Final = "application/json"
@@ -94,8 +94,9 @@ def _stream(stream: Stream) -> Operation:
     for index, payload in enumerate(stream.payloads):
         form = form | payload if index else payload
     refuses = type(stream).filter is not Stream.filter  # it may, if it decides for itself
-    errors = {400: stream.Params is not Params, 401: True, 403: refuses, 429: True, 503: True}
-    who = "For anyone." if stream.anyone else "For users."
+    attended = isinstance(stream, AttendedStream)
+    errors = {400: stream.Params is not Params, 401: True, 403: refuses and not attended, 404: attended, 429: True, 503: True}  # fmt: skip
+    who = "For anyone." if stream.anyone else "For users that have an account." if attended else "For users."
     return Operation(
         path=stream.path,
         id=f"stream_{stream.name}",
@@ -222,7 +223,7 @@ OPERATIONS: tuple[Operation, ...] = (
         params=ManyParams,
         headers=_RESUME,
         answers=(Answer(200, _STREAMING, (Media(type=EVENT_STREAM, form=Any),)),),
-        errors=(400, 401, 403, 429, 503),
+        errors=(400, 401, 403, 404, 429, 503),
     ),
     _command(
         "/v1/events",

@@ -5,14 +5,19 @@ A new stream is a module beside this one with a subclass, and one line in the re
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from events.event import Event
 from events.router import Filter
 from events.topics import Topic
 from service.identity import Caller
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.connection import Connection
+    from service.node import Node
 
 
 class Params(BaseModel):
@@ -34,7 +39,9 @@ class Stream(ABC):
         summary: A line for the API description.
         anyone: It is served without a token too (a bad one is still refused).
         Params: What its path and query may say.
-        payloads: The models of its data, for the API description.
+        payloads: The models of its data, for the API description. One that goes out under an ``event:`` has it as
+            ``event_name``.
+        invalid_token: What a caller with a bad token is told, where it is not the usual.
     """
 
     name: ClassVar[str]
@@ -44,6 +51,7 @@ class Stream(ABC):
     anyone: ClassVar[bool] = False
     Params: ClassVar[type[Params]] = Params
     payloads: ClassVar[tuple[type[BaseModel], ...]] = ()
+    invalid_token: ClassVar[str | None] = None
 
     def filter(self, caller: Caller, params: Any, settings: Settings) -> Filter:
         """What *caller* gets.
@@ -68,5 +76,33 @@ class SampledStream(Stream):
         """Seconds between two samples."""
 
     @abstractmethod
-    def sample(self, node: Any) -> BaseModel:
-        """What is so now. *node* is the :class:`service.node.Node`."""
+    def sample(self, node: "Node") -> BaseModel:
+        """What is so now."""
+
+
+class Visit(Protocol):
+    """What a node knows of one stream of an :class:`AttendedStream`."""
+
+    def greeting(self) -> Event:
+        """The event it begins with."""
+
+    def opened(self, connection: "Connection") -> None:
+        """It is live."""
+
+    def closed(self) -> None:
+        """It is closed, or was never opened. Twice is once."""
+
+
+class AttendedStream(Stream):
+    """A stream that the node attends to one by one: asked before it opens, told when it opens and closes.
+
+    Its topic is not kept. What :meth:`filter` gives it comes to it as to every stream; the visit may add to that.
+    """
+
+    @abstractmethod
+    async def attend(self, caller: Caller, node: "Node") -> Visit:
+        """A visit for *caller*. Nothing may be held for it yet: the stream may never open.
+
+        Raises:
+            Unauthenticated, Forbidden, NotFound: *caller* may not have this stream.
+        """

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.streams import STREAMS
+from service.tables import UserRow
 from service.tokens import demo_token
 from tests.conftest import Clock, Listen, Peer, Service, Start, mint, until
 
@@ -19,6 +20,7 @@ STREAMS_FOR_USERS = [
     "/notifications/stream",
     "/realtime/stream",
     "/chat/stream?room=general",
+    "/api/presence/stream",
     "/v1/stream?topics=app",
 ]
 STREAMS_FOR_ANYONE = ["/system/status/stream", "/custom/stream"]
@@ -26,8 +28,17 @@ ALL = [*STREAMS_FOR_USERS, *STREAMS_FOR_ANYONE]
 
 
 @pytest.fixture
-async def service(start: Start) -> Service:
-    return await start()
+async def service(start: Start, request: pytest.FixtureRequest) -> Service:
+    service = await start()
+    if "presence" in request.node.name:
+        await give_account(service)
+    return service
+
+
+async def give_account(service: Service) -> None:
+    """The presence stream is for those who have one."""
+    async with service.node.database.write() as session:
+        session.add(UserRow(id=42, email="", name="", role="user", password_hash="", created_at=0))
 
 
 # -- who may --------------------------------------------------------------------------------------
@@ -560,6 +571,7 @@ async def test_stream_sends_the_headers_of_the_contract(service: Service, path: 
 @pytest.mark.parametrize("path", ALL)
 async def test_stream_says_first_when_to_come_back_give_or_take_half(start: Start, path: str) -> None:
     service = await start(retry_ms=1000)
+    await give_account(service)
 
     times = [(await service.open(path, token=mint("42"))).first.retry or 0 for _ in range(10)]
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from service.streams import BY_TOPIC, STREAMS, TOPICS, SampledStream, Stream
+from service.streams import BY_TOPIC, STREAMS, TOPICS, AttendedStream, SampledStream, Stream
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -33,8 +33,8 @@ def test_topic_is_given_by_its_first_stream() -> None:
     assert BY_TOPIC.keys() == TOPICS.keys()
 
 
-def test_sampled_streams_are_neither_kept_nor_published_to() -> None:
+def test_sampled_and_attended_streams_are_neither_kept_nor_published_to() -> None:
     for stream in STREAMS:
-        sampled = isinstance(stream, SampledStream)
-        assert stream.topic.kept is not sampled
-        assert stream.topic.publishable is not sampled
+        own = isinstance(stream, SampledStream | AttendedStream)
+        assert stream.topic.kept is not own
+        assert stream.topic.publishable is not own

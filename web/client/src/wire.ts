@@ -44,6 +44,13 @@ export interface ClientStatus {
 	clientIds?: string[];
 }
 
+/** The stream's first event. */
+export interface Connected {
+	/** Whose stream it is. */
+	user_id: number;
+	timestamp: string;
+}
+
 /** Do *action* with *payload*. */
 export interface CustomEvent {
 	type: "custom";
@@ -95,6 +102,16 @@ export interface Friend {
 	state: "requested" | "asked" | "accepted";
 }
 
+/** How a friend is. */
+export interface FriendStatus {
+	user_id: number;
+	is_online: boolean;
+	/** While online. */
+	last_activity?: string;
+	/** While offline; absent for one never seen. */
+	last_seen?: string;
+}
+
 /** A call of a channel app function. */
 export interface FunctionCall {
 	method: "redirectClient";
@@ -133,6 +150,14 @@ export interface Gap {
 export interface Health {
 	status: "ok";
 }
+
+/** The user's own last activity is now. */
+export interface Heartbeat {
+	timestamp: string;
+}
+
+/** Every friend, by the text of their number. Where it comes again, it takes the place of all before. */
+export type Initial = Record<string, FriendStatus>;
 
 /** A token for what the account may do. */
 export interface LoggedIn {
@@ -284,6 +309,16 @@ export interface SendNotification {
 	userIds?: (string | number)[];
 }
 
+/** A friend came online, or went offline. */
+export interface StatusChange {
+	user_id: number;
+	is_online: boolean;
+	/** While online. */
+	last_activity?: string;
+	/** While offline; absent for one never seen. */
+	last_seen?: string;
+}
+
 export interface SystemStatus {
 	status: "ok" | "degraded" | "draining";
 	version: string;
@@ -358,6 +393,7 @@ export interface UserMessage {
 /** The data of each stream of its own, by path. Publishers may send any JSON to the topics that take it. */
 export interface StreamData {
 	"/api/chat/rooms/{roomId}/group-sse": UserMessage | AiResponse | ExpUpdated | TurnComplete | TurnTimedOut | MemberFailed;
+	"/api/presence/stream": Connected | Initial | StatusChange | Heartbeat;
 	"/chat/stream": ChatMessage;
 	"/custom/stream": CustomTick;
 	"/notifications/stream": Notification;
@@ -372,6 +408,7 @@ export interface StreamData {
 export interface TopicData {
 	custom: CustomTick;
 	system: SystemStatus;
+	presence: Connected | Initial | StatusChange | Heartbeat;
 	[room: `chat:${string}`]: ChatMessage;
 	realtime: EntityUpdate;
 	notifications: Notification;

@@ -1,0 +1,70 @@
+"""What every roster promises. tests/events/rosters/contract.py holds each of them to it.
+
+1.  A user is present while some node holds them. ``move`` tells who came (was held by nobody before) and who is gone
+    (is held by nobody now); of many nodes, each such change is told to exactly one.
+2.  A node that dies without a word holds nobody any more ``timeout`` seconds later, and exactly one other is told who is
+    gone by that (``gone``).
+3.  A node that is no longer known (the server lost what it had, or took the node for dead) is told so (``forgotten``),
+    and holds nobody until it says again whom.
+4.  All of this in bulk: one call for many users.
+
+Rosters know names and times. They do not know friends, streams or HTTP.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+Gone = Callable[[Mapping[str, float]], object]
+Forgotten = Callable[[bool], object]
+
+
+class Moved(NamedTuple):
+    """Who came by a move, and who is gone by it."""
+
+    came: frozenset[str]
+    gone: frozenset[str]
+
+
+class Roster(ABC):
+    """Who is present."""
+
+    def start(self, gone: Gone, forgotten: Forgotten) -> None:  # noqa: B027 - nothing to do is an answer
+        """Begin; what it takes is begun with the first move.
+
+        Args:
+            gone: Called with the users of a dead node who are nowhere else, and when each was last active.
+            forgotten: Called when this node holds nobody by no doing of its own: ``True`` where all was lost, ``False``
+                where it was taken for dead, so that its users were told of as gone.
+        """
+
+    @abstractmethod
+    async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
+        """This node holds *joins*, and *leaves* no more.
+
+        Args:
+            now: Seconds since the Unix epoch: when the joins were active.
+
+        Raises:
+            EngineUnavailable: It can't be told now; it may have been done all the same.
+        """
+
+    @abstractmethod
+    async def touch(self, users: Collection[str], now: float) -> None:
+        """*users*, whom this node holds, are active.
+
+        Raises:
+            EngineUnavailable: It can't be told now.
+        """
+
+    @abstractmethod
+    async def present(self, users: Collection[str]) -> dict[str, float]:
+        """Those of *users* who are present, and when each was last active.
+
+        Raises:
+            EngineUnavailable: It can't be asked now.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """This node goes away. Its users have some seconds to come back on another before they count as gone."""

@@ -1,0 +1,46 @@
+"""What presence wants of the database, for many users at once: who is whose friend, and when each was last seen."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import bindparam, select, union_all, update
+
+from service.database import Database
+from service.tables import FriendshipRow, UserRow
+
+Circle = dict[int, float | None]  # a user's friends, and when each was last seen (``None`` for never)
+
+
+class Circles:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def known(self, users: Collection[int]) -> dict[int, bool]:
+        """Those of *users* who have an account that is active."""
+        async with self._database.read() as session:
+            rows = await session.scalars(select(UserRow.id).where(UserRow.id.in_(users), UserRow.active))
+            return dict.fromkeys(rows, True)
+
+    async def of(self, users: Collection[int]) -> dict[int, Circle]:
+        """The friends of each of *users*; friends who are shut out are left away."""
+        low, high = FriendshipRow.low_id, FriendshipRow.high_id
+        stands = FriendshipRow.low_asked & FriendshipRow.high_asked
+        pairs = union_all(
+            select(low.label("mine"), high.label("other")).where(low.in_(users), stands),
+            select(high.label("mine"), low.label("other")).where(high.in_(users), stands),
+        ).subquery()
+        asked = select(pairs.c.mine, pairs.c.other, UserRow.last_seen).join(
+            UserRow, UserRow.id == pairs.c.other
+        )
+        found: dict[int, Circle] = {user: {} for user in users}
+        async with self._database.read() as session:
+            for mine, other, seen in await session.execute(asked.where(UserRow.active)):
+                found[mine][other] = seen
+        return found
+
+    async def saw(self, seen: Mapping[int, float]) -> None:
+        """Users were seen: keep when."""
+        rows: Sequence[dict[str, object]] = [{"user": user, "seen": at} for user, at in sorted(seen.items())]
+        keep = update(UserRow).where(UserRow.id == bindparam("user")).values(last_seen=bindparam("seen"))
+        async with self._database.write() as session:
+            connection = await session.connection()
+            await connection.execute(keep, rows)

@@ -1,0 +1,85 @@
+"""One open stream of a user who watches how their friends are. Knows its connection and its place in the router.
+
+Until it was told how all of them are (``initial``), what happens to them is held back, so that nothing that is told falls
+between the two and nothing older comes after.
+"""
+
+from typing import TYPE_CHECKING
+
+from events.event import Event
+from events.router import Filter, Subscription, from_event
+from events.topics import Topic, event_keys
+from service.connection import Connection
+
+if TYPE_CHECKING:
+    from service.presence import Presence
+
+MAX_HELD_BYTES = (
+    65_536  # bytes held back; past it they are let go, for what is told next is newer than they are
+)
+
+
+class Watch:
+    """A stream of *user*'s, from when it is asked for until it is closed."""
+
+    __slots__ = ("_connection", "_held", "_presence", "_subscription", "_where", "user")
+
+    def __init__(self, presence: "Presence", topic: Topic, user: int) -> None:
+        self._presence = presence
+        self._where = Filter(event_keys(topic, topic.name, [user]))  # nothing is for everybody
+        self._connection: Connection | None = None
+        self._subscription: Subscription | None = None
+        self._held: list[bytes] | None = []
+        self.user = user
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self._where.keys
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    def greeting(self) -> Event:
+        """What it begins with."""
+        return self._presence.connected(self.user)
+
+    def opened(self, connection: Connection) -> None:
+        """It is live."""
+        self._connection = connection
+        self._presence.engine.listen(self.keys)
+        self._subscription = from_event(connection.lane, self._where, self)
+        self._presence.set_online(self.user, self)
+
+    def closed(self) -> None:
+        """Its connection is gone. Twice is once, and one that was never opened is none."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._subscription is not None:
+            self._subscription.close()
+            self._presence.engine.unlisten(self.keys)
+            self._presence.set_offline(self.user, self)
+
+    def write(self, data: bytes) -> None:
+        """Something happened that must wait."""
+        if self._held is not None and not self._presence.is_telling:
+            if sum(map(len, self._held)) > MAX_HELD_BYTES:
+                self._held.clear()
+            self._held.append(data)
+
+    def begin(self) -> None:
+        """From now on it is looked how the friends are: what is held so far is older."""
+        if self._held:
+            self._held.clear()
+
+    def tell(self, initial: Event) -> None:
+        """How the friends are, then what was held back; from now on things as they happen."""
+        connection = self._connection
+        if connection is None or self._subscription is None:
+            return
+        text = connection.lane.encode([initial])
+        if self._held is not None:
+            text += b"".join(self._held)
+            self._held = None
+            self._subscription.close()
+            self._subscription = from_event(connection.lane, self._where, connection)
+        connection.write(text)

@@ -1,0 +1,18 @@
+import pytest
+
+from events.rosters import open_roster
+from events.rosters.local import LocalRoster
+from tests.events.rosters.contract import RosterContract
+
+
+@pytest.fixture
+def roster() -> LocalRoster:
+    return LocalRoster()
+
+
+class TestLocalRoster(RosterContract):
+    pass
+
+
+def test_embedded_engine_has_the_local_roster() -> None:
+    assert isinstance(open_roster("embedded:", "node", timeout=45), LocalRoster)

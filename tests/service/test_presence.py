@@ -1,0 +1,340 @@
+"""Presence when what it needs is away, and what it keeps at the end. tests/handlers/test_presence.py sees it through HTTP."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+
+import pytest
+
+from events.emitter import SSE_KEPT, Emitter
+from events.engines.base import Engine
+from events.errors import DatabaseUnavailable, EngineUnavailable
+from events.event import Event, PushEvent
+from events.rosters.base import Forgotten, Gone, Moved
+from events.rosters.local import LocalRoster
+from events.router import Router
+from service import presence
+from service.circles import Circle
+from service.presence import Presence
+from service.watches import MAX_HELD_BYTES, Watch
+from tests.conftest import until
+from tests.events.fakes import Clock
+
+
+class FakeRoster(LocalRoster):
+    """A roster that can be away: before a move is done, or before it is answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = self.answers_away = False
+        self.moves = 0
+        self.closed = False
+
+    def start(self, gone: Gone, forgotten: Forgotten) -> None:
+        self.gone, self.forgotten = gone, forgotten
+
+    async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
+        self.moves += 1
+        self._check()
+        moved = await super().move(joins, leaves, now)
+        if self.answers_away:
+            raise EngineUnavailable("Redis is away")
+        return moved
+
+    async def present(self, users: Collection[str]) -> dict[str, float]:
+        self._check()
+        return await super().present(users)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def lose(self) -> None:
+        self._active.clear()
+
+    def _check(self) -> None:
+        if self.away:
+            raise EngineUnavailable("Redis is away")
+
+
+class FakeCircles:
+    """Everybody is everybody's friend."""
+
+    def __init__(self, users: Collection[int]) -> None:
+        self.users = users
+        self.away = False
+        self.seen: dict[int, float] = {}
+
+    async def known(self, users: Collection[int]) -> dict[int, bool]:
+        return {user: True for user in users if user in self.users}
+
+    async def of(self, users: Collection[int]) -> dict[int, Circle]:
+        self._check()
+        return {
+            user: {friend: self.seen.get(friend) for friend in self.users if friend != user} for user in users
+        }
+
+    async def saw(self, seen: Mapping[int, float]) -> None:
+        self._check()
+        self.seen.update(seen)
+
+    def _check(self) -> None:
+        if self.away:
+            raise DatabaseUnavailable("the database can't be reached now")
+
+
+class FakeEngine:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def listen(self, keys: Collection[str]) -> None:
+        self.heard += keys
+
+    def unlisten(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self.heard.remove(key)
+
+    async def settle(self, keys: Collection[str]) -> None:
+        assert set(keys) <= set(self.heard)
+
+
+class FakeConnection:
+    """What a watch knows of a connection."""
+
+    def __init__(self, router: Router) -> None:
+        self.lane = router.lanes[False, False]
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    @property
+    def names(self) -> list[str]:
+        return [
+            line[7:].decode() for part in self.written for line in part.split(b"\n") if line[:6] == b"event:"
+        ]
+
+
+class Stage:
+    """A presence with everything around it, and what it tells friends: ``(user, online, audience)``."""
+
+    def __init__(self, **more: Any) -> None:
+        self.clock = Clock()
+        self.roster = FakeRoster()
+        self.circles = FakeCircles(range(1, 5))
+        self.engine: Any = FakeEngine()
+        self.router = Router()
+        self.emitter = Emitter()
+        self.emitter.on("sse.push", self._pushed)
+        self.emitter.on(SSE_KEPT, self.router.deliver)
+        self.told: list[tuple[int, bool, list[str]]] = []
+        given: dict[str, Any] = {"grace": 0.0, "heartbeat": 30.0, **more}
+        engine: Engine = self.engine
+        circles: Any = self.circles
+        self.presence = Presence(
+            self.roster, lambda: circles, engine, self.emitter, clock=self.clock, **given
+        )
+        self.presence.start()
+
+    def _pushed(self, push: PushEvent) -> None:
+        assert push.user_ids is not None
+        self.told.append((push.data["user_id"], push.data["is_online"], push.user_ids))
+
+    def open(self, user: int) -> tuple[Watch, FakeConnection]:
+        watch, connection = self.presence.watch(user), FakeConnection(self.router)
+        watch.opened(connection)  # type: ignore[arg-type]
+        return watch, connection
+
+    async def idle(self) -> None:
+        await until(lambda: self.presence.is_idle and not self.presence.is_waiting)
+
+
+@pytest.fixture
+async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(presence, "AGAIN_S", 0.01)
+    stage = Stage()
+    yield stage
+    await stage.presence.close()
+    await stage.emitter.close()
+
+
+async def test_change_is_told_to_the_friends_who_are_online(stage: Stage) -> None:
+    stage.open(1)
+    stage.open(2)
+    await stage.idle()
+    watch, _ = stage.open(3)
+    await stage.idle()
+    watch.closed()
+    await stage.idle()
+    assert stage.told[-2:] == [(3, True, ["1", "2"]), (3, False, ["1", "2"])]
+    watch.closed()
+    assert sorted(stage.engine.heard) == ["presence\x1f@1", "presence\x1f@2"]
+
+
+async def test_changes_wait_for_a_database_that_is_away_and_the_last_counts(
+    stage: Stage, logged: list[Any]
+) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.circles.away = True
+    left, _ = stage.open(2)
+    came, _ = stage.open(3)
+    _, connection = stage.open(1)
+    await until(lambda: stage.roster.moves > 1)
+    left.closed()
+    came.closed()
+    await until(lambda: len(stage.presence) == 1)
+    stage.open(3)
+    await until(lambda: [line["event"] for line in logged] == ["presence.failed"])
+    assert connection.written == []
+    stage.circles.away = False
+    await stage.idle()
+    assert sorted(stage.told) == [(2, False, ["1", "3"]), (3, True, ["1"])]
+    assert connection.names == ["initial"]
+    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
+
+
+async def test_moves_wait_for_a_roster_that_is_away(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.away = True
+    _, connection = stage.open(2)
+    await until(lambda: stage.roster.moves > 3)
+    assert connection.written == []
+    stage.roster.away = False
+    await stage.idle()
+    assert stage.told == [(2, True, ["1"])]
+    assert connection.names == ["initial"]
+
+
+async def test_move_that_was_done_and_not_answered_is_told_all_the_same(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    for online in (True, False):
+        stage.roster.answers_away = True
+        moves = stage.roster.moves
+        if online:
+            watch, _ = stage.open(2)
+        else:
+            watch.closed()
+        await until(lambda moves=moves: stage.roster.moves > moves + 1)
+        stage.roster.answers_away = False
+        await stage.idle()
+        assert stage.told.pop() == (2, online, ["1"])
+    assert stage.told == []
+
+
+async def test_roster_that_lost_all_learns_again_who_is_here_and_friends_see_nothing(stage: Stage) -> None:
+    for user in (1, 2):
+        stage.open(user)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.lose()
+    stage.roster.forgotten(True)
+    await stage.idle()
+    assert (await stage.roster.present(["1", "2"])).keys() == {"1", "2"}
+    assert stage.told == []
+
+
+async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stage: Stage) -> None:
+    for user in (1, 2):
+        stage.open(user)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.lose()
+    stage.roster.forgotten(False)
+    await stage.idle()
+    assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
+
+
+async def test_users_of_a_dead_node_are_told_of_as_gone_when_they_were_active_last(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.gone({"3": stage.clock() - 20})
+    await stage.idle()
+    assert stage.told == [(3, False, ["1"])]
+    assert stage.circles.seen[3] == stage.clock() - 20
+
+
+async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_online(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.emitter.on("sse.push", lambda push: stage.roster._active.setdefault("3", stage.clock()))
+    stage.roster.gone({"3": stage.clock() - 20})
+    await stage.idle()
+    assert stage.told == [(3, False, ["1"]), (3, True, ["1"])]
+
+
+async def test_what_happens_before_initial_is_written_comes_behind_it(stage: Stage) -> None:
+    stage.circles.away = True
+    watch, connection = stage.open(1)
+    await until(lambda: not stage.presence.is_idle)
+    for size in (10, MAX_HELD_BYTES):
+        event = Event("presence", watch.keys, b'"%b"' % (b"x" * size), "early", kept=False)
+        stage.router.deliver([event])
+    assert connection.written == []
+    original, stage.circles.of = stage.circles.of, None  # type: ignore[assignment, method-assign]
+
+    async def of(users: Collection[int]) -> dict[int, Circle]:
+        stage.router.deliver([Event("presence", watch.keys, b"1", "meanwhile", kept=False)])
+        return await original(users)
+
+    stage.circles.of = of  # type: ignore[method-assign]
+    stage.circles.away = False
+    await stage.idle()
+    assert connection.names == ["initial", "meanwhile"]
+    stage.router.deliver([Event("presence", watch.keys, b"1", "later", kept=False)])
+    assert connection.names[2:] == ["later"]
+
+
+async def test_refresh_tells_every_stream_anew(stage: Stage) -> None:
+    connections = [stage.open(user)[1] for user in (1, 1, 2)]
+    await stage.idle()
+    stage.told.clear()
+    stage.presence.refresh()
+    await stage.idle()
+    assert [connection.names for connection in connections] == [["initial"] * 2] * 3
+    assert stage.told == []
+
+
+async def test_crash_is_logged_and_does_not_end_it(stage: Stage, logged: list[Any]) -> None:
+    stage.open(1)
+    await stage.idle()
+    original, stage.circles.of = stage.circles.of, None  # type: ignore[assignment, method-assign]
+    stage.open(2)
+    await until(lambda: "presence.crashed" in [line["event"] for line in logged])
+    stage.circles.of = original  # type: ignore[method-assign]
+    stage.open(3)
+    await stage.idle()
+    assert (3, True, ["1", "2"]) in stage.told
+
+
+async def test_stream_that_was_never_opened_leaves_nothing(stage: Stage) -> None:
+    stage.presence.watch(1).closed()
+    assert len(stage.presence) == 0
+    assert await stage.presence.knows(1)
+    assert not await stage.presence.knows(77)
+
+
+async def test_close_keeps_when_everybody_was_last_seen() -> None:
+    stage = Stage(grace=60.0)
+    stage.open(1)
+    watch, _ = stage.open(2)
+    await until(lambda: stage.presence.is_idle)
+    watch.closed()
+    stage.clock.now += 7
+    await stage.presence.close()
+    assert stage.circles.seen == {1: stage.clock.now, 2: stage.clock.now - 7}
+    assert stage.roster.closed
+    await stage.emitter.close()
+
+
+async def test_nobody_is_told_of_as_gone_while_the_node_goes_away() -> None:
+    stage = Stage()
+    stage.open(1)
+    watch, _ = stage.open(2)
+    await stage.idle()
+    stage.told.clear()
+    stage.presence.drain()
+    watch.closed()
+    await stage.presence.close()
+    assert stage.told == []
+    await stage.emitter.close()
