@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +317,54 @@ async def test_no_node_is_an_answer_that_clients_understand(tmp_path: Path) -> N
         [line] = nginx.answered
         assert line["node"].split(", ") == [f"{HOST}:{port}"] * 2
         assert demo("secret") not in nginx.output
+
+
+class Upstream:
+    """Two ports that answer every request alike, or close without an answer; they count the requests."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.requests: list[bytes] = []
+        self._answer = answer
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(self._answer)
+        writer.close()
+
+    @asynccontextmanager
+    async def before(self, nginx_folder: Path) -> AsyncIterator[Client]:
+        async with (
+            await asyncio.start_server(self._serve, HOST, 0) as one,
+            await asyncio.start_server(self._serve, HOST, 0) as two,
+            front(nginx_folder, [server.sockets[0].getsockname()[1] for server in (one, two)]) as nginx,
+            client_of(nginx) as client,
+        ):
+            yield client
+
+
+async def test_refusal_of_both_nodes_passes_as_it_is(tmp_path: Path) -> None:
+    head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 7\r\n"
+    nodes = Upstream(f'{head}Content-Length: 14\r\n\r\n{{"status":503}}'.encode())
+    async with nodes.before(tmp_path / "nginx") as client:
+        for _ in range(3):  # no node is put aside for it
+            answer = await client.http.get("/v1/app/sse")
+            assert (answer.status_code, answer.headers["Retry-After"], answer.json()) == (
+                503,
+                "7",
+                {"status": 503},
+            )
+    assert len(nodes.requests) == 2 * 3, "each was asked"
+
+
+async def test_command_that_a_node_has_begun_upon_is_not_sent_again(tmp_path: Path) -> None:
+    nodes = Upstream(b"")
+    async with nodes.before(tmp_path / "nginx") as client:
+        answer = await client.http.post("/v1/events", json={"userId": 1, "data": 1})
+        assert answer.status_code == 503 and answer.headers["Retry-After"]
+        assert len(nodes.requests) == 1
+        await client.http.get("/v1/app/sse")
+        assert len(nodes.requests) == 1 + 2, "a stream is asked of the other"
 
 
 async def test_plain_http_leads_to_https(nginx: Nginx) -> None:
