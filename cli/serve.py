@@ -1,4 +1,4 @@
-"""``sse-push serve``: run a node until SIGTERM or SIGINT."""
+"""``sse-push serve``: run a node, or several on one port, until SIGTERM or SIGINT."""
 
 import argparse
 import asyncio
@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from cli.workers import MAX_WORKERS, Place, Workers
+from events.engines import EMBEDDED
 from events.errors import SsePushError
 from handlers.app import build_app
 from handlers.server import GuardedSite
@@ -34,6 +36,19 @@ def add_to(commands: Any) -> None:
         epilog=_settings_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="so many nodes on the one port, each a process of its own, kept running; with the Redis engine",
+    )
+    parser.add_argument(
+        "--worker-ports",
+        type=int,
+        metavar="PORT",
+        help="worker 1 listens on 127.0.0.1:PORT too, worker 2 on the next, ...: for the metrics of each",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,21 +57,54 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
+    if arguments.workers == 1:
+        return _run_node(settings)
+    if settings.engine_url == EMBEDDED:
+        print(
+            "sse-push: --workers wants the Redis engine, SSE_PUSH_ENGINE_URL=redis://...: "
+            "what is embedded serves one process",
+            file=sys.stderr,
+        )
+        return 2
+    first = arguments.worker_ports
+    try:
+        return Workers(
+            settings,
+            arguments.workers,
+            lambda place: _run_node(place.settings, place, first and first + place.number - 1),
+        ).run()
+    except OSError as error:
+        print(f"sse-push: can't start: {error}", file=sys.stderr)
+        return 1
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"from 1 to {MAX_WORKERS}")
+    return count
+
+
+def _run_node(settings: Settings, place: Place | None = None, own_port: int | None = None) -> int:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings))
+        return runner.run(_serve(settings, place, own_port))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, place: Place | None, own_port: int | None) -> int:
     # The drain has the time that the settings give; what is left after it gets no more.
     runner = web.AppRunner(build_app(settings), shutdown_timeout=LEFT_OVER_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
+    if place is not None:
+        loop.add_reader(place.line, stop.set)  # nothing ever comes there but the parent's end
     try:
         await runner.setup()
-        site = GuardedSite(runner, settings.host, settings.port)
+        site = GuardedSite(runner, settings.host, settings.port, shared=place is not None)
         await site.start()
+        if own_port:
+            await GuardedSite(runner, "127.0.0.1", own_port).start()
     except (OSError, SsePushError) as error:
         print(f"sse-push: can't start: {error}", file=sys.stderr)
         await runner.cleanup()
@@ -66,7 +114,11 @@ async def _serve(settings: Settings) -> int:
         raise
     gc.freeze()  # what a start made stays: it need not be walked again
     _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
+    if place is not None:
+        place.ready()
     await stop.wait()
+    if place is not None:
+        loop.remove_reader(place.line)
     # Still listening meanwhile, so that /readyz can say 503 to whoever asks.
     await runner.app.shutdown()
     await runner.cleanup()

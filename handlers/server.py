@@ -16,13 +16,18 @@ MAX_HEADERS = 64  # lines of a request's head; browsers send about 20
 
 
 class GuardedSite(web.BaseSite):
-    """Listens on one address for a runner of the application."""
+    """Listens on one address for a runner of the application.
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+    Args:
+        shared: Other processes may listen on it too; the system shares the connections out.
+    """
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, *, shared: bool = False) -> None:
         super().__init__(runner, backlog=BACKLOG)
         self._host = host
         self._port = port
         self.port = port
+        self._shared = shared
         self._guard = Guard(runner.app[NODE])
 
     @property
@@ -41,7 +46,7 @@ class GuardedSite(web.BaseSite):
         manager = self._runner.server
         if manager is None:
             raise RuntimeError("set the runner up first")
-        listener = _listen(self._host, self._port, self._guard.node)
+        listener = _listen(self._host, self._port, self._guard.node, shared=self._shared)
         self.port = listener.getsockname()[1]
 
         def connect() -> GuardedHandler:
@@ -66,11 +71,11 @@ class GuardedSite(web.BaseSite):
         await super().stop()
 
 
-def _listen(host: str, port: int, node: Node) -> socket.socket:
+def _listen(host: str, port: int, node: Node, *, shared: bool) -> socket.socket:
     """A listening socket; what is accepted on it inherits its options, so no stream pays for them."""
     settings = node.settings
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=shared)
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer_bytes)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

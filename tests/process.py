@@ -46,11 +46,13 @@ class ServerProcess:
 
     Args:
         folder: For the data and the log; kept through restarts.
+        arguments: Of the command.
         settings: Without prefix, in small letters: ``max_connections=5``.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, *arguments: str, **settings: object) -> None:
         self.folder = folder
+        self._arguments = arguments
         self.settings = {
             "auth_mode": "demo",
             "data_dir": folder / "data",
@@ -98,7 +100,7 @@ class ServerProcess:
         before = len(self.logged("server.listening"))
         with self._log.open("ab") as out, self._errors.open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "serve"],
+                [sys.executable, "-m", "cli.main", "serve", *self._arguments],
                 cwd=ROOT,
                 env=self._environment(port),
                 stdin=subprocess.DEVNULL,
