@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings
+from service.settings import Settings, variable
 from tests.cli.conftest import WITHIN_S, Run, Start
 from tests.process import ServerProcess
 
@@ -17,7 +17,7 @@ SECRET = "not-to-be-shown-to-anybody-0123456789"
 def test_serve_help_shows_every_setting_with_default_and_reason(run: Run) -> None:
     shown = run("serve", "--help").out
     for name, field in Settings.model_fields.items():
-        assert f"\n  SSE_PUSH_{name.upper()}" in shown
+        assert f"\n  {variable(name)}" in shown
         assert field.description in shown
     assert "SSE_PUSH_PORT  [8000]" in shown
     assert "SSE_PUSH_MAX_CONNECTIONS  [1000]" in shown
