@@ -36,7 +36,7 @@ class _Response:
     """The answers on their way: from the start, or where a proxy stands between, once the request is through.
 
     nginx passes no more of a request on when it has passed the head of the answer on and then had to wait for
-    the node once (``preserve_output`` in its upstream module): both sides would wait for ever.
+    the node once: both sides would wait for ever (docs/design/0008-ndjson-behind-a-proxy.md).
     """
 
     def __init__(self, request: web.Request) -> None:
