@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -77,11 +78,16 @@ def test_nginx_knows_the_nodes_and_they_believe_it(compose: dict[str, Any], serv
     nodes = nodes_of(services)
     upstream = re.findall(r"^    server ([\w-]+):8000 ", (CONFIG / "sse-push.conf").read_text(), re.MULTILINE)
     assert upstream == list(nodes) and len(nodes) == 2
-    [front] = services["nginx"]["networks"]
-    [network] = compose["networks"][front]["ipam"]["config"]
+    [subnet] = compose["networks"]["front"]["ipam"]["config"]
+    addresses = {
+        name: service["networks"]["front"]["ipv4_address"]
+        for name, service in services.items()
+        if "front" in service["networks"]
+    }
+    assert addresses.keys() == {*nodes, "nginx"} and len(set(addresses.values())) == len(addresses)
+    assert all(ip_address(address) in ip_network(subnet["subnet"]) for address in addresses.values())
     for node in nodes.values():
-        assert front in node["networks"]
-        assert node["environment"]["SSE_PUSH_TRUSTED_PROXIES"] == network["subnet"]
+        assert node["environment"]["SSE_PUSH_TRUSTED_PROXIES"] == f"{addresses['nginx']}/32"
     mounted = [volume.split(":") for volume in services["nginx"]["volumes"]]
     for source, target, mode in mounted:
         assert mode == "ro" and target.startswith("/etc/nginx/")
