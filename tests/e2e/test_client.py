@@ -1,12 +1,14 @@
 """The web client in a real browser, against the real service: one connection for all tabs, and nothing lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from aiohttp import ClientSession, web
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
 
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
@@ -123,8 +125,11 @@ class Tabs:
             self.complaints.append(message.text)
 
 
+TabsOf = Callable[[ServerProcess], Tabs]
+
+
 @pytest.fixture
-def tabs_of(context: BrowserContext, origin: str) -> AsyncIterator[object]:
+def tabs_of(context: BrowserContext, origin: str) -> Iterator[TabsOf]:
     made: list[Tabs] = []
 
     def make(server: ServerProcess) -> Tabs:
@@ -146,30 +151,168 @@ async def open_streams(api: Api, server: ServerProcess) -> int:
     return int(status["connections"]["total"])
 
 
+async def has_open(api: Api, server: ServerProcess, count: int) -> None:
+    """Wait until the service counts *count* open streams; a closed one is counted for a moment more."""
+
+    async def counted() -> bool:
+        return await open_streams(api, server) == count
+
+    await eventually(counted, f"{count} open streams")
+
+
+def numbers(*ends: int) -> list[str]:
+    return [str(n) for n in range(*ends)]
+
+
 async def test_a_second_tab_shares_the_connection_and_takes_over(
-    serve: Serve, api: Api, tabs_of, origin: str
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
 ) -> None:
     server = await serve(cors_origins=origin, retry_ms=100)
     tabs = tabs_of(server)
-    first = await tabs.open()
-    second = await tabs.open()
-    third = await tabs.open()
+    first, second, third = [await tabs.open() for _ in range(3)]
     assert await open_streams(api, server) == 1
+    assert len(server.logged("stream.opened")) == 1
     said = [await api.publish(server, {"userId": 42, "data": n}) for n in range(5)]
     for page in (first, second, third):
-        assert await texts(page, 5) == [str(n) for n in range(5)]
+        assert await texts(page, 5) == numbers(5)
         assert await page.evaluate("seen.ids") == said
     closing = asyncio.create_task(first.close())
     for n in range(5, 25):
         await api.publish(server, {"userId": 42, "data": n})
     await closing
-    for n in range(25, 30):
-        await api.publish(server, {"userId": 42, "data": n})
     for page in (second, third):
-        assert await texts(page, 30) == [str(n) for n in range(30)]
-    assert await open_streams(api, server) == 1
-    await second.close()
+        assert await texts(page, 25) == numbers(25)
+    assert len(server.logged("stream.opened")) == 2
+    crashed = asyncio.create_task(crash(second))
+    for n in range(25, 50):
+        await api.publish(server, {"userId": 42, "data": n})
+    await crashed
+    assert await texts(third, 50) == numbers(50)
+    await has_open(api, server, 1)
     await third.close()
-    await eventually(
-        lambda: len(server.logged("stream.closed")) == len(server.logged("stream.opened")), "all closed"
+    await has_open(api, server, 0)
+
+
+async def crash(page: Page) -> None:
+    with suppress(Error):
+        await page.goto("chrome://crash")
+
+
+async def test_a_killed_service_comes_back_and_no_tab_lost_or_repeats_anything(
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
+) -> None:
+    server = await serve(cors_origins=origin, retry_ms=100)
+    tabs = tabs_of(server)
+    pages = [await tabs.open() for _ in range(2)]
+    for n in range(5):
+        await api.publish(server, {"userId": 42, "data": n})
+    await server.kill()
+    for page in pages:
+        await page.wait_for_function("seen.stream.status.state === 'waiting'")
+        assert await page.evaluate("seen.stream.status.retryAt > 0")
+    await server.start()
+    for n in range(5, 10):
+        await api.publish(server, {"userId": 42, "data": n})
+    for page in pages:
+        assert await texts(page, 10) == numbers(10)
+        assert await page.evaluate("seen.gaps") == []
+    await has_open(api, server, 1)
+
+
+async def test_a_store_that_was_lost_is_told_to_every_tab(
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
+) -> None:
+    server = await serve(cors_origins=origin, retry_ms=100)
+    tabs = tabs_of(server)
+    pages = [await tabs.open() for _ in range(2)]
+    lost = await api.publish(server, {"userId": 42, "data": 0})
+    for page in pages:
+        await texts(page, 1)
+    await server.kill()
+    shutil.rmtree(server.folder / "data")
+    await server.start()
+    for page in pages:
+        await page.wait_for_function("seen.gaps.length === 1")
+        assert await page.evaluate("seen.gaps") == [
+            {"reason": "unknown", "requested": lost, "resumed_from": None}
+        ]
+    await api.publish(server, {"userId": 42, "data": 1})
+    for page in pages:
+        assert await texts(page, 2) == numbers(2)
+
+
+async def test_a_429_is_told_and_recovered_from(serve: Serve, api: Api, tabs_of: TabsOf, origin: str) -> None:
+    server = await serve(cors_origins=origin, max_connections_per_user=1)
+    async with ClientSession() as other:
+        taken = await other.get(f"{server.url}/v1/app/sse", headers={"Authorization": f"Bearer {demo(42)}"})
+        assert taken.status == 200
+        page = await tabs_of(server).blank()
+        await page.clock.install()
+        await tabs_of(server).watch(page, "app")
+        await page.wait_for_function("seen.stream.status.state === 'waiting'")
+        assert await page.evaluate("seen.errors") == [[429, "user"]]
+        wait = await page.evaluate("seen.stream.status.retryAt - Date.now()")
+        assert 9_000 < wait <= 12_500  # the service says 10 s; a quarter more spreads a fleet
+        taken.close()
+    await has_open(api, server, 0)
+    await page.clock.fast_forward(12_500)
+    await page.wait_for_function("seen.stream.status.state === 'open'")
+    await api.publish(server, {"userId": 42, "data": 0})
+    assert await texts(page, 1) == numbers(1)
+
+
+async def test_twelve_tabs_work_over_http_1(serve: Serve, api: Api, tabs_of: TabsOf, origin: str) -> None:
+    server = await serve(cors_origins=origin)
+    tabs = tabs_of(server)
+    pages = await asyncio.gather(*(tabs.open() for _ in range(12)))
+    await api.publish(server, {"userId": 42, "data": 0})
+    for page in pages:
+        assert await texts(page, 1) == numbers(1)
+    assert await open_streams(api, server) == 1
+    # A request of the last tab finds a free connection: six is all that a browser has for one host.
+    status = await pages[-1].evaluate(
+        "url => fetch(url).then(answer => answer.status)", f"{server.url}/healthz"
     )
+    assert status == 200
+
+
+async def test_topics_change_without_loss_and_what_is_refused_hurts_nobody_else(
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
+) -> None:
+    server = await serve(cors_origins=origin, retry_ms=100)
+    tabs = tabs_of(server)
+    first = await tabs.open("app")
+    said = {"topic": "notifications", "broadcast": True}
+    await api.publish(server, {**said, "data": "before anyone asked"})
+    await api.publish(server, {"userId": 42, "data": 0})
+    await texts(first, 1)
+    second = await tabs.blank()
+    changing = asyncio.create_task(tabs.watch(second, "notifications"))
+    for n in range(1, 20):
+        await api.publish(server, {"userId": 42, "data": n})
+    await changing
+    await second.wait_for_function("seen.stream.status.state === 'open'")
+    await api.publish(server, {**said, "data": "x", "event": "urgent"})
+    await api.publish(server, {"userId": 42, "data": 20})
+    assert await texts(first, 21) == numbers(21)
+    assert await texts(second, 1) == ["x"]
+    assert await second.evaluate("seen.events") == ["notifications/urgent"]
+    await tabs.watch(second, "nonsense", name="refused")
+    await second.wait_for_function("refused.stream.status.state === 'closed'")
+    assert await second.evaluate("refused.errors") == [[400, None]]
+    await api.publish(server, {**said, "data": "y"})
+    await api.publish(server, {"userId": 42, "data": 21})
+    assert await texts(second, 2) == ["x", "y"]
+    assert await texts(first, 22) == numbers(22)
+    await has_open(api, server, 1)
+
+
+async def test_different_users_never_share(serve: Serve, api: Api, tabs_of: TabsOf, origin: str) -> None:
+    server = await serve(cors_origins=origin)
+    tabs = tabs_of(server)
+    ada, bob = await tabs.open(user="ada"), await tabs.open(user="bob")
+    assert await open_streams(api, server) == 2
+    await api.publish(server, {"userId": "ada", "data": "for ada"})
+    await api.publish(server, {"userId": "bob", "data": "for bob"})
+    assert await texts(ada, 1) == ["for ada"]
+    assert await texts(bob, 1) == ["for bob"]

@@ -15,7 +15,11 @@ const LIMITS = {
 	"dist/stream.js": [4096, "one stream, for those who import nothing else"],
 	"dist/index.js": [8192, "all of the core"],
 	"dist/react.js": [8192, "the hooks with the core beneath"],
-	"dist/between_tabs.js": [8192, "what shares a connection with other tabs, loaded when it does; half is there already"],
+	"dist/vue.js": [8192, "the composables with the core beneath"],
+	"dist/between_tabs.js": [
+		8192,
+		"what shares a connection with other tabs, loaded when it does; half is there already",
+	],
 };
 
 rmSync(resolve(root, "dist"), { recursive: true, force: true });

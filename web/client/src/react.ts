@@ -5,8 +5,9 @@
  */
 
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { type AccessOptions, Feed, type FeedCallbacks, type FeedOptions, type FeedSnapshot } from "./feed.ts";
+import { Feed, type FeedCallbacks, type FeedOptions, type FeedSnapshot } from "./feed.ts";
 import { GroupChat, type GroupChatOptions, type GroupChatSnapshot } from "./group_chat.ts";
+import { feedKey, groupChatKey, presenceKey } from "./keys.ts";
 import { Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
 
 export type { Experience, GroupChatOptions, GroupMessage } from "./group_chat.ts";
@@ -23,8 +24,7 @@ export interface UseSSE<Data = unknown> extends FeedSnapshot<Data> {
 
 /** The newest events of a stream, and how it is. Components that name the same stream share one connection. */
 export function useSSE<Data = unknown>(options: UseSSEOptions<Data>): UseSSE<Data> {
-	const { endpoint, limit } = options;
-	const feed = useKept(keyOf(options, endpoint, limit), () => new Feed<Data>(options));
+	const feed = useKept(feedKey(options), () => new Feed<Data>(options));
 	useEffect(() => {
 		feed.callbacks = options;
 	});
@@ -39,7 +39,7 @@ export interface UsePresence extends PresenceSnapshot {
 /** Friends and which of them are online. */
 export function usePresence(token: string | undefined | PresenceOptions): UsePresence {
 	const options = typeof token === "object" ? token : { token };
-	const presence = useKept(keyOf(options, options.baseUrl), () => new Presence(options));
+	const presence = useKept(presenceKey(options), () => new Presence(options));
 	useEffect(() => {
 		presence.callbacks = options;
 	});
@@ -55,20 +55,12 @@ export interface UseGroupChat extends GroupChatSnapshot {
 
 /** A room with AI members. */
 export function useGroupChat(options: GroupChatOptions): UseGroupChat {
-	const { baseUrl, roomId, sender, userName, limit } = options;
-	const key = keyOf(options, baseUrl, roomId, sender, userName, limit);
-	const chat = useKept(key, () => new GroupChat(options));
+	const chat = useKept(groupChatKey(options), () => new GroupChat(options));
 	useEffect(() => {
 		chat.callbacks = options;
 	});
 	const snapshot = useSyncExternalStore(chat.watch, chat.snapshot, chat.snapshot);
 	return { ...snapshot, send: chat.send, retry: chat.retry };
-}
-
-/** What makes options others: callbacks don't, the newest are called anyway. */
-function keyOf(options: AccessOptions, ...more: unknown[]): string {
-	const { token, user, reconnect, reconnectInterval, enabled } = options;
-	return JSON.stringify([token, user, reconnect, reconnectInterval, enabled, ...more]);
 }
 
 /** What *make* made, for as long as *key* stays the same. Unlike a memo it is not made again at React's leisure. */

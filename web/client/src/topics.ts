@@ -47,6 +47,7 @@ export class TopicStream {
 	#probe: Stream | null = null;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#timerAt = Number.POSITIVE_INFINITY;
+	#mustReopen = false;
 	#isClosed = false;
 
 	constructor(options: TopicStreamOptions) {
@@ -64,7 +65,7 @@ export class TopicStream {
 
 	/** Open it anew, for topics that tell how things are when they begin. */
 	refresh(): void {
-		this.#asked = new Set();
+		this.#mustReopen = true;
 		this.#adjustIn(GATHER_MS);
 	}
 
@@ -81,8 +82,9 @@ export class TopicStream {
 	close(): void {
 		this.#isClosed = true;
 		clearTimeout(this.#timer);
-		this.#stream?.close();
+		this.#drop();
 		this.#probe?.close();
+		this.#probe = null;
 	}
 
 	#missing(): string[] {
@@ -106,10 +108,10 @@ export class TopicStream {
 		const missing = this.#missing();
 		const wanted = [...this.#wanted].filter((topic) => !this.refused.has(topic));
 		if (wanted.length === 0) this.#stop();
+		else if (this.#stream === null) this.#open(wanted);
 		// Before the first position there is nothing to lose, and nothing to begin later than.
-		else if (this.#stream === null || this.lastEventId === "") this.#open(wanted);
-		else if (missing.length > 0) this.#admit(missing);
-		else if (wanted.length < this.#asked.size) this.#open(wanted);
+		else if (missing.length > 0 && this.lastEventId !== "") this.#admit(missing);
+		else if (this.#mustReopen || missing.length > 0 || wanted.length < this.#asked.size) this.#open(wanted);
 	}
 
 	/**
@@ -127,7 +129,10 @@ export class TopicStream {
 			...this.#options.access,
 			url: this.#urlFor(topics),
 			onState: ({ state, error }) => {
-				if (state !== "closed" || error === null) return;
+				if (error === null) return;
+				// There is no room for one more stream: then rather too early than not at all.
+				if (state === "waiting" && error.status === 429) done("");
+				if (state !== "closed") return;
 				this.#probe = null;
 				this.#onRefusal(topics, error);
 			},
@@ -139,12 +144,16 @@ export class TopicStream {
 	}
 
 	#onRefusal(topics: string[], error: StreamError): void {
-		if (topics.length === 1 && (error.status === 400 || error.status === 403)) {
-			this.refused.set(topics[0] as string, error);
-			this.#options.onChange();
+		if (topics.length === 1 && isRefusal(error)) {
+			this.#refuse(topics[0] as string, error);
 			this.#adjustIn(0);
-		} else if (error.status === 400 || error.status === 403) this.#sortOut(topics);
+		} else if (isRefusal(error)) this.#sortOut(topics);
 		else this.#tell({ state: "closed", failures: 0, retryAt: null, error });
+	}
+
+	#refuse(topic: string, error: StreamError): void {
+		this.refused.set(topic, error);
+		this.#options.onChange();
 	}
 
 	/** One of *topics* is refused, and the answer does not say which: each is asked for alone, the refused go. */
@@ -163,14 +172,15 @@ export class TopicStream {
 			...this.#options.access,
 			url: this.#urlFor([first]),
 			onState: ({ state, error }) => {
-				if (state === "closed" && error !== null) this.refused.set(first, error);
+				if (state === "closed" && error !== null) this.#refuse(first, error);
 				if (state === "open" || (state === "closed" && error !== null)) next();
 			},
 		});
 	}
 
 	#open(topics: string[]): void {
-		this.#stream?.close();
+		this.#drop();
+		this.#mustReopen = false;
 		this.#asked = new Set(topics);
 		const wasOpen = this.status.state === "open";
 		const asked = this.#asked;
@@ -201,14 +211,20 @@ export class TopicStream {
 	#onClosed(topics: string[], status: StreamStatus): void {
 		this.#stream = null;
 		this.#asked = this.active = new Set();
-		if (status.error?.status === 400 || status.error?.status === 403) {
-			this.#onRefusal(topics, status.error);
-		} else this.#tell(status);
+		if (status.error !== null && isRefusal(status.error)) this.#onRefusal(topics, status.error);
+		else this.#tell(status);
+	}
+
+	/** Close the stream; what it says of that is not told. */
+	#drop(): void {
+		const stream = this.#stream;
+		this.#stream = null;
+		stream?.close();
 	}
 
 	#stop(): void {
-		this.#stream?.close();
-		this.#stream = null;
+		this.#drop();
+		if (this.#wanted.size === 0) this.lastEventId = ""; // who wants something next begins then
 		this.#asked = this.active = new Set();
 		this.#options.onChange();
 	}
@@ -234,6 +250,11 @@ export class TopicStream {
 		const separator = String(this.#options.access.url).includes("?") ? "&" : "?";
 		return `${this.#options.access.url}${separator}topics=${topics.map(encodeURIComponent).join(",")}`;
 	}
+}
+
+/** No such topic, not for this caller, or (presence) a caller whom the service does not know. */
+function isRefusal({ status }: StreamError): boolean {
+	return status === 400 || status === 403 || status === 404;
 }
 
 /** The one of *topics* that an event's name is of: the name is the topic, or `topic/name`. */
