@@ -44,6 +44,10 @@ class Clients:
         return id_
 
     async def is_client_connected(self, client_id: str) -> bool:
-        """Whether the client holds a stream on any node."""
+        """Whether the client holds a stream on any node.
+
+        Raises:
+            EngineUnavailable: It holds none here, and other nodes can't be asked now.
+        """
         _, its_own = filter_keys(TOPIC.name, client_id)
         return self._router.has(its_own) or await self._engine.heard_elsewhere(its_own)

@@ -55,6 +55,12 @@ class TcpProxy:
         for side in self._sides:
             side.obey()
 
+    def strand(self) -> None:
+        """Let nothing through on the connections there are, ever; others are none the wiser."""
+        for side in self._sides:
+            side.stranded = True
+            side.obey()
+
     def go_on(self) -> None:
         self.stalled = False
         for side in self._sides:
@@ -81,6 +87,7 @@ class _Side(asyncio.Protocol):
         self._other = other
         self._early: list[bytes] = []
         self._sieve = proxy.sieve() if other else None
+        self.stranded = False
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
 
@@ -128,7 +135,7 @@ class _Side(asyncio.Protocol):
         """Read or don't, as the proxy says now."""
         if self._transport is None or self._transport.is_closing():
             return
-        if self._proxy.stalled:
+        if self._proxy.stalled or self.stranded:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

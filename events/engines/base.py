@@ -115,7 +115,11 @@ class Engine(ABC):
         return after >= self.window.start
 
     async def heard_elsewhere(self, key: str) -> bool:
-        """Whether a stream on another node takes *key*. An engine of one node knows none."""
+        """Whether a stream on another node takes *key*. An engine of one node knows none.
+
+        Raises:
+            EngineUnavailable: It can't be told now.
+        """
         return False
 
     @abstractmethod

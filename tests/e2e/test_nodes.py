@@ -11,6 +11,7 @@ from tests.e2e.client import ADMIN, demo
 from tests.e2e.cluster import Cluster
 from tests.e2e.follower import Follower
 from tests.e2e.publishers import SEED, USERS, Publishers, check_whole, is_end
+from tests.e2e.stream import Stream
 from tests.process import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
@@ -25,14 +26,11 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
         assert cluster.complaints == []
 
 
-async def a_node_is_terminated(cluster: Cluster) -> None:
-    assert await cluster.nodes[0].terminate() == 0
-    await cluster.nodes[0].start()
-
-
-async def a_node_is_killed(cluster: Cluster) -> None:
-    await cluster.nodes[1].kill()
-    await cluster.nodes[1].start()
+async def nodes_are_terminated_and_killed(cluster: Cluster) -> None:
+    first, second, _ = cluster.nodes
+    assert await first.terminate() == 0
+    await second.kill()
+    await asyncio.gather(first.start(), second.start())
 
 
 async def redis_is_stopped(cluster: Cluster) -> None:
@@ -44,6 +42,20 @@ async def redis_is_stopped(cluster: Cluster) -> None:
 async def redis_is_killed(cluster: Cluster) -> None:
     cluster.redis.kill()
     cluster.redis.start(aof=True)
+
+
+async def redis_is_paused_for_long(cluster: Cluster) -> None:
+    cluster.redis.pause()
+    await asyncio.gather(*(cluster.says(node, 503) for node in cluster.nodes))
+    cluster.redis.resume()
+
+
+async def connections_are_stalled_for_a_moment(cluster: Cluster) -> None:
+    cluster.proxies[1].stall()
+    async with await Stream.open(cluster.nodes[1], "/custom/stream", "") as stream:
+        await stream.chunk()
+        assert await stream.chunk()  # it lives meanwhile
+    cluster.proxies[1].go_on()
 
 
 async def redis_is_killed_together_with_a_node(cluster: Cluster) -> None:
@@ -69,11 +81,13 @@ async def subscribers_are_killed(cluster: Cluster) -> None:
     assert cluster.redis.call("CLIENT", "KILL", "TYPE", "pubsub") == 3
 
 
-NODES_FAIL = [a_node_is_terminated, a_node_is_killed, redis_is_killed_together_with_a_node]
+NODES_FAIL = [nodes_are_terminated_and_killed, redis_is_killed_together_with_a_node]
 REDIS_FAILS = [
     redis_is_stopped,
     redis_is_killed,
+    redis_is_paused_for_long,
     connections_are_cut,
+    connections_are_stalled_for_a_moment,
     connections_are_refused_for_a_while,
     subscribers_are_killed,
 ]

@@ -67,6 +67,10 @@ class RedisEngine(Engine):
         )
         self._feed = Feed(self._store.prefix, self._store.own_channel)
         self._commands, self._messages = Link(), Link()
+        self._past: list[
+            int
+        ] = []  # ids of connections that are lost here, as the server may not have noticed yet
+        self._run_id = ""
         self._held: list[list[Any]] | None = []  # what came while the node catches up; None once it has
         self._outbox = Outbox(self._store, self._feed, self._was_kept, self._was_refused)
         self._flushing_keys = False
@@ -138,6 +142,7 @@ class RedisEngine(Engine):
             EngineUnavailable: It can't be done now.
         """
         self._broke.clear()
+        self._past += [link.id for link in (self._commands, self._messages) if link.id]
         self._commands = Link(lost=self._broke.set)
         self._messages = Link(self._heard, self._broke.set)
         self._held = []
@@ -169,6 +174,9 @@ class RedisEngine(Engine):
         facts = await self._store.facts()
         if facts.get("maxmemory_policy", "noeviction") != "noeviction":
             _log.warning("engine.may_forget", policy=facts["maxmemory_policy"])
+        if facts["run_id"] == self._run_id:  # else they were another server's
+            forget(self._store.end(self._past))
+        self._past, self._run_id = [], facts["run_id"]
         known = max(self.head, self._outbox.given)
         epoch, head, floor = await self._store.join(
             self.epoch, known, facts["run_id"], facts.get("aof_enabled", "0"), new_epoch()
@@ -210,7 +218,7 @@ class RedisEngine(Engine):
                 async with asyncio.timeout(DEAD_S):
                     keys = self._feed.confirmed()  # of those whose own mark failed
                     await self._fresh()
-                    self._feed.settled(keys)
+                    self._have_settled(keys)
             except (TimeoutError, EngineUnavailable, hiredis.HiredisError) as error:
                 _log.warning("engine.unreachable", error=str(error) or "Redis does not answer")
                 self._broke.set()
@@ -261,10 +269,18 @@ class RedisEngine(Engine):
 
     async def heard_elsewhere(self, key: str) -> bool:
         try:
-            _, count = await self._store.listeners(self._feed.channel(key))
-        except (hiredis.HiredisError, EngineUnavailable):
-            return False
-        return int(count) > self._feed.confirmed_here(key)
+            async with asyncio.timeout(DEAD_S):
+                while True:
+                    here = self._feed.counted(key)
+                    if here is not None:
+                        _, count = await self._store.listeners(self._feed.channel(key))
+                        if here == self._feed.counted(key):
+                            return int(count) > here
+                    elif not self.reachable:
+                        raise EngineUnavailable("Redis is away")
+                    await asyncio.sleep(0.001)
+        except (hiredis.HiredisError, TimeoutError) as error:
+            raise EngineUnavailable("Redis can't be asked now") from error
 
     def _heard(self, messages: list[list[Any]]) -> None:
         rest = self._feed.split(messages)
@@ -278,9 +294,13 @@ class RedisEngine(Engine):
     async def _settle(self, keys: list[str]) -> None:
         try:
             await self._fresh()
-            self._feed.settled(keys)
+            self._have_settled(keys)
         except (EngineUnavailable, hiredis.HiredisError):
             self._feed.not_settled(keys)  # the next mark may fare better; a reconnection settles all anew
+
+    def _have_settled(self, keys: list[str]) -> None:
+        if self._feed.settled(keys):
+            self._flush_keys_soon()
 
     def _hand_on(self, messages: list[list[Any]]) -> None:
         self._deliver(self._feed.hear(messages))

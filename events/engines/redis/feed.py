@@ -43,6 +43,7 @@ class Feed:
         self._asked: list[str] = []
         self._left: set[str] = set()
         self._unconfirmed: dict[bytes, str] = {}
+        self._parting: set[bytes] = set()  # channels that the server has not yet confirmed to be left
         self._confirmed: list[str] = []
         self._marks: list[tuple[int, asyncio.Future[None]]] = []
         self._last_token = b""
@@ -74,11 +75,17 @@ class Feed:
     def listens(self, key: str) -> bool:
         return key in self._listeners
 
-    def confirmed_here(self, key: str) -> bool:
-        """Whether the server counts this node among those who listen to *key*."""
-        return key in self._since or (
-            key in self._groups and self.channel(key).encode() not in self._unconfirmed
-        )
+    def counted(self, key: str) -> bool | None:
+        """Whether the server counts this node among those who listen to *key*; ``None`` while that changes."""
+        channel = self.channel(key).encode()
+        if (
+            channel in self._parting
+            or channel in self._unconfirmed
+            or key in self._asked
+            or key in self._left
+        ):
+            return None
+        return key in self._since or key in self._groups
 
     def since(self, keys: Iterable[str]) -> int | None:
         """From which number on all of *keys* are heard; ``None`` if some are not yet."""
@@ -105,6 +112,7 @@ class Feed:
         for key in gone:
             self._since.pop(key, None)
         if self._link is not None:
+            self._parting.update(self.channel(key).encode() for key in gone)
             self._send(self._link, "UNSUBSCRIBE", gone)
             self._subscribe(self._link, asked)
 
@@ -126,7 +134,7 @@ class Feed:
         """Listen to everything on *link*; :meth:`all_confirmed` tells when that is so."""
         self._link = link
         self._asked, self._group = [], None
-        self._unconfirmed, self._confirmed = {}, []
+        self._unconfirmed, self._confirmed, self._parting = {}, [], set()
         self._since.clear()
         wanted = [*self._listeners]
         for key in [key for key in self._groups if key not in self._listeners]:
@@ -163,9 +171,10 @@ class Feed:
         if self._link is not None:  # else all are confirmed anew
             self._confirmed += keys
 
-    def settled(self, keys: Iterable[str]) -> None:
-        """A mark asked for after *keys* were confirmed was heard."""
+    def settled(self, keys: Iterable[str]) -> bool:
+        """A mark asked for after *keys* were confirmed was heard; whether some were left meanwhile."""
         self._settled([key for key in keys if key in self._groups])
+        return bool(self._left)
 
     def _settled(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -196,7 +205,9 @@ class Feed:
         for message in messages:
             if message[0] == b"message":
                 rest.append(message)
-            elif message[0] == b"subscribe" and (key := self._unconfirmed.pop(message[1], None)) is not None:
+            elif message[0] == b"unsubscribe":
+                self._parting.discard(message[1])
+            elif (key := self._unconfirmed.pop(message[1], None)) is not None:
                 self._confirmed.append(key)
         return rest
 

@@ -78,6 +78,7 @@ class Link(asyncio.Protocol):
 
     Attributes:
         open: It is not lost yet.
+        id: The server's name for it; 0 before it has one.
     """
 
     def __init__(self, messages: Messages = list, lost: Callable[[], object] = list) -> None:
@@ -87,6 +88,7 @@ class Link(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._transport: asyncio.Transport | None = None
         self.open = False
+        self.id = 0
 
     async def connect(self, address: Address, name: str) -> None:
         """Connect to *address* and log in as *name*.
@@ -107,6 +109,7 @@ class Link(asyncio.Protocol):
                 if address.db:
                     await self.call("SELECT", address.db)
                 await self.call("CLIENT", "SETNAME", name)
+                self.id = await self.call("CLIENT", "ID")
         except (OSError, TimeoutError, hiredis.HiredisError, EngineUnavailable) as error:
             self.abort()
             reason = "it does not answer" if isinstance(error, TimeoutError) else str(error)

@@ -105,6 +105,10 @@ class RemoteStore:
         """The channel, and how many nodes listen to it."""
         return self._link.call("PUBSUB", "NUMSUB", channel)
 
+    def end(self, connections: Iterable[int]) -> list[Answer]:
+        """End *connections*, by their ids, if they are there."""
+        return [self._link.call("CLIENT", "KILL", "ID", id_) for id_ in connections]
+
     def probe(self) -> Answer:
         """Write something, to see whether writing works."""
         return self._link.call("SET", f"{self.prefix}probe", "", "PX", 1)
