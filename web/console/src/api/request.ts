@@ -33,14 +33,9 @@ export const requests = new Feed<Logged>(200);
 /** Where the service is: beside this page, under whatever path a proxy gives it. */
 export const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
 
-/** @param stop Given for a stream, which is left again as soon as its answer's head is there. */
-export async function send<Body = unknown>(
-	call: Call,
-	token: string | undefined,
-	stop?: AbortController,
-): Promise<Answer<Body>> {
+export async function send<Body = unknown>(call: Call, token: string | undefined): Promise<Answer<Body>> {
 	const started = performance.now();
-	const answer = await attempt<Body>(call, token, stop);
+	const answer = await attempt<Body>(call, token);
 	note(call, started, answer.status, answer.ok ? undefined : answer.problem.detail || answer.problem.title);
 	return answer;
 }
@@ -57,33 +52,28 @@ export function note(call: Call, started: number, status: number, said: string |
 	}));
 }
 
-export function headersFor(call: Call, token: string | undefined): Headers {
+function headersFor(call: Call, token: string | undefined): Headers {
 	const headers = new Headers(call.headers);
 	if (token !== undefined && !call.anonymous) headers.set("Authorization", `Bearer ${token}`);
 	if (call.body !== undefined) headers.set("Content-Type", "application/json");
 	return headers;
 }
 
-async function attempt<Body>(
-	call: Call,
-	token: string | undefined,
-	stop: AbortController | undefined,
-): Promise<Answer<Body>> {
+async function attempt<Body>(call: Call, token: string | undefined): Promise<Answer<Body>> {
 	try {
 		const response = await fetch(base + call.path, {
 			method: call.method,
 			headers: headersFor(call, token),
 			credentials: "omit",
 			...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-			...(stop === undefined ? {} : { signal: stop.signal }),
 		});
-		if (stop !== undefined && response.ok) {
-			stop.abort();
-			return { ok: true, status: response.status, body: undefined as Body };
-		}
 		const body: unknown = parsed(await response.text());
 		if (response.ok) return { ok: true, status: response.status, body: body as Body };
-		return { ok: false, status: response.status, problem: problemOf(response, body) };
+		return {
+			ok: false,
+			status: response.status,
+			problem: problemOf(response.status, body, retryAfterOf(response)),
+		};
 	} catch {
 		const detail = "No answer: the service is not reachable just now.";
 		return { ok: false, status: 0, problem: { title: "No answer", detail, ...NOTHING } };
@@ -100,18 +90,27 @@ function parsed(text: string): unknown {
 	}
 }
 
-export function problemOf(response: Response, body: unknown): Problem {
+/**
+ * What a problem document says.
+ *
+ * @param body The document, or whatever else came with *status*.
+ */
+export function problemOf(status: number, body: unknown, retryAfterMs: number | undefined): Problem {
 	const said = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
 	const text = (value: unknown) => (typeof value === "string" ? value : undefined);
 	const errors = Array.isArray(said.errors)
 		? said.errors.map((one) => text(one?.detail)).filter(Boolean)
 		: [];
-	const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
 	return {
-		title: text(said.title) ?? (response.statusText || `Status ${response.status}`),
+		title: text(said.title) ?? `Status ${status}`,
 		detail: errors.length ? errors.join("; ") : (text(said.detail) ?? ""),
-		requestId: text(said.request_id) ?? response.headers.get("X-Request-ID") ?? undefined,
+		requestId: text(said.request_id),
 		limit: text(said.limit),
-		retryAfter: Number.isFinite(retryAfter) ? retryAfter : undefined,
+		retryAfter: retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000),
 	};
+}
+
+function retryAfterOf(response: Response): number | undefined {
+	const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
+	return Number.isFinite(seconds) ? seconds * 1000 : undefined;
 }

@@ -1,8 +1,18 @@
-// Everything live of one session: one connection, its events sorted into the lists that pages show, its figures.
-// Knows topics and what is kept of each; knows nothing of React, and leaves resuming and waiting to the client.
+// Everything live of one session: its events sorted into the lists that pages show, its figures. All comes over the one
+// connection that the client shares between all tabs; resuming and waiting are the client's business too.
+// Knows topics and what is kept of each; knows nothing of React.
 
-import type { Frame, Gap, StreamEvent, StreamStatus } from "sse-push-client";
+import {
+	type Frame,
+	type Gap,
+	openAny,
+	Presence,
+	type Stream,
+	type StreamEvent,
+	type StreamStatus,
+} from "sse-push-client";
 import { base, send } from "../api/request.ts";
+import { mayHaveAccount } from "../session/identity.ts";
 import type { Session } from "../session/session.ts";
 import { Cell, Feed } from "./feed.ts";
 import {
@@ -10,6 +20,7 @@ import {
 	type EntityUpdate,
 	type Item,
 	itemOf,
+	type Kind,
 	NO_STATS,
 	type Notification,
 	type Row,
@@ -18,8 +29,6 @@ import {
 	type SystemStatus,
 	splitName,
 } from "./items.ts";
-import { FriendsOnline } from "./presence.ts";
-import { pathOf, Source } from "./source.ts";
 
 const KEPT = 1000; // of each list: what somebody may scroll through
 const KEPT_ROWS = 2000;
@@ -27,11 +36,17 @@ const KEPT_SAMPLES = 360; // half an hour at a sample each 5 s
 const MAX_ROOMS = 20;
 const ROOMS_KEY = "sse-push.rooms";
 
+export interface RefusedRoom {
+	readonly room: string;
+	readonly why: string;
+}
+
 export interface GapNote extends Gap {
 	readonly at: number;
 }
 
 const IDLE: StreamStatus = { state: "connecting", failures: 0, retryAt: null, error: null };
+const TOPICS = ["app", "notifications", "realtime", "system"];
 
 export class Live {
 	readonly status = new Cell<StreamStatus>(IDLE);
@@ -39,6 +54,8 @@ export class Live {
 	/** The newest gap that nobody has waved away yet. */
 	readonly gap = new Cell<GapNote | undefined>(undefined);
 	readonly rooms = new Cell<readonly string[]>([]);
+	/** The last room that could not be entered, and why. */
+	readonly refused = new Cell<RefusedRoom | undefined>(undefined);
 	readonly rows = new Feed<Row>(KEPT_ROWS);
 	readonly app = new Feed<Item>(KEPT);
 	readonly notifications = new Feed<Item<Notification>>(KEPT);
@@ -46,24 +63,37 @@ export class Live {
 	readonly chats = new Feed<string>(1);
 	readonly realtime = new Feed<Item<EntityUpdate>>(KEPT);
 	readonly system = new Feed<Item<SystemStatus>>(KEPT_SAMPLES);
-	readonly friends = new FriendsOnline();
-	readonly #chatOf = new Map<string, Feed<Item<ChatMessage>>>();
+	readonly friends: Presence;
 	readonly #session: Session;
-	readonly #source: Source;
+	readonly #main: Stream;
+	readonly #roomStreams = new Map<string, Stream>();
+	readonly #chatOf = new Map<string, Feed<Item<ChatMessage>>>();
 	#wasOpen = false;
-	#withPresence = false;
-	#healing = false;
+	#isClosed = false;
+	#unseen = (): void => {};
 
 	constructor(session: Session) {
 		this.#session = session;
-		this.rooms.set(rememberedRooms());
-		this.#source = new Source(base, session.token, this.#topics(), {
+		this.friends = new Presence({ baseUrl: base, token: session.token });
+		this.#main = openAny({
+			url: base + pathOf(TOPICS),
+			token: session.token,
 			onEvent: (event) => this.#onEvent(event),
 			onGap: (gap) => this.#onGap(gap),
-			onExpired: () => {},
-			onStatus: (status) => this.#onStatus(status),
+			onExpired: () => this.#note("expired", "", "the token has expired"),
+			onState: (status) => this.#onStatus(status),
+			onPosition: (id) => this.stats.update((stats) => ({ ...stats, lastId: id })),
 			onFrame: (frame) => this.#onFrame(frame),
 		});
+		for (const room of rememberedRooms()) this.join(room);
+		void this.#beSeen();
+	}
+
+	/** Who has an account is seen as online by friends while the console is open. */
+	async #beSeen(): Promise<void> {
+		if (!mayHaveAccount(this.#session.who)) return;
+		const answer = await send({ method: "GET", path: "/api/friends" }, this.#session.token);
+		if (answer.ok && !this.#isClosed) this.#unseen = this.friends.watch(() => {});
 	}
 
 	chat(room: string): Feed<Item<ChatMessage>> {
@@ -75,57 +105,56 @@ export class Live {
 		return feed;
 	}
 
-	/** Why *room* can't be entered, or nothing when it was. */
-	async join(room: string): Promise<string | undefined> {
-		if (this.rooms.now.includes(room)) return undefined;
-		if (this.rooms.now.length >= MAX_ROOMS) return `You are in ${MAX_ROOMS} rooms already; leave one first.`;
-		const refused = await this.#refusalOf(`/chat/stream?room=${encodeURIComponent(room)}`);
-		if (refused !== undefined) return refused;
-		this.#setRooms([...this.rooms.now, room]);
-		return undefined;
+	/** Enter *room*. Where the service refuses that, the room goes again and `refused` says why. */
+	join(room: string): void {
+		this.refused.set(undefined);
+		if (this.#roomStreams.has(room)) return;
+		if (this.#roomStreams.size >= MAX_ROOMS) {
+			this.refused.set({ room, why: `you are in ${MAX_ROOMS} rooms already; leave one first` });
+			return;
+		}
+		const stream = openAny({
+			url: base + pathOf([`chat:${room}`]),
+			token: this.#session.token,
+			onEvent: (event) => this.#onEvent(event),
+			onFrame: (frame) => frame.kind === "event" && this.#onFrame(frame),
+			onState: ({ state, error }) => {
+				if (state !== "closed" || ![400, 403].includes(error?.status ?? 0)) return;
+				this.leave(room);
+				this.refused.set({ room, why: error?.problem?.detail ?? error?.message ?? "" });
+			},
+		});
+		this.#roomStreams.set(room, stream);
+		this.#roomsChanged();
 	}
 
 	leave(room: string): void {
+		this.#roomStreams.get(room)?.close();
+		this.#roomStreams.delete(room);
 		this.#chatOf.delete(room);
-		this.#setRooms(this.rooms.now.filter((one) => one !== room));
-	}
-
-	/** Take friends' presence too: for users with an account. */
-	watchFriends(): void {
-		if (this.#withPresence) return;
-		this.#withPresence = true;
-		this.#source.setTopics(this.#topics());
+		this.#roomsChanged();
 	}
 
 	/** What the connection asks for, as a path. */
 	path(): string {
-		return pathOf(this.#topics());
+		return pathOf([...TOPICS, ...this.rooms.now.map((room) => `chat:${room}`)]);
 	}
 
 	reconnect(): void {
-		this.#source.reconnect();
+		this.#main.reconnect();
 	}
 
 	close(): void {
-		this.#source.close();
+		this.#isClosed = true;
+		this.#unseen();
+		this.#main.close();
+		for (const stream of this.#roomStreams.values()) stream.close();
 	}
 
-	#topics(): string[] {
-		const chats = this.rooms.now.map((room) => `chat:${room}`);
-		return [
-			"app",
-			"notifications",
-			"realtime",
-			"system",
-			...(this.#withPresence ? ["presence"] : []),
-			...chats,
-		];
-	}
-
-	#setRooms(rooms: readonly string[]): void {
+	#roomsChanged(): void {
+		const rooms = [...this.#roomStreams.keys()];
 		this.rooms.set(rooms);
 		localStorage.setItem(ROOMS_KEY, JSON.stringify(rooms));
-		this.#source.setTopics(this.#topics());
 	}
 
 	#onEvent(event: StreamEvent): void {
@@ -135,8 +164,7 @@ export class Live {
 			received: stats.received + 1,
 			lastId: event.id || stats.lastId,
 		}));
-		if (topic === "presence") this.friends.take(name, event.data);
-		else this.#feedOf(topic)?.push((seq) => itemOf(event, topic, name, seq));
+		this.#feedOf(topic)?.push((seq) => itemOf(event, topic, name, seq));
 	}
 
 	#feedOf(topic: string): Feed<Item> | undefined {
@@ -156,31 +184,22 @@ export class Live {
 	#onGap(gap: Gap): void {
 		this.gap.set({ ...gap, at: Date.now() });
 		this.stats.update((stats) => ({ ...stats, gaps: stats.gaps + 1 }));
+		this.#note("gap", "sse.gap", JSON.stringify(gap));
 	}
 
 	#onFrame(frame: Frame): void {
+		if (frame.kind === "event" && frame.event.startsWith("sse.")) return; // told by their own callbacks
 		this.rows.push((seq) => rowOf(frame, seq));
 		if (frame.kind === "comment")
 			this.stats.update((stats) => ({ ...stats, heartbeats: stats.heartbeats + 1 }));
-		if (frame.kind === "position") this.stats.update((stats) => ({ ...stats, lastId: frame.lastEventId }));
 	}
 
 	#onStatus(status: StreamStatus): void {
 		const before = this.status.now;
 		this.status.set(status);
-		if (status.state === before.state && status.error === before.error) return;
-		const said = status.error?.message ?? "";
-		this.rows.push((seq) => ({
-			seq,
-			at: Date.now(),
-			kind: "state",
-			id: "",
-			name: status.state,
-			text: said,
-			raw: said,
-		}));
+		if (status.state === before.state && status.error?.message === before.error?.message) return;
+		this.#note("state", status.state, status.error?.message ?? "");
 		if (status.state === "open") this.#onOpen();
-		if (status.state === "closed" && status.error !== null) void this.#heal(status.error.status);
 	}
 
 	#onOpen(): void {
@@ -193,29 +212,14 @@ export class Live {
 		}));
 	}
 
-	/** The whole connection was refused for one of its topics: find out which, and go on without. */
-	async #heal(status: number): Promise<void> {
-		if (this.#healing || ![400, 403, 404].includes(status)) return;
-		this.#healing = true;
-		const open: string[] = [];
-		for (const room of this.rooms.now)
-			if ((await this.#refusalOf(`/chat/stream?room=${encodeURIComponent(room)}`)) === undefined)
-				open.push(room);
-		const lost = open.length < this.rooms.now.length;
-		if (lost) this.#setRooms(open);
-		else if (this.#withPresence) {
-			this.#withPresence = false;
-			this.#source.setTopics(this.#topics());
-		}
-		this.#healing = false;
+	#note(kind: Kind, name: string, text: string): void {
+		const raw = kind === "gap" ? `event: sse.gap\ndata: ${text}\n\n` : text;
+		this.rows.push((seq) => ({ seq, at: Date.now(), kind, id: "", name, text, raw }));
 	}
+}
 
-	/** Open the stream for a moment: what the service has against it, or nothing. */
-	async #refusalOf(path: string): Promise<string | undefined> {
-		const stop = new AbortController();
-		const answer = await send({ method: "GET", path, streams: true }, this.#session.token, stop);
-		return answer.ok ? undefined : answer.problem.detail || answer.problem.title;
-	}
+function pathOf(topics: readonly string[]): string {
+	return `/v1/stream?topics=${topics.map(encodeURIComponent).join(",")}`;
 }
 
 function rememberedRooms(): readonly string[] {

@@ -3,7 +3,7 @@
 import { type FormEvent, useState } from "react";
 import type { ChatMessage, Item } from "../live/items.ts";
 import { Button, Field } from "../parts/controls.tsx";
-import { time } from "../parts/format.ts";
+import { sentence, time } from "../parts/format.ts";
 import { useCell, useDesk, useFeed, useTotal } from "../parts/hooks.ts";
 import { List } from "../parts/list.tsx";
 import { Card, Empty, Notice, Page } from "../parts/panels.tsx";
@@ -96,15 +96,13 @@ interface RoomsProps {
 
 function Rooms({ rooms, room, onRoom }: RoomsProps) {
 	const { live } = useDesk();
+	const refused = useCell(live.refused);
 	const [name, setName] = useState("");
-	const [wrong, setWrong] = useState<string>();
-	const join = async (event: FormEvent) => {
+	const join = (event: FormEvent) => {
 		event.preventDefault();
 		const wanted = name.trim();
 		if (!wanted) return;
-		const refused = await live.join(wanted);
-		setWrong(refused);
-		if (refused !== undefined) return;
+		live.join(wanted);
 		onRoom(wanted);
 		setName("");
 	};
@@ -127,13 +125,20 @@ function Rooms({ rooms, room, onRoom }: RoomsProps) {
 					</li>
 				))}
 			</ul>
-			<form className="inline" onSubmit={(event) => void join(event)}>
+			<form className="inline" onSubmit={join}>
 				<Field label="Enter a room" value={name} onValue={setName} maxLength={128} placeholder="room name" />
 				<Button type="submit" icon="plus">
 					Enter
 				</Button>
 			</form>
-			<div role="alert">{wrong && <Notice tone="bad">{wrong}</Notice>}</div>
+			<div role="alert">
+				{refused && (
+					<Notice tone="bad" onClose={() => live.refused.set(undefined)}>
+						<b>{refused.room} is not open to you</b>
+						<p>{sentence(refused.why)}</p>
+					</Notice>
+				)}
+			</div>
 		</Card>
 	);
 }

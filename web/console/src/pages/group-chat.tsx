@@ -8,7 +8,7 @@ import { Icon } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
 import { Badge, Card, Empty, Notice, Page } from "../parts/panels.tsx";
 import { Curl } from "../parts/sender.tsx";
-import { type Exp, type Line, useTurns } from "./turns.ts";
+import { type Exp, type Line, useMembers, useTurns } from "./turns.ts";
 
 const LEVEL = 100; // exp of each level
 
@@ -16,6 +16,7 @@ export function GroupChatPage() {
 	const { session } = useDesk();
 	const [room, setRoom] = useState("general");
 	const turns = useTurns();
+	useMembers(room);
 	return (
 		<Page title="Group chat" about="Ask a room's AI members. Each that answers gives you 5 exp with them.">
 			<div className="columns">
@@ -117,7 +118,7 @@ function Ask({ room, onRoom, turns }: AskProps) {
 
 function Experience({ exps }: { readonly exps: readonly Exp[] }) {
 	return (
-		<Card title="Your experience">
+		<Card title="Members and your exp">
 			{exps.length ? (
 				<ul className="exps">
 					{exps.map((exp) => (
@@ -129,15 +130,17 @@ function Experience({ exps }: { readonly exps: readonly Exp[] }) {
 							<progress max={LEVEL} value={exp.newExp % LEVEL} aria-label={`Exp with ${exp.personaName}`} />
 							<small>
 								{exp.newExp} exp, {LEVEL - (exp.newExp % LEVEL)} to level {exp.newLevel + 1}
-								<b className="gain" key={exp.newExp}>
-									+{exp.expIncrease}
-								</b>
+								{exp.expIncrease > 0 && (
+									<b className="gain" key={exp.newExp}>
+										+{exp.expIncrease}
+									</b>
+								)}
 							</small>
 						</li>
 					))}
 				</ul>
 			) : (
-				<p className="hint">Shows with the first answer: 100 exp are a level.</p>
+				<p className="hint">This room has no AI members, or is not open to you.</p>
 			)}
 		</Card>
 	);

@@ -25,7 +25,7 @@ export function NotificationsPage() {
 			title="Notifications"
 			about="Messages for you or for everybody, newest first."
 			actions={
-				<Button look="quiet" icon="trash" disabled={!items.length} onClick={() => live.notifications.clear()}>
+				<Button icon="trash" disabled={!items.length} onClick={() => live.notifications.clear()}>
 					Clear
 				</Button>
 			}

@@ -1,14 +1,15 @@
 // Topic `presence`, and friendships: who is online, who asks, who is asked. An administrator can make accounts here.
 
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import type { Friend as Presence } from "sse-push-client";
 import type { Call } from "../api/curl.ts";
 import { type Problem, send } from "../api/request.ts";
-import type { Friends, Presence } from "../live/presence.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
-import { ago, time } from "../parts/format.ts";
-import { useCell, useDesk, useNow } from "../parts/hooks.ts";
+import { ago } from "../parts/format.ts";
+import { useDesk, useNow } from "../parts/hooks.ts";
 import { Badge, Card, Empty, Page } from "../parts/panels.tsx";
 import { Outcome, Sender, type Sending, useSending } from "../parts/sender.tsx";
+import { mayHaveAccount } from "../session/identity.ts";
 
 interface Friend {
 	readonly user_id: number;
@@ -16,7 +17,6 @@ interface Friend {
 	readonly state: "requested" | "asked" | "accepted";
 }
 
-const ACCOUNT = /^[1-9]\d{0,9}$/; // accounts are numbered
 const NO_ACCOUNT: Problem = {
 	title: "You have no account here",
 	detail: "",
@@ -27,23 +27,19 @@ const NO_ACCOUNT: Problem = {
 const EVERY_MS = 10_000; // who asks is not pushed: looked at again this often while the page is seen
 
 export function PresencePage() {
-	const { session, live } = useDesk();
+	const { session } = useDesk();
 	const { friends, problem, refresh } = useFriends();
-	const byId = useCell(live.friends.byId);
-	const heartbeat = useCell(live.friends.heartbeat);
 	const changing = useSending();
 	const admin = session.who.roles.includes("admin");
-	const about = heartbeat
-		? `You are seen as online, confirmed at ${time(heartbeat)}.`
-		: "Which of your friends are here.";
 	return (
-		<Page title="Presence" about={about}>
+		<Page
+			title="Presence"
+			about="Which of your friends are here. They see you as online while the console is open."
+		>
 			<div className="columns">
 				<div className="stack">
 					{problem !== undefined && <NoFriends problem={problem} admin={admin} />}
-					{friends !== undefined && (
-						<FriendLists friends={friends} byId={byId} changing={changing} onChanged={refresh} />
-					)}
+					{friends !== undefined && <FriendLists friends={friends} changing={changing} onChanged={refresh} />}
 					<Outcome sent={changing.sent?.answer.ok ? undefined : changing.sent} />
 				</div>
 				<div className="stack">
@@ -56,20 +52,19 @@ export function PresencePage() {
 }
 
 function useFriends() {
-	const { session, live } = useDesk();
+	const { session } = useDesk();
 	const [friends, setFriends] = useState<readonly Friend[]>();
-	const mayHaveAccount = ACCOUNT.test(session.who.id);
-	const [problem, setProblem] = useState<Problem | undefined>(mayHaveAccount ? undefined : NO_ACCOUNT);
+	const possible = mayHaveAccount(session.who);
+	const [problem, setProblem] = useState<Problem | undefined>(possible ? undefined : NO_ACCOUNT);
 	const refresh = useCallback(async () => {
 		const answer = await send<readonly Friend[]>({ method: "GET", path: "/api/friends" }, session.token);
 		setProblem(answer.ok ? undefined : answer.problem);
 		if (!answer.ok) return answer.status !== 404 && answer.status !== 403;
 		setFriends(answer.body);
-		live.watchFriends();
 		return true;
-	}, [session, live]);
+	}, [session]);
 	useEffect(() => {
-		if (!mayHaveAccount) return;
+		if (!possible) return;
 		let timer: ReturnType<typeof setTimeout>;
 		let gone = false;
 		const again = async () => {
@@ -81,7 +76,7 @@ function useFriends() {
 			gone = true;
 			clearTimeout(timer);
 		};
-	}, [refresh, mayHaveAccount]);
+	}, [refresh, possible]);
 	return { friends, problem, refresh: () => void refresh() };
 }
 
@@ -100,12 +95,13 @@ function NoFriends({ problem, admin }: { readonly problem: Problem; readonly adm
 
 interface ListsProps {
 	readonly friends: readonly Friend[];
-	readonly byId: Friends;
 	readonly changing: Sending;
 	readonly onChanged: () => void;
 }
 
-function FriendLists({ friends, byId, changing, onChanged }: ListsProps) {
+function FriendLists({ friends, changing, onChanged }: ListsProps) {
+	const { live } = useDesk();
+	const { friends: byId } = useSyncExternalStore(live.friends.watch, live.friends.snapshot);
 	const now = useNow(5000);
 	const change = async (call: Call) => {
 		await changing.send(call);

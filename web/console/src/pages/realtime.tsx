@@ -25,7 +25,7 @@ export function RealtimePage() {
 			title="Real-time"
 			about="What is created, updated and deleted, as it happens."
 			actions={
-				<Button look="quiet" icon="trash" disabled={!all.length} onClick={() => live.realtime.clear()}>
+				<Button icon="trash" disabled={!all.length} onClick={() => live.realtime.clear()}>
 					Clear
 				</Button>
 			}

@@ -1,9 +1,9 @@
 // Turns of the group chat: the request, the frames of its answer, and what they make of the conversation.
 
 import { useEffect, useRef, useState } from "react";
-import { createParser } from "sse-push-client";
+import { type StreamError, type TurnFrame, takeTurn } from "sse-push-client";
 import type { Call } from "../api/curl.ts";
-import { base, headersFor, note, type Problem, problemOf } from "../api/request.ts";
+import { base, note, type Problem, problemOf, send } from "../api/request.ts";
 import { Cell, Feed } from "../live/feed.ts";
 import { useCell, useDesk, useFeed } from "../parts/hooks.ts";
 import type { Tone } from "../parts/panels.tsx";
@@ -26,18 +26,6 @@ export interface Exp {
 	readonly newExp: number;
 	readonly newLevel: number;
 	readonly expIncrease: number;
-}
-
-/** A frame of the answer, by its `type` (contract section 8). */
-interface TurnFrame {
-	readonly type: string;
-	readonly content?: string;
-	readonly message?: string;
-	readonly sender?: string;
-	readonly senderId?: string;
-	readonly aiName?: string;
-	readonly aiId?: string;
-	readonly timestamp?: string;
 }
 
 export interface Refused {
@@ -76,57 +64,74 @@ export function useTurns() {
 	return { lines: useFeed(lines), exps: useCell(exps), busy, refused, ask, stop, callOf };
 }
 
+/** A member of a room, as `GET .../members` has it. */
+interface Member {
+	readonly personaId: number;
+	readonly aiName: string;
+	readonly exp: number;
+	readonly level: number;
+}
+
+const TYPED_MS = 400; // a room's name is being typed until nothing was for so long
+
+/** The members of *room*, and what has been earned with them so far. */
+export function useMembers(room: string): void {
+	const { session } = useDesk();
+	useEffect(() => {
+		const look = async () => {
+			const path = `/api/chat/rooms/${encodeURIComponent(room)}/members`;
+			const answer = await send<readonly Member[]>({ method: "GET", path }, session.token);
+			exps.set(answer.ok ? answer.body.map(earned) : []);
+		};
+		const timer = setTimeout(() => room && void look(), TYPED_MS);
+		return () => clearTimeout(timer);
+	}, [room, session]);
+}
+
+function earned({ personaId, aiName, exp, level }: Member): Exp {
+	return { personaId, personaName: aiName, newExp: exp, newLevel: level, expIncrease: 0 };
+}
+
 /** One turn, from the request to `[DONE]`; why it was refused, where it was. */
 async function turn(call: Call, token: string, signal: AbortSignal): Promise<Refused | undefined> {
 	const started = performance.now();
+	const body = call.body as { message: string; sender: string; userName: string };
 	try {
-		const init = {
-			method: call.method,
-			headers: headersFor(call, token),
-			body: JSON.stringify(call.body),
-			signal,
-		};
-		const response = await fetch(base + call.path, init);
-		if (!response.ok || response.body === null) {
-			const problem = problemOf(response, await response.json().catch(() => undefined));
-			note(call, started, response.status, problem.detail);
-			return { status: response.status, problem };
-		}
-		note(call, started, response.status, undefined);
-		const parser = createParser({ onEvent: ({ data }) => data !== "[DONE]" && take(JSON.parse(data)) });
-		const reader = response.body.getReader();
-		for (let part = await reader.read(); !part.done; part = await reader.read()) parser.push(part.value);
+		await takeTurn({ ...body, url: base + call.path, token, signal, onFrame: take });
+		note(call, started, 200, undefined);
 		return undefined;
-	} catch {
-		if (!signal.aborted)
-			say("note", {
-				who: "broken off",
-				text: "The answer broke off. What is still said reaches the room.",
-				tone: "warn",
-			});
+	} catch (error) {
+		const { status, message, problem, retryAfterMs } = error as StreamError;
+		note(call, started, status, message);
+		if (status > 0) return { status, problem: problemOf(status, problem, retryAfterMs) };
+		const text = "The answer broke off. What is still said reaches the room.";
+		say("note", { who: "broken off", text, tone: "warn" });
 		return undefined;
 	}
 }
 
 function take(frame: TurnFrame): void {
-	const { content = "", message = "", timestamp: at } = frame;
 	switch (frame.type) {
 		case "user_message":
-			say("user", { at, who: frame.sender ?? "", whoId: String(frame.senderId ?? ""), text: content });
+			say("user", {
+				at: frame.timestamp,
+				who: frame.sender,
+				whoId: String(frame.senderId),
+				text: frame.content,
+			});
 			break;
 		case "ai_response":
-			say("ai", { at, who: frame.aiName ?? "", whoId: String(frame.aiId ?? ""), text: content });
+			say("ai", { at: frame.timestamp, who: frame.aiName, whoId: frame.aiId, text: frame.content });
 			break;
 		case "exp_updated":
-			gain(frame as unknown as Exp);
+			gain(frame);
 			break;
-		case "complete":
-			say("note", { at, who: "complete", text: message, tone: "ok" });
-			break;
-		default: // timeout, error
-			say("note", { at, who: frame.type, text: message, tone: frame.type === "timeout" ? "warn" : "bad" });
+		default:
+			say("note", { at: frame.timestamp, who: frame.type, text: frame.message, tone: TONES[frame.type] });
 	}
 }
+
+const TONES = { complete: "ok", timeout: "warn", error: "bad" } as const;
 
 type Said = { at?: string | undefined; who: string; whoId?: string; text: string; tone?: Tone };
 

@@ -42,6 +42,11 @@ export function shown(value: unknown): string {
 	return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** A problem's detail as a sentence: the service begins them with a small letter. */
+export function sentence(text: string): string {
+	return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
 export function pretty(text: string): string {
 	try {
 		return JSON.stringify(JSON.parse(text), null, 2);

@@ -5,7 +5,7 @@ import { type Call, curlOf } from "../api/curl.ts";
 import { type Answer, base, type Problem, send } from "../api/request.ts";
 import { mayPublish } from "../session/identity.ts";
 import { Button, CopyButton } from "./controls.tsx";
-import { count } from "./format.ts";
+import { count, sentence } from "./format.ts";
 import { useDesk, useNow } from "./hooks.ts";
 import { Badge, Card, Code, Notice } from "./panels.tsx";
 
@@ -140,7 +140,7 @@ function Refusal({ status, problem, wait }: RefusalProps) {
 				{status > 0 && `${status} `}
 				{problem.title}
 			</b>
-			{problem.detail && problem.detail !== problem.title && <p>{problem.detail}</p>}
+			{problem.detail && problem.detail !== problem.title && <p>{sentence(problem.detail)}</p>}
 			{status === 429 && (
 				<p>
 					{problem.limit && `The limit is “${problem.limit}”. `}

@@ -25,6 +25,11 @@ export function mayPublish(identity: Identity): boolean {
 	return identity.roles.includes("admin") || identity.roles.includes("service");
 }
 
+/** Whether the id can be an account's: those are numbered. */
+export function mayHaveAccount(identity: Identity): boolean {
+	return /^[1-9]\d{0,9}$/.test(identity.id);
+}
+
 function ofJwt(token: string): Identity | undefined {
 	try {
 		const claims = JSON.parse(fromBase64(token.split(".")[1] ?? "")) as Record<string, unknown>;

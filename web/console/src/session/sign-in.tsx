@@ -4,6 +4,7 @@
 import { type FormEvent, useState } from "react";
 import { type Answer, send } from "../api/request.ts";
 import { Button, Chips, Choice, Field } from "../parts/controls.tsx";
+import { sentence } from "../parts/format.ts";
 import { Notice } from "../parts/panels.tsx";
 import { Mark } from "../shell/mark.tsx";
 import { ThemeButton } from "../shell/theme-button.tsx";
@@ -75,7 +76,7 @@ async function refusalOf(token: string): Promise<string | undefined> {
 }
 
 function said(answer: Answer): string | undefined {
-	return answer.ok ? undefined : answer.problem.detail || answer.problem.title;
+	return answer.ok ? undefined : sentence(answer.problem.detail || answer.problem.title);
 }
 
 interface FormProps {
@@ -84,9 +85,9 @@ interface FormProps {
 }
 
 function DemoForm({ busy, enter }: FormProps) {
-	const [id, setId] = useState("ada");
-	const [name, setName] = useState("Ada");
-	const [email, setEmail] = useState("ada@example.com");
+	const [id, setId] = useState("mira");
+	const [name, setName] = useState("Mira");
+	const [email, setEmail] = useState("mira@example.com");
 	const [roles, setRoles] = useState<readonly string[]>(["user", "admin"]);
 	const colon = [id, name, email].some((part) => part.includes(":"));
 	const submit = (event: FormEvent) => {

@@ -1,7 +1,7 @@
 // What is wrong with the connection, in words, above every page: why it is closed or waits, and what was missed.
 
 import { Button } from "../parts/controls.tsx";
-import { time } from "../parts/format.ts";
+import { sentence, time } from "../parts/format.ts";
 import { useCell, useDesk, useNow } from "../parts/hooks.ts";
 import { Notice } from "../parts/panels.tsx";
 
@@ -39,7 +39,7 @@ function ConnectionNotice() {
 						: reasonOf(error.status, error.problem?.limit)}
 				</b>
 				<p>
-					{error.problem?.detail ?? plain(error.message)}
+					{sentence(error.problem?.detail ?? plain(error.message))}
 					{state === "waiting" && <span aria-hidden="true">{` · again in ${left} s`}</span>}
 				</p>
 			</Notice>

@@ -1,6 +1,6 @@
 // What stands around every page: who is signed in, the tabs, the connection.
 
-import { type ComponentType, useState } from "react";
+import { type ComponentType, useEffect, useRef, useState } from "react";
 import { ChatPage } from "../pages/chat.tsx";
 import { GroupChatPage } from "../pages/group-chat.tsx";
 import { InspectorPage } from "../pages/inspector.tsx";
@@ -35,6 +35,7 @@ export function Shell() {
 	const { session, signOut } = useDesk();
 	const tab = useTab();
 	const PageOfTab = PAGES[tab];
+	const [main, nav] = useFresh(tab);
 	return (
 		<div className="shell">
 			<a className="skip" href="#content">
@@ -57,7 +58,7 @@ export function Shell() {
 					/>
 				</div>
 			</header>
-			<nav className="tabs" aria-label="Tabs">
+			<nav className="tabs" aria-label="Tabs" ref={nav}>
 				<ul>
 					{TABS.map(({ name, title, icon }) => (
 						<li key={name}>
@@ -71,13 +72,25 @@ export function Shell() {
 				</ul>
 				<Who name={session.who.name} id={session.who.id} roles={session.who.roles} />
 			</nav>
-			<main id="content" tabIndex={-1}>
+			<main id="content" tabIndex={-1} ref={main}>
 				<Notices />
 				<PageOfTab key={tab} />
 			</main>
 			<Announcer />
 		</div>
 	);
+}
+
+/** A page begins at its top, and its link is in sight where a phone shows a few of them. */
+function useFresh(tab: TabName) {
+	const main = useRef<HTMLElement>(null);
+	const nav = useRef<HTMLElement>(null);
+	// biome-ignore lint/correctness/useExhaustiveDependencies: with each tab
+	useEffect(() => {
+		main.current?.scrollTo(0, 0);
+		nav.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+	}, [tab]);
+	return [main, nav] as const;
 }
 
 interface WhoProps {

@@ -17,6 +17,7 @@ export function StatusBar() {
 				<Figure name="heartbeats" value={count(stats.heartbeats)} less />
 				<Figure name="reconnects" value={count(stats.reconnects)} tone={stats.reconnects ? "warn" : ""} />
 				<Figure name="gaps" value={count(stats.gaps)} tone={stats.gaps ? "warn" : ""} />
+				<Figure name="last id" value={stats.lastId || "–"} less />
 			</dl>
 		</div>
 	);
