@@ -81,11 +81,17 @@ export function useMembers(room: string): void {
 		const look = async () => {
 			const path = `/api/chat/rooms/${encodeURIComponent(room)}/members`;
 			const answer = await send<readonly Member[]>({ method: "GET", path }, session.token);
-			exps.set(answer.ok ? answer.body.map(earned) : []);
+			const members = answer.ok ? answer.body.map(earned) : [];
+			// A turn may have been quicker than this answer, and exp never falls.
+			exps.update((known) => members.map((one) => known.find((its) => isLater(its, one)) ?? one));
 		};
 		const timer = setTimeout(() => room && void look(), TYPED_MS);
 		return () => clearTimeout(timer);
 	}, [room, session]);
+}
+
+function isLater(one: Exp, other: Exp): boolean {
+	return one.personaId === other.personaId && one.newExp > other.newExp;
 }
 
 function earned({ personaId, aiName, exp, level }: Member): Exp {
