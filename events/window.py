@@ -5,7 +5,7 @@ somebody reads: a node whose clients stay pays nothing for those that might come
 disks; a stream that needs older events asks the engine's store.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from heapq import merge
 from itertools import chain
@@ -77,6 +77,12 @@ class Window:
                 events.append(event)
                 room -= len(event.frame())
         return events, True
+
+    def lacks(self, numbers: Sequence[int]) -> list[int]:
+        """Those of *numbers* that should be here and are not."""
+        events = self._events
+        found = [(number, bisect_left(events, number, key=_seq)) for number in numbers if number > self.start]
+        return [number for number, at in found if at == len(events) or events[at].seq != number]
 
     def _index(self) -> None:
         by_key = self._by_key

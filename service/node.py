@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
+INBOX = "redis"  # who publishes what other services put straight into the engine's store
 
 _log = structlog.get_logger()
 
@@ -162,6 +163,7 @@ class Node:
         if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):
             self.tokens.use_secret(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         await self.group_chat.start()
+        self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
         self.connections.start()
         self.presence.start()
         self.samplers.start()

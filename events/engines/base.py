@@ -18,14 +18,15 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from events.event import Event
+from events.event import Event, PushEvent
 from events.window import Window
 
 Receipt = Future[list[str]]
 Kept = Callable[[list[Event]], object]
 Failed = Callable[[int], object]
-# Why, and the id up to which streams had everything: "unknown" (the store is another one, and its ids too) or
-# "behind" (more was missed than can be handed on: streams must come back, each from its own id).
+Publish = Callable[[Sequence[PushEvent]], Receipt]  # events of others, all or none
+# Why, and the id up to which streams had everything: "unknown" (the store is another one, and its ids too; or events
+# were lost on their way here) or "behind" (more was missed than can be handed on: streams must come back, each from its own id).
 Broken = Callable[[Literal["unknown", "behind"], str], object]
 
 
@@ -121,6 +122,9 @@ class Engine(ABC):
             EngineUnavailable: It can't be told now.
         """
         return False
+
+    def take_in(self, publish: Publish) -> None:  # noqa: B027 - see above
+        """From now on hand what other services put into the store, past all nodes, to *publish*."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """Nodes that act as one: who is connected, whose key it was, what a node pays, and what all say while Redis is away."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -152,6 +153,25 @@ async def test_many_topics_and_an_admins_stream_come_whole_from_both_nodes(clust
             (ids[5], "app"),
         ]
         assert [frame.id for frame in await whole.events(3)] == [ids[0], ids[4], ids[5]]
+
+
+async def test_entries_of_the_inbox_are_published_once_by_whichever_node(cluster: Cluster) -> None:
+    streams = [await Stream.open(node, "/v1/app/sse", demo("ann")) for node in cluster.nodes]
+    for stream in streams:
+        await placed(stream)
+    inbox = "{sse-push}:inbox"
+    good = [{"userId": "ann", "data": number} for number in range(20)]
+    bad = [{"topic": "system", "broadcast": True, "data": 1}, {"data": 1}]
+    for event in [*good, *bad]:
+        cluster.redis.call("XADD", inbox, "*", "event", json.dumps(event))
+    for stream in streams:
+        got = [frame.json for frame in await stream.events(len(good))]
+        assert sorted(got) == [event["data"] for event in good]
+        stream.close()
+    await eventually(lambda: cluster.redis.call("XLEN", inbox) == 0, "the inbox is empty")
+    refused = cluster.redis.call("XRANGE", f"{inbox}:refused", "-", "+")
+    assert sorted(json.loads(fields[-1])["data"] for _, fields in refused) == [1, 1]
+    assert sum(len(node.logged("inbox.refused")) for node in cluster.nodes) == len(bad)
 
 
 async def test_nodes_say_that_redis_is_away_and_streams_stay_open(cluster: Cluster) -> None:

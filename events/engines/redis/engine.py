@@ -15,8 +15,10 @@ from typing import Any
 import hiredis
 import structlog
 
-from events.engines.base import Broken, Engine, Failed, Kept, Receipt
+from events.engines.base import Broken, Engine, Failed, Kept, Publish, Receipt
+from events.engines.redis.audit import Audit
 from events.engines.redis.feed import Feed
+from events.engines.redis.inbox import Inbox
 from events.engines.redis.link import Address, Link, forget
 from events.engines.redis.outbox import Outbox
 from events.engines.redis.store import RemoteStore
@@ -73,10 +75,12 @@ class RedisEngine(Engine):
         self._run_id = ""
         self._held: list[list[Any]] | None = []  # what came while the node catches up; None once it has
         self._outbox = Outbox(self._store, self._feed, self._was_kept, self._was_refused)
+        self._audit = Audit(self._store, self._feed, lambda: self.window)
         self._flushing_keys = False
         self._reading = asyncio.Semaphore(READERS)
         self._broke = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._inbox: asyncio.Task[None] | None = None
         self.floor = 0
         self.failing = "Redis was not reached yet"
         self.reachable = False
@@ -186,6 +190,7 @@ class RedisEngine(Engine):
         if before != epoch.decode():
             self._feed.epoch, self._feed.head, self._outbox.given = epoch.decode(), head, 0
             self.window = Window(head)
+            self._audit.forget()
             if before:
                 self._broken("unknown", format_id(before, stood))
 
@@ -219,9 +224,20 @@ class RedisEngine(Engine):
                     keys = self._feed.confirmed()  # of those whose own mark failed
                     await self._fresh()
                     self._have_settled(keys)
+                    missing = await self._audit.missing()
+                if missing:
+                    self._missed(missing)
             except (TimeoutError, EngineUnavailable, hiredis.HiredisError) as error:
                 _log.warning("engine.unreachable", error=str(error) or "Redis does not answer")
                 self._broke.set()
+
+    def _missed(self, numbers: list[int]) -> None:
+        """Events did not come here. Later ones did, so they can't be had in order any more: streams are told."""
+        _log.error("engine.missed", events=len(numbers), first=numbers[0])
+        self.window = Window(self.head)
+        self._audit.forget()
+        self._broken("unknown", format_id(self.epoch, numbers[0] - 1))
+        self._broke.set()  # whatever the connection has, another may not
 
     async def _fresh(self) -> None:
         """Wait until all that the store has now was heard."""
@@ -338,6 +354,9 @@ class RedisEngine(Engine):
             return
         forget([self._store.pass_on(events)])
 
+    def take_in(self, publish: Publish) -> None:
+        self._inbox = self._loop.create_task(Inbox(self._address, self._name, publish).run())
+
     # -- reading -------------------------------------------------------------------------------------
 
     async def read(self, keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
@@ -363,6 +382,9 @@ class RedisEngine(Engine):
             self.failing = None
 
     async def close(self) -> None:
+        if self._inbox is not None:  # what it holds and has not put away is another node's soon
+            self._inbox.cancel()
+            await asyncio.gather(self._inbox, return_exceptions=True)
         try:
             async with asyncio.timeout(FLUSH_S):
                 await self._outbox.empty()

@@ -75,6 +75,10 @@ class Feed:
     def listens(self, key: str) -> bool:
         return key in self._listeners
 
+    def heard_keys(self) -> list[str]:
+        """All keys that are heard."""
+        return [*self._since]
+
     def counted(self, key: str) -> bool | None:
         """Whether the server counts this node among those who listen to *key*; ``None`` while that changes."""
         channel = self.channel(key).encode()

@@ -14,7 +14,7 @@ from events.engines.redis.link import Link
 from events.event import Event
 
 PAGE_EVENTS = 500  # events one read gives at the most
-_SCRIPTS = ("join", "mark", "publish", "read", "pass")
+_SCRIPTS = ("join", "mark", "publish", "read", "pass", "audit")
 
 Answer = asyncio.Future[Any]
 Parts = list[str | bytes | int]
@@ -96,6 +96,10 @@ class RemoteStore:
     def read(self, epoch: str, after: int, max_bytes: int, keys: Sequence[str]) -> Answer:
         """Events for *keys* above *after*: up to which number they are all, head, floor, then numbers and bodies."""
         return self._run("read", self.own_channel, epoch, after, PAGE_EVENTS, max_bytes, *keys)
+
+    def audit(self, epoch: str, count: int, parts: Parts) -> Answer:
+        """The head, and for each key and number of *parts* the numbers of its events above that, the first *count*."""
+        return self._run("audit", self.own_channel, epoch, count, *parts)
 
     def all_between(self, after: int, upto: int, count: int) -> Answer:
         """Every event above *after* and up to *upto*, the first *count* of them, as XRANGE answers."""

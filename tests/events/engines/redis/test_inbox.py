@@ -1,0 +1,199 @@
+"""The inbox of other services: every good entry is published once, by whichever node; a bad one is put aside."""
+
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import hiredis
+import pytest
+
+from events.engines.redis.inbox import CLAIM_S, GROUP, MAX_EVENTS, Inbox, read_entry
+from events.engines.redis.link import Address
+from events.errors import BadEvent, EngineUnavailable
+from events.event import PushEvent
+from tests.conftest import until
+from tests.redis_server import RedisServer
+
+PROTOCOL = Path(__file__).resolve().parents[4] / "docs" / "protocol.md"
+
+
+class Desk:
+    """Publishes for an inbox, and does as the test says.
+
+    Attributes:
+        taken: What it was handed, in order; each key once.
+        refuses: The error for all that it is handed now.
+        holds: It leaves its receipts open.
+    """
+
+    def __init__(self) -> None:
+        self.taken: dict[str, PushEvent] = {}
+        self.refuses: Exception | None = None
+        self.holds = False
+        self.asked = 0
+
+    def publish(self, events: Sequence[PushEvent]) -> "asyncio.Future[list[str]]":
+        self.asked += 1
+        receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        if self.refuses is not None:
+            receipt.set_exception(self.refuses)
+        elif not self.holds:
+            for event in events:
+                assert event.key is not None
+                self.taken.setdefault(event.key, event)
+            receipt.set_result([""] * len(events))
+        return receipt
+
+    @property
+    def data(self) -> list[object]:
+        return [event.data for event in self.taken.values()]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RedisServer]:
+    server = RedisServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def server(running: RedisServer) -> RedisServer:
+    running.call("FLUSHALL")
+    return running
+
+
+Open = Callable[..., "asyncio.Task[None]"]
+
+
+@pytest.fixture
+async def open_inbox(server: RedisServer) -> AsyncIterator[Open]:
+    tasks = []
+
+    def open_(desk: Desk, name: str = "one", claim_s: float = CLAIM_S) -> "asyncio.Task[None]":
+        inbox = Inbox(Address.parse(server.url), name, desk.publish, claim_s=claim_s)
+        tasks.append(asyncio.get_running_loop().create_task(inbox.run()))
+        return tasks[-1]
+
+    yield open_
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def put(server: RedisServer, event: object, *more: str) -> str:
+    body = event if isinstance(event, str) else json.dumps(event)
+    return server.call("XADD", "{sse-push}:inbox", "*", "event", body, *more).decode()
+
+
+def left(server: RedisServer) -> int:
+    return int(server.call("XLEN", "{sse-push}:inbox"))
+
+
+def pending(server: RedisServer) -> int:
+    try:
+        return int(server.call("XPENDING", "{sse-push}:inbox", GROUP)[0])
+    except hiredis.ReplyError:  # there is no group yet
+        return 0
+
+
+async def test_inbox_hands_on_what_is_there_and_what_comes(server: RedisServer, open_inbox: Open) -> None:
+    before = put(server, {"userId": 42, "data": 1})
+    desk = Desk()
+    open_inbox(desk)
+    await until(lambda: desk.data == [1])
+    put(server, {"topic": "notifications", "broadcast": True, "data": 2, "key": "mine"})
+    both = put(server, [{"userId": "1", "data": 3}, {"room": "r", "data": 4}])
+    await until(lambda: desk.data == [1, 2, 3, 4])
+    assert [*desk.taken] == [f"inbox {before} 0", "mine", f"inbox {both} 0", f"inbox {both} 1"]
+    assert desk.taken[f"inbox {before} 0"].user_id == "42"
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+
+
+async def test_inbox_puts_bad_entries_aside_and_goes_on(server: RedisServer, open_inbox: Open) -> None:
+    desk = Desk()
+    bad = [
+        put(server, "{"),
+        put(server, {"userId": "1", "data": 1, "what": 1}),
+        put(server, {"userId": "1", "data": 1}, "more", "x"),
+        put(server, []),
+    ]
+    put(server, {"userId": "1", "data": "good"})
+    open_inbox(desk)
+    await until(lambda: desk.data == ["good"])
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+    entries = server.call("XRANGE", "{sse-push}:inbox:refused", "-", "+")
+    refused = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
+    assert [fields[b"id"].decode() for fields in refused] == bad
+    assert all(fields[b"reason"] for fields in refused)
+    assert refused[0][b"event"] == b"{" and refused[2][b"more"] == b"x"
+
+
+async def test_inbox_puts_aside_what_the_publisher_refuses(server: RedisServer, open_inbox: Open) -> None:
+    desk = Desk()
+    desk.refuses = BadEvent("unknown topic: 'x'")
+    put(server, {"topic": "x", "userId": "1", "data": 1})
+    open_inbox(desk)
+    await until(lambda: server.call("XLEN", "{sse-push}:inbox:refused") == 1)
+    await until(lambda: left(server) == 0)
+
+
+async def test_inbox_keeps_what_cant_be_kept_now(
+    server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    desk = Desk()
+    desk.refuses = EngineUnavailable("events can't be kept now")
+    put(server, {"userId": "1", "data": 1})
+    open_inbox(desk)
+    await until(lambda: desk.asked > 2)
+    assert left(server) == 1
+    desk.refuses = None
+    await until(lambda: desk.data == [1])
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+
+
+async def test_inbox_takes_what_a_dead_node_held(server: RedisServer, open_inbox: Open) -> None:
+    dead, alive = Desk(), Desk()
+    dead.holds = True
+    ids = [put(server, {"userId": "1", "data": number}) for number in range(3)]
+    died = open_inbox(dead, "dead")
+    await until(lambda: pending(server) == 3)
+    died.cancel()
+    open_inbox(alive, "alive", claim_s=0.05)
+    await until(lambda: alive.data == [0, 1, 2])
+    assert [*alive.taken] == [f"inbox {id_} 0" for id_ in ids]
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+
+
+async def test_inbox_goes_on_when_its_connection_broke(
+    server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    desk = Desk()
+    open_inbox(desk)
+    put(server, {"userId": "1", "data": 1})
+    await until(lambda: desk.data == [1])
+    server.call("CLIENT", "KILL", "TYPE", "normal")
+    server.call("DEL", "{sse-push}:inbox")
+    put(server, {"userId": "1", "data": 2})
+    await until(lambda: desk.data == [1, 2])
+
+
+def test_entry_of_too_many_events_is_refused() -> None:
+    many = json.dumps([{"userId": "1", "data": 1}] * (MAX_EVENTS + 1)).encode()
+    with pytest.raises(BadEvent, match=str(MAX_EVENTS)):
+        read_entry("1-0", [b"event", many])
+
+
+async def test_command_of_the_protocol_page_publishes(server: RedisServer, open_inbox: Open) -> None:
+    [command] = re.findall(r"^redis-cli (.*)$", PROTOCOL.read_text(), re.MULTILINE)
+    words = shlex.split(command)
+    assert words[:2] == ["XADD", "{sse-push}:inbox"]
+    server.call(*words)
+    desk = Desk()
+    open_inbox(desk)
+    await until(lambda: len(desk.data) == 1)
