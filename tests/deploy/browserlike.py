@@ -67,7 +67,7 @@ class Client:
         return str(answer.json()["id"])
 
     async def follow(self, path: str, user: object) -> AsyncIterator[Frame | None]:
-        """All events of a stream, resumed by id whenever it ends or breaks; ``None`` when it is open (again)."""
+        """All events of a stream, resumed by id whenever it ends or breaks; ``None`` when it has a place (again)."""
         last = ""
         while True:
             with suppress(httpx.TransportError, EOFError):
@@ -75,10 +75,10 @@ class Client:
                 while stream.response.status_code == 200:
                     frame = await stream.next()
                     last = frame.id or last
-                    if frame.retry is not None and frame.data is None:
-                        yield None
-                    elif frame.data is not None:
+                    if frame.data is not None:
                         yield frame
+                    elif frame.id is not None:
+                        yield None
                 await stream.close()
             await asyncio.sleep(0.02)
 

@@ -29,7 +29,13 @@ LAST = "last"
 
 @pytest.fixture
 async def nodes(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[list[ServerProcess]]:
-    settings = {"engine_url": redis_server.url, "trusted_proxies": f"{HOST}/32", "shutdown_s": 2}
+    # A reader gives up when nothing comes for DEADLINE_S; the start of a node may take that long on a busy machine.
+    settings = {
+        "engine_url": redis_server.url,
+        "trusted_proxies": f"{HOST}/32",
+        "shutdown_s": 2,
+        "heartbeat_s": 2,
+    }
     async with AsyncExitStack() as stack:
 
         async def start(name: str) -> ServerProcess:
@@ -104,7 +110,7 @@ async def test_nodes_that_go_away_cost_their_clients_nothing(
             node.send_signal(how)
             await publish_some()
             await node.exited()
-            await eventually(lambda: open_streams(other) == READERS, "all streams are on the other node")
+            await eventually(lambda: open_streams(other) == READERS, "all streams are on the other node", 20)
 
         for reader in readers:
             await reader.opened.wait()
