@@ -158,6 +158,7 @@ class Node:
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
             self.connections.break_off,
+            self.presence.refresh,
         )
         await self.database.start()
         if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):

@@ -84,6 +84,11 @@ class Presence:
         self._moves: dict[int, bool] = {}  # onto the roster, or off it
         self._doubtful: set[int] = set()  # a move of theirs failed, and may have been done all the same
         self._announced: set[int] = set()  # their friends know them as online, though the roster forgot
+        self._missed = False  # something may have been, and the roster lost
+        self._forgot: float | None = (
+            None  # the roster did; the seconds until all nodes have said whom they hold
+        )
+        self._settles = 0.0  # by the loop's time until when they have
         self._active: dict[int, float] = {}
         self._left: dict[int, float] = {}
         self._news: dict[int, float | None] = {}  # to be told: online, or offline since
@@ -143,6 +148,13 @@ class Presence:
             self._beat = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
         self._wake()
 
+    def _enter(self, user: int) -> _Here:
+        here = self._here[user] = _Here(
+            self._hand - 1
+        )  # the slot just served: the first beat is a period away
+        self._slots[here.slot].add(user)
+        return here
+
     def set_offline(self, user: int, watch: Watch) -> None:
         """It is closed. If it was their last, *user* is offline when the grace is over."""
         here = self._here[user]
@@ -151,7 +163,7 @@ class Presence:
         if not here.watches:
             here.left = self._clock()
             loop = asyncio.get_running_loop()
-            self._leaving[user] = loop.time() + self._grace
+            self._leaving[user] = max(loop.time() + self._grace, self._settles)
             if self._sweep is None and not self._draining:
                 self._sweep = loop.call_later(self._grace, self._end_grace)
 
@@ -167,6 +179,7 @@ class Presence:
 
     def refresh(self) -> None:
         """Something may have been missed: tell every stream anew how all friends are."""
+        self._missed = True
         for here in self._here.values():
             self._asking.update(dict.fromkeys(here.watches))
         self._wake()
@@ -214,25 +227,51 @@ class Presence:
             if due > now:
                 self._sweep = loop.call_later(due - now, self._end_grace)
                 break
-            del self._leaving[user]
-            here = self._here.pop(user)
-            self._slots[here.slot].discard(user)
-            self._moves[user] = False
-            self._left[user] = here.left
+            self._leave(user)
         self._wake()
+
+    def _leave(self, user: int) -> None:
+        del self._leaving[user]
+        here = self._here.pop(user)
+        self._slots[here.slot].discard(user)
+        self._moves[user] = False
+        self._left[user] = here.left
 
     def _swept(self, gone: Mapping[str, float]) -> None:
         """A node died; these were its users, and are nowhere else."""
         self._news.update({int(user): at for user, at in gone.items()})
         self._wake()
 
-    def _forgotten(self, lost: bool) -> None:
+    def _forgotten(self, settles: float) -> None:
         """The roster holds nobody of this node any more."""
-        for user in self._here.keys() - self._moves.keys():
-            self._moves[user] = True
-            if lost:  # nobody told of them as gone, so nobody is told that they came
-                self._announced.add(user)
+        self._forgot = settles
         self._wake()
+
+    def _hold_again(self, settles: float) -> None:
+        """Everybody onto the roster anew.
+
+        Where it lost all, nobody was told of as gone, and nobody will be told that they came. Who has left meanwhile leaves
+        later, and nobody is told how all friends are before: other nodes may hold them, and must have said so.
+        """
+        if settles:
+            self._settle(settles)
+        again = self._here.keys() - {user for user, stays in self._moves.items() if stays}
+        self._moves.update(dict.fromkeys(again, True))
+        if settles:
+            self._announced |= again
+
+    def _settle(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._settles = loop.time() + seconds
+        for user in [user for user, stays in self._moves.items() if not stays]:
+            del self._moves[user]
+            self._doubtful.discard(user)
+            self._enter(user).left = self._left.pop(user, self._clock())
+            self._leaving[user] = 0.0
+        self._leaving = dict.fromkeys(self._leaving, self._settles)
+        if self._leaving and self._sweep is None and not self._draining:
+            self._sweep = loop.call_later(seconds, self._end_grace)
+        loop.call_later(seconds, self._wake)
 
     # -- the clerk ---------------------------------------------------------------------------------
 
@@ -242,7 +281,7 @@ class Presence:
 
     async def _work(self) -> None:
         try:
-            while self._moves or self._active or self._news or self._asking or self._met:
+            while self._has_work():
                 try:
                     await self._move()
                     await self._tell()
@@ -255,8 +294,22 @@ class Presence:
         finally:
             self._clerk = None
 
+    def _has_work(self) -> bool:
+        if self._moves or self._active or self._news or self._met or self._missed or self._forgot is not None:
+            return True
+        return bool(self._asking) and self._is_settled()
+
+    def _is_settled(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._settles
+
     async def _move(self) -> None:
         """Bring the roster up to date; who came and who is gone is news."""
+        if self._missed:
+            await self._roster.check()
+            self._missed = False
+        if self._forgot is not None:
+            settles, self._forgot = self._forgot, None
+            self._hold_again(settles)
         moves, active = _take(self._moves), _take(self._active)
         joins = [str(user) for user, stays in moves.items() if stays]
         leaves = [str(user) for user, stays in moves.items() if not stays]
@@ -283,7 +336,8 @@ class Presence:
 
     async def _tell(self) -> None:
         """Tell the news to the friends who are present, and new streams how all friends are."""
-        news, asking, met = _take(self._news), _take(self._asking), _take(self._met)
+        news, met = _take(self._news), _take(self._met)
+        asking = _take(self._asking) if self._is_settled() else {}
         if not (news or asking or met):
             return
         try:

@@ -25,6 +25,7 @@ Receipt = Future[list[str]]
 Kept = Callable[[list[Event]], object]
 Failed = Callable[[int], object]
 Publish = Callable[[Sequence[PushEvent]], Receipt]  # events of others, all or none
+Missed = Callable[[], object]
 # Why, and the id up to which streams had everything: "unknown" (the store is another one, and its ids too; or events
 # were lost on their way here) or "behind" (more was missed than can be handed on: streams must come back, each from its own id).
 Broken = Callable[[Literal["unknown", "behind"], str], object]
@@ -50,12 +51,15 @@ class Engine(ABC):
     window: Window
 
     @abstractmethod
-    async def start(self, kept: Kept, failed: Failed = abs, broken: Broken = max) -> None:
+    async def start(
+        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+    ) -> None:
         """Open the store; from now on call *kept* with each batch of events that is safe, in order.
 
         Args:
             failed: Called with how many events could not be kept.
             broken: Called when streams can't just go on, with the reason and with where they stood.
+            missed: Called when events that are not kept may have been missed.
 
         Raises:
             EngineUnavailable: It can't be opened; the message says why.

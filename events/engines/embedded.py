@@ -20,7 +20,7 @@ from typing import IO, Any, Literal
 
 import structlog
 
-from events.engines.base import Broken, Engine, Failed, Kept, Receipt
+from events.engines.base import Broken, Engine, Failed, Kept, Missed, Receipt
 from events.engines.reader import Reader
 from events.engines.store import Store
 from events.errors import EngineUnavailable, Overloaded, StoreInUse
@@ -67,7 +67,9 @@ class EmbeddedEngine(Engine):
         self._commits: set[asyncio.Task[None]] = set()
         self._chores: asyncio.Task[None] | None = None
 
-    async def start(self, kept: Kept, failed: Failed = abs, broken: Broken = max) -> None:
+    async def start(
+        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._kept, self._lost = kept, failed
         path = self._dir / "events.db"

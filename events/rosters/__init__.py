@@ -1,5 +1,6 @@
 """Rosters: who is present, and on which nodes. The engine's URL says which: one node's own memory, or Redis for many."""
 
+from events.engines import EMBEDDED
 from events.rosters.base import Roster
 
 
@@ -10,6 +11,10 @@ def open_roster(engine_url: str, node_id: str, *, timeout: float) -> Roster:
         node_id: The name of this node.
         timeout: Seconds after which a node that says nothing is dead.
     """
-    from events.rosters.local import LocalRoster
+    if engine_url == EMBEDDED:
+        from events.rosters.local import LocalRoster
 
-    return LocalRoster()
+        return LocalRoster()
+    from events.rosters.redis.roster import RedisRoster
+
+    return RedisRoster(engine_url, node_id, timeout=timeout)

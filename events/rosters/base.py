@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 Gone = Callable[[Mapping[str, float]], object]
-Forgotten = Callable[[bool], object]
+Forgotten = Callable[[float], object]
 
 
 class Moved(NamedTuple):
@@ -34,8 +34,9 @@ class Roster(ABC):
 
         Args:
             gone: Called with the users of a dead node who are nowhere else, and when each was last active.
-            forgotten: Called when this node holds nobody by no doing of its own: ``True`` where all was lost, ``False``
-                where it was taken for dead, so that its users were told of as gone.
+            forgotten: Called when this node holds nobody by no doing of its own, with the seconds in which all nodes will
+                say again whom they hold: the server lost all, and nobody was told of as gone. 0 where this node was
+                taken for dead and its users were, or where it comes too late.
         """
 
     @abstractmethod
@@ -47,6 +48,13 @@ class Roster(ABC):
 
         Raises:
             EngineUnavailable: It can't be told now; it may have been done all the same.
+        """
+
+    async def check(self) -> None:  # noqa: B027 - nothing to do is an answer
+        """See at once whether this node is still known (``forgotten``).
+
+        Raises:
+            EngineUnavailable: It can't be asked now.
         """
 
     @abstractmethod

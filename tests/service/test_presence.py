@@ -28,6 +28,7 @@ class FakeRoster(LocalRoster):
         self.away = self.answers_away = False
         self.moves = 0
         self.closed = False
+        self.held_elsewhere: set[str] = set()
 
     def start(self, gone: Gone, forgotten: Forgotten) -> None:
         self.gone, self.forgotten = gone, forgotten
@@ -35,7 +36,7 @@ class FakeRoster(LocalRoster):
     async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
         self.moves += 1
         self._check()
-        moved = await super().move(joins, leaves, now)
+        moved = await super().move(joins, [user for user in leaves if user not in self.held_elsewhere], now)
         if self.answers_away:
             raise EngineUnavailable("Redis is away")
         return moved
@@ -46,6 +47,9 @@ class FakeRoster(LocalRoster):
 
     async def close(self) -> None:
         self.closed = True
+
+    def holds(self, user: str) -> bool:
+        return user in self._active
 
     def lose(self) -> None:
         self._active.clear()
@@ -228,10 +232,41 @@ async def test_roster_that_lost_all_learns_again_who_is_here_and_friends_see_not
     await stage.idle()
     stage.told.clear()
     stage.roster.lose()
-    stage.roster.forgotten(True)
+    stage.roster.forgotten(0.05)
     await stage.idle()
     assert (await stage.roster.present(["1", "2"])).keys() == {"1", "2"}
     assert stage.told == []
+
+
+async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom_they_hold(
+    stage: Stage,
+) -> None:
+    connections = [stage.open(1)[1], stage.open(1)[1]]
+    leaving, _ = stage.open(2)
+    held_elsewhere, _ = stage.open(3)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.away = True
+    moves = stage.roster.moves
+    for watch in (leaving, held_elsewhere):
+        watch.closed()
+    await until(lambda: stage.roster.moves > moves + 1)
+    stage.roster.lose()
+    stage.roster.forgotten(0.2)
+    stage.presence.refresh()
+    stage.roster.away = False
+    await until(lambda: stage.roster.holds("2"))
+    stage.roster.held_elsewhere.add("3")
+    _, new = stage.open(4)
+    assert [connection.names for connection in (*connections, new)] == [["initial"], ["initial"], []]
+    await until(lambda: not stage.roster.holds("2"))
+    await stage.idle()
+    assert stage.told == [(4, True, ["1", "2", "3"]), (2, False, ["1", "3", "4"])]
+    assert [connection.names for connection in (*connections, new)] == [
+        ["initial"] * 2,
+        ["initial"] * 2,
+        ["initial"],
+    ]
 
 
 async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stage: Stage) -> None:
@@ -240,7 +275,7 @@ async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stag
     await stage.idle()
     stage.told.clear()
     stage.roster.lose()
-    stage.roster.forgotten(False)
+    stage.roster.forgotten(0.0)
     await stage.idle()
     assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
 

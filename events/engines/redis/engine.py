@@ -15,7 +15,7 @@ from typing import Any
 import hiredis
 import structlog
 
-from events.engines.base import Broken, Engine, Failed, Kept, Publish, Receipt
+from events.engines.base import Broken, Engine, Failed, Kept, Missed, Publish, Receipt
 from events.engines.redis.audit import Audit
 from events.engines.redis.feed import Feed
 from events.engines.redis.inbox import Inbox
@@ -96,9 +96,11 @@ class RedisEngine(Engine):
 
     # -- connecting, and catching up -----------------------------------------------------------------
 
-    async def start(self, kept: Kept, failed: Failed = abs, broken: Broken = max) -> None:
+    async def start(
+        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._kept, self._outbox.lost, self._broken = kept, failed, broken
+        self._kept, self._outbox.lost, self._broken, self._passed_by = kept, failed, broken, missed
         deadline = self._loop.time() + START_S
         for wait in _backoff():
             try:
@@ -130,6 +132,7 @@ class RedisEngine(Engine):
                 except Exception as error:  # whatever it is, the next try may fare better
                     _log.warning("engine.unreachable", error=str(error) or repr(error))
             _log.info("engine.recovered", epoch=self.epoch, head=self.head)
+            self._passed_by()
 
     def _away(self) -> None:
         self.reachable = False

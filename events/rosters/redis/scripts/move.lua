@@ -1,0 +1,21 @@
+-- This node holds some, and others no more. ARGV: prefix, node, epoch, now, how many joins, joins..., leaves...
+-- Answers how many came, who came..., who is gone...; nothing where the node is not known.
+if not redis.call('ZSCORE', nodes, node) or redis.call('HGET', state, 'epoch') ~= ARGV[3] then return false end
+local told = {0}
+local last = 5 + tonumber(ARGV[5])
+for i = 6, last do
+    local user = ARGV[i]
+    if redis.call('SADD', own, user) == 1 and redis.call('HINCRBY', holders, user, 1) == 1 then
+        told[#told + 1] = user
+    end
+    redis.call('HSET', activity, user, ARGV[4])
+end
+told[1] = #told - 1
+for i = last + 1, #ARGV do
+    local user = ARGV[i]
+    if redis.call('SREM', own, user) == 1 and release(user) then
+        redis.call('HDEL', activity, user)
+        told[#told + 1] = user
+    end
+end
+return told

@@ -1,0 +1,20 @@
+-- This node lives. ARGV: prefix, node, seconds of a lease, an epoch for a roster that has none, the epoch that the node
+-- knows ('' for none), seconds that nodes have to say anew whom they hold.
+-- Answers the epoch, whether the node was known, and ms of those seconds that are left.
+local lease = tonumber(ARGV[3])
+redis.call('HSETNX', state, 'epoch', ARGV[4])
+local epoch = redis.call('HGET', state, 'epoch')
+if ARGV[5] ~= '' and ARGV[5] ~= epoch then
+    redis.call('HSETNX', state, 'lost', string.format('%.3f', now))
+end
+local lost = tonumber(redis.call('HGET', state, 'lost') or '0')
+local heard = tonumber(redis.call('HGET', state, 'heard') or now)
+if now - heard > lease / 2 then -- nobody could say that it lives: the server was away, and none is dead for that
+    for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do
+        redis.call('ZADD', nodes, now + lease, other)
+    end
+end
+redis.call('HSET', state, 'heard', string.format('%.3f', now))
+local known = redis.call('ZSCORE', nodes, node)
+redis.call('ZADD', nodes, now + lease, node)
+return {epoch, known and 1 or 0, math.max(0, math.floor((lost + tonumber(ARGV[6]) - now) * 1000))}
