@@ -56,8 +56,8 @@ export class Chain {
 		let fresh: readonly Item[];
 		if (this.position === null || from === this.position) fresh = items;
 		else {
-			const seen = items.findLastIndex((item) => item.lastEventId === this.position);
-			if (seen >= 0) fresh = items.slice(seen + 1);
+			const seen = items.findLastIndex(({ id, lastEventId }) => id !== "" && lastEventId === this.position);
+			if (seen >= 0) fresh = items.filter(({ id }, at) => at > seen || id === "");
 			else if (this.knows(to)) return items.filter(({ id }) => id === "");
 			else return null;
 		}
