@@ -54,7 +54,8 @@ export class Chain {
 	 */
 	take({ from, items, to }: Batch): readonly Item[] | null {
 		let fresh: readonly Item[];
-		if (this.position === null || from === this.position) fresh = items;
+		if (this.position === null) this.moveTo(from);
+		if (from === this.position) fresh = items;
 		else {
 			const seen = items.findLastIndex(({ id, lastEventId }) => id !== "" && lastEventId === this.position);
 			if (seen >= 0) fresh = items.filter(({ id }, at) => at > seen || id === "");

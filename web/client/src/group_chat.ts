@@ -18,7 +18,7 @@ export interface GroupChatOptions extends AccessOptions {
 	readonly roomId: string;
 	/** One's own user id. */
 	readonly sender: string;
-	/** The name that others see. */
+	/** What one's own messages are called; others see the name in the token. */
 	readonly userName: string;
 	/** Where the service is, `https://push.example.com`. Default: where the page is from. */
 	readonly baseUrl?: string | undefined;
@@ -155,7 +155,9 @@ export class GroupChat extends Store<GroupChatSnapshot> {
 	#onRoom({ event, data }: StreamEvent): void {
 		if (event !== `chat:${this.#options.roomId}` || !isChatMessage(data)) return;
 		const { userId, username, message, timestamp } = data;
-		if (this.#twins.isNew("room", userId, message)) this.#say(userId, username, message, timestamp);
+		// Oneself is called what one asked to be called, whichever source comes first.
+		const name = userId === this.#options.sender ? this.#options.userName : username;
+		if (this.#twins.isNew("room", userId, message)) this.#say(userId, name, message, timestamp);
 	}
 
 	#onFrame(frame: TurnFrame): void {

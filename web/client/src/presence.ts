@@ -8,16 +8,10 @@ import { type AccessOptions, accessOf, type Connectedness, connectedness, unconn
 import { openAny } from "./open.ts";
 import type { GetToken, Stream, StreamEvent } from "./options.ts";
 import { Store } from "./store.ts";
+import type { FriendStatus } from "./wire.ts";
 
 /** A friend, as the service tells it. */
-export interface Friend {
-	readonly user_id: number | string;
-	readonly is_online: boolean;
-	/** Of one who is online. */
-	readonly last_activity?: string;
-	/** Of one who is not; absent for one who never was. */
-	readonly last_seen?: string;
-}
+export type Friend = FriendStatus;
 
 export interface PresenceOptions extends AccessOptions {
 	/** Where the service is, `https://push.example.com`. Default: where the page is from. */

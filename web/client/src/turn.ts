@@ -8,28 +8,10 @@ import { connect } from "./connection.ts";
 import { StreamError } from "./errors.ts";
 import { guarded } from "./events.ts";
 import type { GetToken } from "./options.ts";
+import type { StreamData } from "./wire.ts";
 
-/** The frames of a turn, in the order of the contract: see `type`. */
-export type TurnFrame =
-	| { type: "user_message"; content: string; sender: string; senderId: string; timestamp: string }
-	| {
-			type: "ai_response";
-			content: string;
-			aiName: string;
-			aiId: string;
-			personaId: number;
-			timestamp: string;
-	  }
-	| {
-			type: "exp_updated";
-			personaId: number;
-			personaName: string;
-			newExp: number;
-			newLevel: number;
-			expIncrease: number;
-			userId: string;
-	  }
-	| { type: "complete" | "timeout" | "error"; message: string; timestamp: string };
+/** The frames of a turn: see `type`. */
+export type TurnFrame = StreamData["/api/chat/rooms/{roomId}/group-sse"];
 
 export interface TurnOptions {
 	readonly url: string;

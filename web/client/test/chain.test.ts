@@ -48,7 +48,7 @@ test("events without an id are taken wherever a tab stands", () => {
 	const passing = { from: "a", items: [item("", "a"), item("b"), item("", "b")], to: "b" };
 	expect(chain.take(passing)?.map(({ id }) => id)).toEqual(["", ""]);
 	expect(ids(chain.take({ from: "b", items: [item("", "b")], to: "b" }))).toEqual([""]);
-	expect(chain.after("a")?.items.map(({ id }) => id)).toEqual([]);
+	expect(chain.after("a")?.items.map(({ id }) => id)).toEqual(["b"]);
 });
 
 test("whoever is behind is given what is missing", () => {
