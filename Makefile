@@ -88,7 +88,7 @@ constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
 	mv constraints.new constraints.txt
 
 clean:  ## remove what make has made; the service's data stays
-	rm -rf web/node_modules web/*/node_modules web/*/dist handlers/console_dist
+	rm -rf web/node_modules web/*/node_modules web/*/dist web/*/dist-examples* handlers/console_dist
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache sse_push.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -78,7 +78,7 @@ async def _page(request: web.Request) -> web.Response:
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A browser of its own: its tabs know each other, and nobody else's."""
     context = await browser.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     yield context
     await context.close()
 

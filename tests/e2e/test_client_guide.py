@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,11 @@ from playwright.async_api import Browser, BrowserContext, Page, Route, async_pla
 from tests.e2e.client import ADMIN, Api, demo
 from tests.e2e.conftest import running
 from tests.e2e.test_browser import ARGS, CHROMIUM
-from tests.e2e.test_client import BUILT
 from tests.process import ROOT, ServerProcess
 
-NODE = shutil.which("node")
-NAMES = set(
-    re.findall(r"^```(?:js|jsx|vue) name=(\S+)$", (ROOT / "docs/clients.md").read_text(), re.MULTILINE)
-)
+EXAMPLES = ROOT / "web" / "client" / "dist-examples"
+GUIDE = (ROOT / "docs" / "clients.md").read_text()
+NAMES = set(re.findall(r"^```(?:js|jsx|vue) name=(\S+)$", GUIDE, re.MULTILINE))
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,8 +25,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so no example was run"),
     pytest.mark.skipif(
-        NODE is None or not (BUILT / "index.js").exists(),
-        reason="NOT TESTED: the web client is not built (make web-build, with Node), so no example was run",
+        not EXAMPLES.exists(),
+        reason="NOT TESTED: the examples are not built (make web-test, with Node), so none was run",
     ),
 ]
 
@@ -41,16 +37,6 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         await browser.close()
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, built for a browser."""
-    folder = tmp_path_factory.mktemp("examples")
-    assert NODE is not None
-    client = ROOT / "web" / "client"
-    subprocess.run([NODE, "scripts/build_examples.js", folder], cwd=client, check=True, capture_output=True)
-    return folder
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -66,10 +52,10 @@ async def api() -> AsyncIterator[Api]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser, server: ServerProcess, examples: Path) -> AsyncIterator[BrowserContext]:
+async def context(browser: Browser, server: ServerProcess) -> AsyncIterator[BrowserContext]:
     """A browser to which the examples are of the service's own origin, as behind one proxy."""
     context = await browser.new_context()
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
 
     async def serve(route: Route) -> None:
         name = route.request.url.rpartition("/")[2]
@@ -77,7 +63,7 @@ async def context(browser: Browser, server: ServerProcess, examples: Path) -> As
             page = '<!doctype html><script type="module" src="main.js"></script>'
             await route.fulfill(body=page, content_type="text/html")
         else:
-            await route.fulfill(path=examples / name, content_type="text/javascript")
+            await route.fulfill(path=EXAMPLES / name, content_type="text/javascript")
 
     await context.route(f"{server.url}/examples/*", serve)
     yield context
@@ -129,6 +115,7 @@ async def befriend(api: Api, server: ServerProcess, one: int, other: int) -> Non
 async def test_every_example_is_run_here() -> None:
     source = Path(__file__).read_text()
     assert NAMES, "no examples were found"
+    assert (EXAMPLES / "clients.md").read_text() == GUIDE, "the examples are of another guide: make web-test"
     assert {name for name in NAMES if f'"{name}"' not in source} == set()
 
 

@@ -1,19 +1,17 @@
-// Builds the examples of docs/clients.md for the tests in a browser: build_examples.js FOLDER.
+// Builds the examples of docs/clients.md into dist-examples, for the tests in a browser (tests/e2e/test_client_guide.py).
 // Each block with a name becomes a file of that name as it stands; main.js gives the page all of them.
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import vue from "@vitejs/plugin-vue";
 import { build } from "vite";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const guide = readFileSync(resolve(root, "../../docs/clients.md"), "utf8");
-const sources = join(root, "dist-examples"); // within the package, so that imports are found
-const outDir = resolve(process.argv[2] ?? "");
+const outDir = join(root, "dist-examples");
+const sources = mkdtempSync(join(root, "dist-examples-")); // within the package, so that imports are found
 
-rmSync(sources, { recursive: true, force: true });
-mkdirSync(sources);
 const names = [];
 for (const [, name, code] of guide.matchAll(/^```(?:js|jsx|vue) name=(\S+)\n(.*?)^```$/gms)) {
 	writeFileSync(join(sources, name), code);
@@ -51,5 +49,5 @@ await build({
 		lib: { entry: join(sources, "main.js"), formats: ["es"], fileName: "main" },
 	},
 });
+writeFileSync(join(outDir, "clients.md"), guide); // of which guide these are
 rmSync(sources, { recursive: true });
-console.log(names.map((name) => basename(name, extname(name))).join(" "));
