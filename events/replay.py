@@ -62,7 +62,7 @@ class Replay:
         self._epoch = engine.epoch
         self.after = engine.head
         if self._requested is not None:
-            if found is None or found[0] != engine.epoch or found[1] > engine.head:
+            if found is None or not engine.knows(*found):
                 self._gap = "unknown"
             else:
                 self.after = found[1]
@@ -100,9 +100,12 @@ class Replay:
         return self._page([event for event in events if event.seq > self.after], upto, live=False)
 
     def _skip_lost(self) -> None:
-        if self._epoch != self._engine.epoch:  # the store was lost meanwhile
-            self._epoch, self.after = self._engine.epoch, self._engine.head
-            self._gap = "unknown"
+        if self._epoch is not None and self._epoch != self._engine.epoch:
+            known = self._engine.knows(self._epoch, self.after)
+            self._epoch = self._engine.epoch
+            if not known:  # what came before was lost meanwhile
+                self.after = self._engine.head
+                self._gap = "unknown"
         if self.after < self._engine.floor:
             self.after = self._engine.floor
             self._gap = self._gap or "expired"

@@ -108,6 +108,10 @@ class Engine(ABC):
         """Whether *keys* are heard by now, and an event numbered *seq*, if it was ever given, is not above ``head``."""
         return True
 
+    def knows(self, epoch: str, seq: int) -> bool:
+        """Whether an id is of this store, and was given: a stream may stand there."""
+        return epoch == self.epoch and seq <= self.head
+
     async def settle(self, keys: Sequence[str]) -> None:  # noqa: B027 - see above
         """Wait until :meth:`current` is true for *keys* and every number given before this call.
 

@@ -259,6 +259,27 @@ async def test_floor_that_rises_over_what_was_had_already_is_no_gap() -> None:
     assert (seen.gaps, seen.ids) == ([], ids(6, 7, 8, 9, 10))
 
 
+@pytest.mark.parametrize("still_its_own", [True, False])
+async def test_epoch_that_changes_between_two_pages_is_a_gap_unless_it_was_the_store_s(
+    monkeypatch: pytest.MonkeyPatch, *, still_its_own: bool
+) -> None:
+    engine = from_disk(engine_with(*[["1"]] * 10))
+    engine.page = 5
+    replay = Replay(engine, MINE, f"{EPOCH}-0", Clock())
+    await replay.next(PLENTY)
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(engine, "knows", lambda *id_: asked.append(id_) or still_its_own)
+    engine.epoch = OTHER_EPOCH
+    seen = await replayed(replay)
+    assert asked == [(EPOCH, 5)]
+    if still_its_own:
+        assert (seen.gaps, seen.ids) == ([], ids(6, 7, 8, 9, 10))
+    else:
+        assert [gap["reason"] for gap in seen.gaps] == ["unknown"]
+        assert (seen.gap_ids, seen.ids) == ([f"{OTHER_EPOCH}-10"], [])
+    assert replay.position == f"{OTHER_EPOCH}-10"
+
+
 # -- unknown ---------------------------------------------------------------------------------------
 
 

@@ -185,13 +185,15 @@ class RedisEngine(Engine):
             forget(self._store.end(self._past))
         self._past, self._run_id = [], facts["run_id"]
         known = max(self.head, self._outbox.given)
-        epoch, head, floor = await self._store.join(
-            self.epoch, known, facts["run_id"], facts.get("aof_enabled", "0"), new_epoch()
-        )
+        epoch, head, floor, past = await self._store.join(self.epoch, known, facts["run_id"], new_epoch())
         before, stood = self.epoch, self.head
-        self.floor = max(self.floor if before == epoch.decode() else 0, floor)
-        if before != epoch.decode():
-            self._feed.epoch, self._feed.head, self._outbox.given = epoch.decode(), head, 0
+        self._feed.epoch = epoch.decode()
+        self._feed.past = {name: int(upto) for upto, name in (entry.decode().split(":") for entry in past)}
+        if before == self.epoch or known <= self._feed.past.get(before, -1):
+            self.floor = max(self.floor, floor)
+        else:
+            self.floor = floor
+            self._feed.head, self._outbox.given = head, 0
             self.window = Window(head)
             self._audit.forget()
             if before:
@@ -281,6 +283,9 @@ class RedisEngine(Engine):
             await self._fresh()
         except hiredis.HiredisError as error:
             raise EngineUnavailable("Redis can't be read now") from error
+
+    def knows(self, epoch: str, seq: int) -> bool:
+        return self._feed.knows(epoch, seq)
 
     def holds(self, keys: Sequence[str], after: int) -> bool:
         since = self._feed.since(keys)

@@ -27,6 +27,7 @@ class Feed:
 
     Attributes:
         epoch: The store's.
+        past: Its past epochs, each with the number up to which it still is that one, oldest first.
         head: Every event for the keys listened to, up to this number, was heard.
     """
 
@@ -34,6 +35,7 @@ class Feed:
         self._prefix = prefix
         self._own = own.encode()
         self.epoch = ""
+        self.past: dict[str, int] = {}
         self.head = 0
         self._link: Link | None = None
         self._listeners: dict[str, int] = {}
@@ -245,11 +247,22 @@ class Feed:
                 if not mark.done():
                     mark.set_result(None)
 
+    def id_of(self, seq: int) -> str:
+        """The id of the event numbered *seq*: of the epoch in which it was given."""
+        for epoch, upto in self.past.items():
+            if seq <= upto:
+                return format_id(epoch, seq)
+        return format_id(self.epoch, seq)
+
+    def knows(self, epoch: str, seq: int) -> bool:
+        """Whether the store has, or had, all that came before an id."""
+        return seq <= (self.head if epoch == self.epoch else self.past.get(epoch, -1))
+
     def read(self, seq: int, body: bytes) -> Event:
         """The event numbered *seq*; 0 for one that is not kept."""
         [event] = unpack(self.epoch, seq, body)
         if seq:
-            event.id = format_id(self.epoch, seq)
+            event.id = self.id_of(seq)
         else:
             event.id, event.kept = None, False
         return event

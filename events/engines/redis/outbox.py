@@ -14,7 +14,6 @@ from events.engines.redis.feed import Feed
 from events.engines.redis.store import RemoteStore
 from events.errors import EngineUnavailable, Overloaded
 from events.event import Event
-from events.ids import format_id
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data, the same
@@ -116,13 +115,12 @@ class Outbox:
         head, floor, *numbers = answer.result()
         self.given = max(self.given, head)
         self._on_answered(head, floor)
-        prefix = format_id(self._feed.epoch, 0)[:-1]
         following = iter(numbers)
         for events, receipt in group:
             ids = []
             for event in events:
                 event.seq = next(following)
-                event.id = f"{prefix}{event.seq}"
+                event.id = self._feed.id_of(event.seq)
                 ids.append(event.id)
             if receipt is not None and not receipt.done():
                 receipt.set_result(ids)

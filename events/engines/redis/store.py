@@ -14,6 +14,7 @@ from events.engines.redis.link import Link
 from events.event import Event
 
 PAGE_EVENTS = 500  # events one read gives at the most
+PAST_EPOCHS = 64  # remembered by the store: restarts of the server within the time that events are kept
 _SCRIPTS = ("join", "mark", "publish", "read", "pass", "audit")
 
 Answer = asyncio.Future[Any]
@@ -68,9 +69,9 @@ class RemoteStore:
         info = (await self._link.call("INFO")).decode()
         return dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
 
-    def join(self, epoch: str, head: int, run_id: str, aof: str, new_epoch: str) -> Answer:
-        """Epoch, head and floor, of this store or, if it is another one than *epoch* names, of a new one."""
-        return self._run("join", epoch, head, run_id, aof, new_epoch)
+    def join(self, epoch: str, head: int, run_id: str, new_epoch: str) -> Answer:
+        """Epoch, head and floor, and past epochs as ``NUMBER:EPOCH``: up to the number the store is still that one."""
+        return self._run("join", epoch, head, run_id, new_epoch, PAST_EPOCHS)
 
     def mark(self) -> Answer:
         """Epoch, head and floor; the head comes on the node's own channel too, after all events up to it."""
