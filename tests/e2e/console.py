@@ -41,13 +41,11 @@ class Console:
 
     @classmethod
     async def open(cls, context: BrowserContext, server: ServerProcess, token: str = "") -> "Console":
-        """A tab at the door, or with *token* already through it and live."""
+        """A tab at the door, or with *token* already through it."""
         console = cls(await context.new_page(), server)
         if token:
             await console.page.add_init_script(f"sessionStorage.setItem('sse-push.token', '{token}')")
         await console.page.goto(f"{server.url}/")
-        if token:
-            await console.is_live()
         return console
 
     def _note(self, message: ConsoleMessage) -> None:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
+from tests.conftest import SECRET, mint
 from tests.e2e.client import ADMIN, Api, demo
 from tests.e2e.conftest import running
 from tests.e2e.console import AXE, BUILT, TABS, Console
@@ -42,6 +43,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     settings = {
         "heartbeat_s": 1,
+        "jwt_secret": SECRET,
         "max_connections_per_user": 2,
         "redirect_origins": "https://example.com",
         "retry_ms": 100,
@@ -95,6 +97,18 @@ async def test_token_that_is_not_taken_is_told_at_the_door(console: Console) -> 
     await expect(console.page.get_by_role("alert")).to_contain_text("The token is not valid")
 
 
+async def test_token_that_expires_is_told_and_a_new_one_goes_on(
+    context: BrowserContext, server: ServerProcess
+) -> None:
+    console = await Console.open(context, server, mint("brief", lifetime=3))
+
+    await expect(console.page.get_by_text("Your token has expired or is no longer taken")).to_be_visible()
+    await expect(console.page.locator("[data-state=closed]")).to_contain_text("Disconnected")
+    await console.page.get_by_role("button", name="Sign in again").click()
+    await console.sign_in("brief")
+    assert console.errors == []
+
+
 async def test_every_tab_sends_and_receives(console: Console) -> None:
     await console.sign_in("tabs", "user", "admin")
 
@@ -141,6 +155,10 @@ async def test_every_tab_sends_and_receives(console: Console) -> None:
     await console.page.get_by_label("Holds the text").fill("Test 200 of 200")
     await console.rows("Frames").get_by_role("button").click()
     await expect(console.page.get_by_text('event: app\ndata: {"message":"Test 200 of 200"}')).to_be_visible()
+    await console.page.get_by_role("radio", name="Any stream").check()
+    await console.page.get_by_role("button", name="Open it").click()
+    await expect(console.page.locator("[data-kind=retry]")).to_be_visible()
+    await expect(console.page.locator("[data-kind=event]").first).to_contain_text('"hello":"world"')
     await console.page.get_by_role("radio", name="Requests").check()
     await console.rows("Requests").filter(has_text="/chat/send").first.get_by_role("button").click()
     await expect(console.page.locator("pre")).to_contain_text('-H "Authorization: Bearer $TOKEN"')
@@ -244,6 +262,8 @@ async def test_tabs_share_one_connection_and_one_takes_over(
 ) -> None:
     first = await Console.open(context, server, demo("shares"))
     second = await Console.open(context, server, demo("shares"))
+    await first.is_live()
+    await second.is_live()
     assert await streams_of(server, "shares") == 1
 
     sent = [await notify(api, server, "shares", number) for number in range(3)]
@@ -264,6 +284,8 @@ async def test_twelve_tabs_work_over_http_1_1(
     context: BrowserContext, server: ServerProcess, api: Api
 ) -> None:
     tabs = await asyncio.gather(*(Console.open(context, server, demo("many")) for _ in range(12)))
+    for tab in tabs:
+        await tab.is_live()
     id_ = await notify(api, server, "many", 1)
 
     for tab in tabs:

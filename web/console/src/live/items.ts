@@ -101,7 +101,8 @@ export function rowOf(frame: Frame, seq: number): Row {
 		case "position":
 			return { ...row, kind: "position", id: frame.lastEventId, raw: `id: ${frame.lastEventId}\n\n` };
 		case "event": {
-			return { ...row, kind: "event", id: frame.id, name: frame.event, text: frame.data, raw: rawOf(frame) };
+			const kind = frame.event === "sse.gap" ? "gap" : frame.event === "sse.expired" ? "expired" : "event";
+			return { ...row, kind, id: frame.id, name: frame.event, text: frame.data, raw: rawOf(frame) };
 		}
 	}
 }

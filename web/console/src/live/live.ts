@@ -82,7 +82,6 @@ export class Live {
 			onGap: (gap) => this.#onGap(gap),
 			onExpired: () => this.#note("expired", "", "the token has expired"),
 			onState: (status) => this.#onStatus(status),
-			onPosition: (id) => this.stats.update((stats) => ({ ...stats, lastId: id })),
 			onFrame: (frame) => this.#onFrame(frame),
 		});
 		for (const room of rememberedRooms()) this.join(room);
@@ -209,6 +208,7 @@ export class Live {
 			...stats,
 			openedAt: Date.now(),
 			reconnects: stats.reconnects + (again ? 1 : 0),
+			lastId: this.#main.lastEventId || stats.lastId,
 		}));
 	}
 

@@ -39,7 +39,9 @@ function ConnectionNotice() {
 						: reasonOf(error.status, error.problem?.limit)}
 				</b>
 				<p>
-					{sentence(error.problem?.detail ?? plain(error.message))}
+					{expired
+						? "What comes meanwhile is kept for you: sign in again, and it goes on."
+						: sentence(error.problem?.detail ?? plain(error.message))}
 					{state === "waiting" && <span aria-hidden="true">{` · again in ${left} s`}</span>}
 				</p>
 			</Notice>
