@@ -42,7 +42,9 @@ async def nodes(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[list
             (tmp_path / name).mkdir()
             return await stack.enter_async_context(running(tmp_path / name, node_id=name, **settings))
 
-        yield await asyncio.gather(start("node-1"), start("node-2"))
+        async with asyncio.TaskGroup() as starting:  # if one does not start, the other is ended too
+            started = [starting.create_task(start(name)) for name in ("node-1", "node-2")]
+        yield [node.result() for node in started]
 
 
 @pytest.fixture
