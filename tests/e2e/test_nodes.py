@@ -78,7 +78,7 @@ async def connections_are_refused_for_a_while(cluster: Cluster) -> None:
 
 
 async def subscribers_are_killed(cluster: Cluster) -> None:
-    assert cluster.redis.call("CLIENT", "KILL", "TYPE", "pubsub") == 3
+    assert cluster.redis.call("CLIENT", "KILL", "TYPE", "pubsub") >= len(cluster.nodes)
 
 
 NODES_FAIL = [nodes_are_terminated_and_killed, redis_is_killed_together_with_a_node]
