@@ -316,3 +316,27 @@ async def test_different_users_never_share(serve: Serve, api: Api, tabs_of: Tabs
     await api.publish(server, {"userId": "bob", "data": "for bob"})
     assert await texts(ada, 1) == ["for ada"]
     assert await texts(bob, 1) == ["for bob"]
+
+
+async def test_a_browser_without_fetch_streams_has_an_event_source(
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
+) -> None:
+    server = await serve(cors_origins=origin, retry_ms=100)
+    tabs = tabs_of(server)
+    page = await tabs.blank()
+    await page.evaluate("delete Response.prototype.body")
+    await page.evaluate(
+        "([url, token]) => { window.seen = watch(url, {token, minMs: 100, eventNames: ['order.paid']}); }",
+        [f"{server.url}/v1/app/sse", demo(42)],
+    )
+    await page.wait_for_function("seen.stream.status.state === 'open'")
+    await api.publish(server, {"userId": 42, "data": 0})
+    await api.publish(server, {"userId": 42, "data": 1, "event": "order.paid"})
+    await texts(page, 2)
+    await server.kill()
+    await page.wait_for_function("seen.stream.status.state === 'waiting'")
+    await server.start()
+    await api.publish(server, {"userId": 42, "data": 2})
+    assert await texts(page, 3) == numbers(3)
+    assert await page.evaluate("seen.events") == ["message", "order.paid", "message"]
+    assert demo(42) not in server.output

@@ -3,8 +3,9 @@
  * else by a connection of the page.
  */
 
+import type { HubUser } from "./audience.ts";
 import { guarded } from "./events.ts";
-import type { Hub, HubUser } from "./hub.ts";
+import type { Hub } from "./hub.ts";
 import type { GetToken, Stream, StreamStatus } from "./options.ts";
 import { type SharedOptions, shareStream } from "./shared.ts";
 import { openStream } from "./stream.ts";

@@ -1,0 +1,235 @@
+// @vitest-environment jsdom
+// Real tabs are tried in Chromium (tests/e2e/test_client.py); here is what can't be arranged there: tabs that hear nothing.
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import type { HubUser } from "../src/audience.ts";
+import { Hub } from "../src/hub.ts";
+import { nameOf } from "../src/identity.ts";
+import type { Gap } from "../src/wire.ts";
+import { FakeLocks } from "./locks.ts";
+import { serve, type TestServer } from "./server.ts";
+
+const until = (condition: () => unknown) =>
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+
+let names = 0;
+let channels: DeafChannel[] = [];
+
+/** A BroadcastChannel that a test can stop the ears of. */
+class DeafChannel extends BroadcastChannel {
+	isDeaf = false;
+	/** Up to where it did not hear. */
+	missedTo = "";
+
+	constructor(name: string) {
+		super(name);
+		channels.push(this);
+	}
+
+	override set onmessage(listener: (event: MessageEvent) => void) {
+		super.onmessage = (event: MessageEvent) => {
+			if (!this.isDeaf) listener(event);
+			else this.missedTo = event.data.message.batch?.to ?? this.missedTo;
+		};
+	}
+}
+
+beforeEach(() => {
+	names += 1;
+	channels = [];
+	vi.stubGlobal("BroadcastChannel", DeafChannel);
+	Object.defineProperty(navigator, "locks", { value: new FakeLocks(), configurable: true });
+});
+afterEach(() => void vi.unstubAllGlobals());
+
+interface TabSeen {
+	hub: Hub;
+	texts: string[];
+	states: string[];
+	gaps: Gap[];
+	errors: unknown[];
+	channel: DeafChannel;
+	close(): void;
+}
+
+function tab(server: TestServer, more: { topics?: string[]; token?: string; fresh?: boolean } = {}): TabSeen {
+	const { topics = ["app"], token = "t", fresh = false } = more;
+	const hub = new Hub(`test ${names}`, { url: server.url, token, minMs: 100, random: () => 0 });
+	const seen = { texts: [] as string[], states: [] as string[], gaps: [] as Gap[], errors: [] as unknown[] };
+	const user: HubUser = {
+		topics: new Set(topics),
+		fresh,
+		onEvent: ({ text }) => seen.texts.push(text),
+		onState: ({ state, error }) => {
+			seen.states.push(state);
+			if (error !== null) seen.errors.push(error.status);
+		},
+		onGap: (gap) => seen.gaps.push(gap),
+	};
+	hub.add(user);
+	const close = () => hub.remove(user);
+	onTestFinished(close);
+	return { hub, ...seen, channel: channels.at(-1) as DeafChannel, close };
+}
+
+const frames = (from: number, to: number) =>
+	Array.from(
+		{ length: to - from },
+		(_, at) => `id: k7f3q2xa-${from + at}\nevent: app\ndata: ${from + at}\n\n`,
+	).join("");
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => String(from + at));
+
+/** A service with events 1 to *last* that gives what comes after the id that is resumed from. */
+async function service() {
+	const state = { last: 0 };
+	const server = await serve((visit) => {
+		const from = Number(visit.header("Last-Event-ID")?.split("-")[1] ?? state.last);
+		visit.stream(`retry: 100\nid: k7f3q2xa-${from}\n\n${frames(from + 1, state.last + 1)}`);
+	});
+	const live = () => server.visits.filter(({ gone }) => !gone);
+	const publish = (count: number) => {
+		const from = state.last + 1;
+		state.last += count;
+		for (const visit of live()) visit.send(frames(from, state.last + 1));
+	};
+	return { server, live, publish };
+}
+
+test("a tab that missed what was passed on is given it, in order and once", async () => {
+	const { server, publish } = await service();
+	const leader = tab(server);
+	await until(() => leader.states.includes("open"));
+	const other = tab(server);
+	await until(() => other.states.includes("open"));
+	publish(2);
+	await until(() => other.texts.length === 2);
+	other.channel.isDeaf = true;
+	publish(3);
+	await until(() => other.channel.missedTo === "k7f3q2xa-5");
+	other.channel.isDeaf = false;
+	publish(1);
+	await until(() => other.texts.length === 6);
+	expect(other.texts).toEqual(numbers(1, 7));
+	expect(other.gaps).toEqual([]);
+	expect(server.visits).toHaveLength(1);
+});
+
+test("a tab that missed more than is held is told a gap, and goes on", async () => {
+	const { server, publish } = await service();
+	const leader = tab(server);
+	await until(() => leader.states.includes("open"));
+	const other = tab(server);
+	await until(() => other.states.includes("open"));
+	publish(1);
+	await until(() => other.texts.length === 1);
+	other.channel.isDeaf = true;
+	publish(1500);
+	await until(() => other.channel.missedTo === "k7f3q2xa-1501");
+	other.channel.isDeaf = false;
+	publish(1);
+	await until(() => other.gaps.length === 1);
+	expect(other.gaps).toEqual([{ reason: "expired", requested: "k7f3q2xa-1", resumed_from: null }]);
+	publish(1);
+	await until(() => other.texts.includes("1503"));
+	expect(new Set(other.texts).size).toBe(other.texts.length);
+});
+
+test("a new leader that is behind resumes from where it stands, and who is ahead sees nothing twice", async () => {
+	const { server, publish, live } = await service();
+	const first = tab(server);
+	await until(() => first.states.includes("open"));
+	const second = tab(server);
+	await until(() => second.states.includes("open"));
+	const third = tab(server);
+	await until(() => third.states.includes("open"));
+	second.channel.isDeaf = true; // it is the next in the queue, and knows least
+	publish(3);
+	await until(() => third.texts.length === 3 && second.channel.missedTo === "k7f3q2xa-3");
+	first.close();
+	second.channel.isDeaf = false;
+	await until(() => live().length === 1 && server.visits.length === 2);
+	publish(2);
+	await until(() => second.texts.length === 5 && third.texts.length === 5);
+	expect([second.texts, third.texts]).toEqual([numbers(1, 6), numbers(1, 6)]);
+	expect(server.visit(1).header("Last-Event-ID")).toBe("k7f3q2xa-0");
+});
+
+test("a tab that has just come and leads begins where the others stand", async () => {
+	const { server, publish } = await service();
+	const first = tab(server);
+	await until(() => first.states.includes("open"));
+	publish(2);
+	await until(() => first.texts.length === 2);
+	const newcomer = tab(server);
+	newcomer.channel.isDeaf = true;
+	await vi.waitFor(() => expect(newcomer.states).toEqual(["connecting"]));
+	const third = tab(server);
+	await until(() => third.states.includes("open"));
+	newcomer.channel.isDeaf = false;
+	first.close();
+	publish(2);
+	await until(() => third.texts.length === 2);
+	expect(third.texts).toEqual(["3", "4"]);
+});
+
+test("a leader whose token is refused lets another lead", async () => {
+	const server = await serve((visit) => {
+		if (visit.header("Authorization") === "Bearer bad") visit.refuse(401);
+		else visit.stream("retry: 100\nid: k7f3q2xa-1\n\n");
+	});
+	const bad = tab(server, { token: "bad" });
+	await until(() => bad.states.includes("closed"));
+	expect(bad.errors).toEqual([401]);
+	const good = tab(server);
+	await until(() => good.states.includes("open"));
+	await until(() => bad.states.at(-1) === "open"); // it sees what the other reads
+	expect(server.visits.filter((visit) => visit.header("Authorization") === "Bearer bad")).toHaveLength(1);
+});
+
+test("a leader that hangs is robbed of the lead", async () => {
+	const { server, publish } = await service();
+	const hung = tab(server);
+	await until(() => hung.states.includes("open"));
+	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] });
+	onTestFinished(() => void vi.useRealTimers());
+	const other = tab(server);
+	await until(() => other.states.includes("open"));
+	other.channel.isDeaf = true; // to it the leader says nothing
+	await vi.advanceTimersByTimeAsync(90_000);
+	vi.useRealTimers();
+	await until(() => server.visits.length === 2);
+	other.channel.isDeaf = false;
+	await until(() => server.visit(0).gone);
+	publish(1);
+	await until(() => other.texts.length === 1 && hung.texts.length === 1);
+});
+
+test("a tab that must have a fresh stream gets one, and nobody loses anything by it", async () => {
+	const { server, publish } = await service();
+	const first = tab(server, { topics: ["app", "presence"] });
+	await until(() => first.states.includes("open"));
+	publish(1);
+	const second = tab(server, { topics: ["presence"], fresh: true });
+	await until(() => server.visits.length === 2 && server.visit(0).gone);
+	publish(1);
+	await until(() => first.texts.length === 2);
+	expect(first.texts).toEqual(["1", "2"]);
+	expect(first.states).toEqual(["connecting", "open"]);
+	expect(second.texts).toEqual([]);
+});
+
+test("tabs share by what a token says of the caller, not by its dates", async () => {
+	const token = (claims: object) => `e30.${btoa(JSON.stringify(claims)).replace(/=+$/, "")}.c2ln`;
+	const name = (claims: object, where = "u") => nameOf(where, token(claims), undefined);
+	const ada = await name({ sub: "ada", roles: ["user"], exp: 1, iat: 1 });
+	expect(await name({ roles: ["user"], sub: "ada", exp: 2, jti: "x" })).toBe(ada);
+	const others = [
+		await name({ sub: "bob", roles: ["user"], exp: 1 }),
+		await name({ sub: "ada", roles: ["user", "admin"], exp: 1 }),
+		await name({ sub: "ada", roles: ["user"], exp: 1 }, "elsewhere"),
+		await nameOf("u", "an opaque token", undefined),
+		await nameOf("u", "another", undefined),
+		await nameOf("u", undefined, "ada"),
+	];
+	expect(new Set([ada, ...others]).size).toBe(7);
+	expect(ada).toMatch(/^[0-9a-f]{32}$/);
+});
