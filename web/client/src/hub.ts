@@ -1,14 +1,14 @@
 /**
  * One connection per browser: the tabs of a user share a stream of `/v1/stream`, which the leading tab reads and passes on.
  *
- * Knows what a tab does when it leads and when it follows; its users are audience.ts's business. Reading for all is lead.ts's business, the
+ * Knows what a tab does when it leads and when it follows; its listeners are listeners.ts's business. Reading for all is lead.ts's business, the
  * election tab.ts's, the order of events chain.ts's. The protocol is told in docs/design/0007-one-connection-per-browser.md.
  */
 
-import { Audience, type HubUser } from "./audience.ts";
 import { type Batch, Chain } from "./chain.ts";
 import { isAfter } from "./ids.ts";
 import { type Access, type Host, Lead } from "./lead.ts";
+import { type Listener, Listeners } from "./listeners.ts";
 import { CONNECTING, type Message, type View, type Wish } from "./messages.ts";
 import { isHidden, watchSurroundings } from "./surroundings.ts";
 import { Tab } from "./tab.ts";
@@ -26,7 +26,7 @@ const REMIND_MS = 1000;
 export class Hub {
 	readonly #name: string;
 	readonly #access: Access;
-	readonly #audience = new Audience();
+	readonly #listeners = new Listeners();
 	readonly #chain = new Chain();
 	readonly #others = new Map<string, Wish>();
 	#tab: Tab<Message> | null = null;
@@ -49,15 +49,15 @@ export class Hub {
 		return this.#chain.position ?? "";
 	}
 
-	add(user: HubUser): void {
-		this.#audience.add(user);
-		if (this.#audience.size === 1) this.#start();
+	add(listener: Listener): void {
+		this.#listeners.add(listener);
+		if (this.#listeners.size === 1) this.#start();
 		else this.#wish();
 	}
 
-	remove(user: HubUser): void {
-		if (!this.#audience.remove(user)) return;
-		if (this.#audience.size > 0) this.#wish();
+	remove(listener: Listener): void {
+		if (!this.#listeners.remove(listener)) return;
+		if (this.#listeners.size > 0) this.#wish();
 		else this.#end();
 	}
 
@@ -118,7 +118,7 @@ export class Hub {
 		this.#tab?.leave();
 		this.#tab = null;
 		this.#others.clear();
-		this.#audience.show(CONNECTING);
+		this.#listeners.show(CONNECTING);
 	}
 
 	/** Every so often: have tabs gone without a word, does the leader still speak? */
@@ -128,7 +128,7 @@ export class Hub {
 		if (this.#lead !== null) {
 			await this.#forgetTheGone(tab);
 			this.#lead?.ask();
-		} else if (!this.#isFailed && !isHidden() && this.#audience.view.status.state !== "waiting") {
+		} else if (!this.#isFailed && !isHidden() && this.#listeners.view.status.state !== "waiting") {
 			if (Date.now() - this.#heardAt > SILENT_MS) tab.stand(true);
 		}
 	}
@@ -170,13 +170,13 @@ export class Hub {
 			chain: this.#chain,
 			wishes: () => [[tab.id, this.#ownWish()], ...this.#others],
 			post: (message) => tab.post(message),
-			onView: (view) => this.#audience.show(view),
-			onItem: (item) => this.#audience.deliver(item),
-			onGap: (gap) => this.#audience.tellGap(gap),
-			onExpired: () => this.#audience.tellExpired(),
-			onBeat: () => this.#audience.tellBeat(),
+			onView: (view) => this.#listeners.show(view),
+			onItem: (item) => this.#listeners.deliver(item),
+			onGap: (gap) => this.#listeners.tellGap(gap),
+			onExpired: () => this.#listeners.tellExpired(),
+			onBeat: () => this.#listeners.tellBeat(),
 			onFailed: () => {
-				// Another tab may have a better token; and if none has, each tells its own users why.
+				// Another tab may have a better token; and if none has, each tells its own listeners why.
 				this.#isFailed = true;
 				this.#stopLeading();
 				tab.resign();
@@ -198,14 +198,14 @@ export class Hub {
 
 	#standAgain(): void {
 		this.#isFailed = false;
-		this.#audience.show(CONNECTING);
+		this.#listeners.show(CONNECTING);
 		this.#tab?.stand();
 	}
 
 	// -- following -----------------------------------------------------------------------------------
 
 	#ownWish(): Wish {
-		const { topics, fresh } = this.#audience;
+		const { topics, fresh } = this.#listeners;
 		return { topics, fresh, position: this.#chain.position };
 	}
 
@@ -236,9 +236,9 @@ export class Hub {
 		else if (message.kind === "view") this.#onView(message.view, message.position);
 		else if (message.kind === "batch") this.#onBatch(message.batch);
 		else if (message.kind === "missed") this.#onMissed(message.to, message.batch);
-		else if (message.kind === "gap") this.#audience.tellGap(message.gap);
-		else if (message.kind === "expired") this.#audience.tellExpired();
-		else if (message.kind === "beat") this.#audience.tellBeat();
+		else if (message.kind === "gap") this.#listeners.tellGap(message.gap);
+		else if (message.kind === "expired") this.#listeners.tellExpired();
+		else if (message.kind === "beat") this.#listeners.tellBeat();
 		else return;
 		this.#heardAt = Date.now();
 	}
@@ -250,13 +250,13 @@ export class Hub {
 		}
 		if (this.#chain.position === null && position !== "") this.#chain.moveTo(position);
 		else if (position !== "" && !this.#chain.knows(position)) this.#askForMissed();
-		this.#audience.show(view);
+		this.#listeners.show(view);
 		this.#remindLater();
 	}
 
 	#onBatch(batch: Batch): void {
 		const items = this.#isBehind ? null : this.#chain.take(batch);
-		for (const item of items ?? batch.items.filter(({ id }) => id === "")) this.#audience.deliver(item);
+		for (const item of items ?? batch.items.filter(({ id }) => id === "")) this.#listeners.deliver(item);
 		if (items === null) this.#askForMissed();
 	}
 
@@ -272,14 +272,14 @@ export class Hub {
 		if (batch === null) {
 			const gap: Gap = { reason: "expired", requested: this.position, resumed_from: null };
 			this.#chain.position = null; // the next that comes is where we stand
-			this.#audience.tellGap(gap);
-		} else for (const item of this.#chain.take(batch) ?? []) this.#audience.deliver(item);
+			this.#listeners.tellGap(gap);
+		} else for (const item of this.#chain.take(batch) ?? []) this.#listeners.deliver(item);
 	}
 
 	/** A visible tab reminds the leader, whose timers the browser holds back when it is hidden. */
 	#remindLater(): void {
 		clearTimeout(this.#reminding);
-		const { retryAt } = this.#audience.view.status;
+		const { retryAt } = this.#listeners.view.status;
 		if (retryAt === null || isHidden()) return;
 		this.#reminding = setTimeout(() => this.wake(), Math.max(0, retryAt - Date.now()) + REMIND_MS);
 	}

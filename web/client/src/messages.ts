@@ -24,7 +24,7 @@ export interface View {
 /** What a tab wants, and where it stands. One without topics has gone. */
 export interface Wish {
 	readonly topics: readonly string[];
-	/** Rises with each user that must have a fresh stream. */
+	/** Rises with each listener that must have a fresh stream. */
 	readonly fresh: number;
 	readonly position: string | null;
 }

@@ -3,9 +3,9 @@
  * else by a connection of the page.
  */
 
-import type { HubUser } from "./audience.ts";
 import { guarded } from "./events.ts";
 import type { Hub } from "./hub.ts";
+import type { Listener } from "./listeners.ts";
 import type { GetToken, Stream, StreamStatus } from "./options.ts";
 import { type SharedOptions, shareStream } from "./shared.ts";
 import { openStream } from "./stream.ts";
@@ -67,7 +67,7 @@ function holding(token: string | undefined, getToken: GetToken): GetToken {
 class HubStream implements Stream {
 	status: StreamStatus = { state: "connecting", failures: 0, retryAt: null, error: null };
 	readonly #options: SharedOptions;
-	readonly #user: HubUser;
+	readonly #listener: Listener;
 	#hub: Hub | null = null;
 	#own: Stream | null = null;
 
@@ -75,15 +75,15 @@ class HubStream implements Stream {
 		const { onEvent, onGap, onExpired, onPosition, onFrame, fresh = false, url } = options;
 		const { topics, base } = partsOf(url) as { base: string; topics: Set<string> };
 		this.#options = options;
-		this.#user = {
+		this.#listener = {
 			...{ topics, fresh, onEvent, onGap, onExpired, onPosition, onFrame },
 			onState: (status) => this.#tell(status),
-		} as HubUser;
+		} as Listener;
 		hubFor(options, base).then(
 			(hub) => {
 				if (this.status.state === "closed") return;
 				this.#hub = hub;
-				hub.add(this.#user);
+				hub.add(this.#listener);
 			},
 			// Whatever keeps tabs apart (no token now, storage that is blocked), a stream of one's own tries on.
 			() => {
@@ -107,7 +107,7 @@ class HubStream implements Stream {
 
 	close(): void {
 		if (this.status.state === "closed" && this.status.error === null) return;
-		this.#hub?.remove(this.#user);
+		this.#hub?.remove(this.#listener);
 		this.#own?.close();
 		this.#tell({ state: "closed", failures: 0, retryAt: null, error: null });
 	}

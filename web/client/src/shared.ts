@@ -17,7 +17,7 @@ export interface SharedOptions extends StreamOptions {
 }
 
 /**
- * Milliseconds that a stream outlives its last user: React's StrictMode and a change of pages let go of a stream and
+ * Milliseconds that a stream outlives its last listener: React's StrictMode and a change of pages let go of a stream and
  * take it again.
  */
 const LINGER_MS = 250;
@@ -27,7 +27,7 @@ type Callbacks = Pick<StreamOptions, (typeof CALLBACKS)[number] | "getToken">;
 
 interface Shared {
 	readonly stream: Stream;
-	readonly users: Set<{ readonly callbacks: Callbacks }>;
+	readonly listeners: Set<{ readonly callbacks: Callbacks }>;
 	lingering: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -45,16 +45,16 @@ export function shareStream(
 	const key = keyOf(options);
 	const known = shared.get(key);
 	const it = known ?? begin(key, options, open);
-	const user = { callbacks: options };
+	const listener = { callbacks: options };
 	clearTimeout(it.lingering);
-	it.users.add(user);
+	it.listeners.add(listener);
 	if (known !== undefined) {
 		if (options.fresh && it.stream.status.state === "open") it.stream.reconnect();
-		queueMicrotask(() => it.users.has(user) && guarded(() => options.onState?.(it.stream.status)));
+		queueMicrotask(() => it.listeners.has(listener) && guarded(() => options.onState?.(it.stream.status)));
 	}
 	return {
 		get status() {
-			return it.users.has(user) ? it.stream.status : CLOSED;
+			return it.listeners.has(listener) ? it.stream.status : CLOSED;
 		},
 		get lastEventId() {
 			return it.stream.lastEventId;
@@ -62,9 +62,9 @@ export function shareStream(
 		reconnect: () => it.stream.reconnect(),
 		wake: () => it.stream.wake(),
 		close: () => {
-			if (!it.users.delete(user)) return;
+			if (!it.listeners.delete(listener)) return;
 			guarded(() => options.onState?.(CLOSED));
-			if (it.users.size === 0) linger(key, it);
+			if (it.listeners.size === 0) linger(key, it);
 		},
 	};
 }
@@ -78,18 +78,18 @@ function keyOf(options: SharedOptions): string {
 }
 
 function begin(key: string, options: SharedOptions, open: (options: SharedOptions) => Stream): Shared {
-	const users: Shared["users"] = new Set();
+	const listeners: Shared["listeners"] = new Set();
 	const all: Record<string, (value: never) => void> = {};
 	for (const name of CALLBACKS) {
 		all[name] = (value) => {
-			for (const { callbacks } of [...users]) guarded(() => callbacks[name]?.(value));
+			for (const { callbacks } of [...listeners]) guarded(() => callbacks[name]?.(value));
 		};
 	}
 	const { getToken } = options;
 	const newest: GetToken | undefined =
-		getToken && ((...asked) => ([...users].pop()?.callbacks.getToken ?? getToken)(...asked));
+		getToken && ((...asked) => ([...listeners].pop()?.callbacks.getToken ?? getToken)(...asked));
 	const it: Shared = {
-		...{ users, lingering: undefined },
+		...{ listeners, lingering: undefined },
 		stream: open({ ...options, ...all, getToken: newest }),
 	};
 	shared.set(key, it);

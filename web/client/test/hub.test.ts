@@ -1,9 +1,9 @@
 // @vitest-environment jsdom
 // Real tabs are tried in Chromium (tests/e2e/test_client.py); here is what can't be arranged there: tabs that hear nothing.
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
-import type { HubUser } from "../src/audience.ts";
 import { Hub } from "../src/hub.ts";
 import { nameOf } from "../src/identity.ts";
+import type { Listener } from "../src/listeners.ts";
 import type { Gap } from "../src/wire.ts";
 import { FakeLocks } from "./locks.ts";
 import { serve, type TestServer } from "./server.ts";
@@ -55,7 +55,7 @@ function tab(server: TestServer, more: { topics?: string[]; token?: string; fres
 	const { topics = ["app"], token = "t", fresh = false } = more;
 	const hub = new Hub(`test ${names}`, { url: server.url, token, minMs: 100, random: () => 0 });
 	const seen = { texts: [] as string[], states: [] as string[], gaps: [] as Gap[], errors: [] as unknown[] };
-	const user: HubUser = {
+	const user: Listener = {
 		topics: new Set(topics),
 		fresh,
 		onEvent: ({ text }) => seen.texts.push(text),

@@ -1,5 +1,5 @@
 /**
- * Those in one tab who use the shared stream: each sees it as if it had its topics alone.
+ * Those in one tab who listen to the shared stream: each sees it as if it had its topics alone.
  *
  * Knows what the leader tells; knows nothing of tabs.
  */
@@ -11,69 +11,69 @@ import type { StreamOptions, StreamStatus } from "./options.ts";
 import type { Gap } from "./wire.ts";
 
 /** What one of them wants, and is called with. */
-export interface HubUser extends Pick<StreamOptions, `on${string}` & keyof StreamOptions> {
+export interface Listener extends Pick<StreamOptions, `on${string}` & keyof StreamOptions> {
 	readonly topics: ReadonlySet<string>;
 	/** The stream must begin after it came: its topics tell how things are when they begin. */
 	readonly fresh: boolean;
 }
 
-export class Audience {
+export class Listeners {
 	view: View = CONNECTING;
 	/** Rises with each that must have a fresh stream. */
 	fresh = 0;
-	readonly #users = new Map<HubUser, StreamStatus | null>(); // and what they were told last
+	readonly #all = new Map<Listener, StreamStatus | null>(); // and what they were told last
 
 	get size(): number {
-		return this.#users.size;
+		return this.#all.size;
 	}
 
 	/** What they want between them. */
 	get topics(): string[] {
-		return [...new Set([...this.#users.keys()].flatMap(({ topics }) => [...topics]))];
+		return [...new Set([...this.#all.keys()].flatMap(({ topics }) => [...topics]))];
 	}
 
-	add(user: HubUser): void {
-		this.#users.set(user, null);
-		if (user.fresh) this.fresh += 1;
+	add(listener: Listener): void {
+		this.#all.set(listener, null);
+		if (listener.fresh) this.fresh += 1;
 		this.show(this.view);
 	}
 
-	remove(user: HubUser): boolean {
-		return this.#users.delete(user);
+	remove(listener: Listener): boolean {
+		return this.#all.delete(listener);
 	}
 
 	/** The stream is like this now: those whom it concerns are told. */
 	show(view: View): void {
 		this.view = view;
-		for (const [user, before] of [...this.#users]) {
-			const status = this.#statusFor(user);
+		for (const [listener, before] of [...this.#all]) {
+			const status = this.#statusFor(listener);
 			if (before !== null && JSON.stringify(before) === JSON.stringify(status)) continue;
-			this.#users.set(user, status);
-			guarded(() => user.onState?.(status));
+			this.#all.set(listener, status);
+			guarded(() => listener.onState?.(status));
 		}
 	}
 
 	deliver(item: Item): void {
-		this.#forAll((user) => {
-			if (!user.topics.has(item.topic)) return;
-			guarded(() => user.onFrame?.({ kind: "event", ...item }));
-			user.onEvent?.(toEvent(item));
+		this.#forAll((listener) => {
+			if (!listener.topics.has(item.topic)) return;
+			guarded(() => listener.onFrame?.({ kind: "event", ...item }));
+			listener.onEvent?.(toEvent(item));
 		});
 	}
 
 	tellGap(gap: Gap): void {
-		this.#forAll((user) => user.onGap?.(gap));
+		this.#forAll((listener) => listener.onGap?.(gap));
 	}
 
 	tellExpired(): void {
-		this.#forAll((user) => user.onExpired?.());
+		this.#forAll((listener) => listener.onExpired?.());
 	}
 
 	tellBeat(): void {
-		this.#forAll((user) => user.onFrame?.({ kind: "comment", text: " hb" }));
+		this.#forAll((listener) => listener.onFrame?.({ kind: "comment", text: " hb" }));
 	}
 
-	#statusFor({ topics }: HubUser): StreamStatus {
+	#statusFor({ topics }: Listener): StreamStatus {
 		const { status, active, refused } = this.view;
 		const refusal = refused.find(([topic]) => topics.has(topic));
 		if (refusal !== undefined) {
@@ -83,7 +83,7 @@ export class Audience {
 		return { ...status, state: isComing ? "connecting" : status.state, error: revived(status.error) };
 	}
 
-	#forAll(call: (user: HubUser) => void): void {
-		for (const user of [...this.#users.keys()]) guarded(() => call(user));
+	#forAll(call: (listener: Listener) => void): void {
+		for (const listener of [...this.#all.keys()]) guarded(() => call(listener));
 	}
 }
