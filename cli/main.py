@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cli import listen, publish, serve, token, user
+from cli import listen, publish, serve, token, user, worker
 from service.settings import BadSettings
 
-_COMMANDS = (serve, token, user, publish, listen)
+_COMMANDS = (serve, worker, token, user, publish, listen)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -181,6 +181,11 @@ class Settings(BaseSettings):
         return frozenset(["*"] if self.demo else ["general"])
 
     @property
+    def on_redis(self) -> bool:
+        """Events are kept by a Redis, which nodes and workers share."""
+        return not self.engine_url.startswith("embedded:")
+
+    @property
     def asks_a_model(self) -> bool:
         """Personas speak by a model; otherwise by scripts."""
         return bool(self.ai_base_url or self.ai_api_key.get_secret_value())

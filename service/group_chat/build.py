@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from events.engines.base import Engine
 from service.database import Database
@@ -15,6 +16,9 @@ from service.group_chat.rooms import Rooms
 from service.group_chat.turns import GroupChat
 from service.publisher import Publisher
 from service.settings import PREFIX, BadSettings, Settings
+
+if TYPE_CHECKING:
+    from service.group_chat.worker import BullWorker
 
 
 def build_group_chat(
@@ -64,10 +68,31 @@ def personas_of(settings: Settings) -> Personas:
     return personas
 
 
-def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
-    return LocalQueue(
+def build_worker(settings: Settings, clock: Callable[[], float] = time.time) -> "BullWorker":
+    """A worker on the Redis of the settings."""
+    from service.group_chat.redis_place import RedisPlace
+    from service.group_chat.worker import BullWorker
+
+    return BullWorker(
+        RedisPlace(settings.engine_url),
         build_answers(settings, clock),
-        concurrency=settings.ai_worker_concurrency,
-        limit=settings.max_waiting_jobs,
+        concurrency=max(1, settings.ai_worker_concurrency),
+        lock_s=settings.ai_lock_s,
+        clock=clock,
+    )
+
+
+def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
+    limit, concurrency = settings.max_waiting_jobs, settings.ai_worker_concurrency
+    if not settings.on_redis:
+        return LocalQueue(build_answers(settings, clock), concurrency=concurrency, limit=limit, clock=clock)
+    from service.group_chat.bull import BullQueue
+    from service.group_chat.redis_place import RedisPlace
+
+    return BullQueue(
+        RedisPlace(settings.engine_url),
+        limit=limit,
+        unseen_s=settings.idempotency_s / 2,
+        worker=build_worker(settings, clock) if concurrency else None,
         clock=clock,
     )

@@ -1,0 +1,49 @@
+"""``sse-push worker``: answer for AI members, beside the nodes or on another machine, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import structlog
+
+from service.group_chat.build import build_worker
+from service.logging import configure_logging
+from service.settings import Settings, load_settings
+
+_log = structlog.get_logger()
+
+
+def add_to(commands: Any) -> None:
+    parser = commands.add_parser(
+        "worker",
+        help="answer for AI members",
+        description="Takes jobs of group chat from the Redis of SSE_PUSH_ENGINE_URL and answers them, until SIGTERM or"
+        " SIGINT. Of the settings (`sse-push serve --help`) it reads those of the engine, of AI and of logs.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    # It serves nobody: how callers say who they are is no business of its, and need not be set.
+    settings = load_settings(auth_mode="demo", host="127.0.0.1")
+    if not settings.on_redis:
+        print("sse-push: a worker needs SSE_PUSH_ENGINE_URL=redis://...; the embedded engine's nodes work themselves", file=sys.stderr)  # fmt: skip
+        return 2
+    configure_logging(settings.log_format, settings.log_level)
+    return asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    worker = build_worker(settings)
+    await worker.start()
+    _log.info("worker.started", concurrency=settings.ai_worker_concurrency, model=settings.ai_model or None)
+    await stop.wait()
+    await worker.close()
+    _log.info("worker.stopped")
+    return 0

@@ -1,0 +1,206 @@
+"""The queue on Redis, BullMQ's own: workers may be processes of Node or Python on any machine.
+
+A job that is done stays in the queue until somebody has seen to its answer:
+its node when the queue's events tell it so, else whichever node comes by. docs/group-chat.md has the names and forms.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from events.errors import EngineUnavailable, Overloaded
+from service.group_chat.jobs import QUEUE, Job, Result
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue
+from service.group_chat.redis_place import RedisPlace
+from service.group_chat.worker import BullWorker
+
+KEPT_DONE = {
+    "age": 3_600,
+    "count": 1_000,
+}  # jobs that are done and whose answers nobody has seen to: s, and how many
+KEPT_FAILED = {"age": 86_400, "count": 100}  # jobs that failed, for whoever looks into why
+SWEEP_EVERY_S = 5.0  # seconds, give or take half, between two looks for answers that nobody has seen to
+SWEPT_AT_ONCE = 100  # jobs of one such look
+NODE_HAS_S = 3.0  # seconds in which a job's own node sees to it, before others do
+AGAIN_S = (0.1, 5.0)  # seconds until a connection that broke is tried anew, doubled each time
+BLOCK_MS = 5_000  # milliseconds that one read of the queue's events waits
+TRY_AGAIN_MS = 500  # milliseconds between two tries of a job
+
+_log = structlog.get_logger()
+
+
+class BullQueue(JobQueue):
+    """The queue of the Redis at *place*, seen by one node.
+
+    Args:
+        limit: Jobs that may wait.
+        unseen_s: Seconds after which an answer that nobody could see to is given up. It must be less than the engine
+            remembers idempotency keys, or a room could be told twice.
+        worker: Works in this process too; ``None`` leaves all to others.
+    """
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        *,
+        limit: int,
+        unseen_s: float,
+        worker: BullWorker | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._place = place
+        self._limit = limit
+        self._unseen_s = unseen_s
+        self._worker = worker
+        self._clock = clock
+        self._ours: dict[str, Job] = {}
+        self._seeing_to: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._last_event = "$"
+
+    async def start(self, done: Done) -> None:
+        self._done = done
+        await self._place.open()
+        self._queue = self._place.queue(QUEUE)
+        if self._worker is not None:
+            await self._worker.start()
+        self._last_event = await self._newest_event()
+        self._spawn(self._follow())
+        self._spawn(self._sweep())
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        entries = [
+            {
+                "name": "answer",
+                "data": job.model_dump(mode="json", by_alias=True),
+                "opts": {
+                    "jobId": job.id,
+                    "attempts": ATTEMPTS,
+                    "backoff": {"type": "fixed", "delay": TRY_AGAIN_MS},
+                    "removeOnComplete": KEPT_DONE,
+                    "removeOnFail": KEPT_FAILED,
+                },
+            }
+            for job in jobs
+        ]
+        try:
+            waiting = await self._queue.getJobCountByTypes("wait", "delayed", "paused")
+            if waiting + len(jobs) > self._limit:
+                raise Overloaded("too many messages wait for the AI members")
+            self._ours |= {job.id: job for job in jobs}
+            await self._queue.addBulk(entries)
+        except self._place.errors as error:
+            raise EngineUnavailable("the queue can't be reached now") from error
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._worker is not None:
+            await self._worker.close()
+        await self._place.close()
+
+    # -- what became of jobs -----------------------------------------------------------------------
+
+    async def _newest_event(self) -> str:
+        """Where the queue's events stand now: ``$`` would lose what comes between two reads."""
+        newest = await self._place.client().xrevrange(self._queue.keys["events"], count=1)
+        return str(newest[0][0]) if newest else "0"
+
+    async def _follow(self) -> None:
+        """Take the queue's events as they come, for as long as the node lives."""
+        wait, longest = AGAIN_S
+        while True:
+            began = self._clock()
+            events = self._place.events(QUEUE, self._last_event, BLOCK_MS)
+            faults: list[Exception] = []
+            events.on("completed", self._completed)
+            events.on("failed", self._failed)
+            events.on("error", faults.append)
+            try:
+                await events.run()
+            except self._place.errors as error:
+                faults.append(error)
+            finally:
+                await events.close()
+            if faults:
+                _log.warning("group_chat.events_failed", error=type(faults[0]).__name__)
+            wait = AGAIN_S[0] if self._clock() - began > longest else min(2 * wait, longest)
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+
+    def _completed(self, told: dict[str, Any], event_id: str) -> None:
+        self._last_event = event_id
+        if (job := self._ours.get(told["jobId"])) is not None:
+            self._spawn(self._see_to(job, _result(told.get("returnvalue"))))
+
+    def _failed(self, told: dict[str, Any], event_id: str) -> None:
+        self._last_event = event_id
+        if (job := self._ours.get(told["jobId"])) is not None:
+            self._spawn(self._see_to(job, None))
+
+    async def _see_to(self, job: Job, result: Result | None) -> None:
+        """Hand *job* on, once at a time, and take it out of the queue when all is seen to."""
+        if job.id in self._seeing_to:
+            return
+        self._seeing_to.add(job.id)
+        try:
+            if await self._done(job, result):
+                self._ours.pop(job.id, None)
+                if result is not None:
+                    await self._remove(job.id)
+        except Exception as error:  # noqa: BLE001 - one job's fault must not end the sweep of all others
+            _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
+        finally:
+            self._seeing_to.discard(job.id)
+
+    async def _remove(self, job_id: str) -> None:
+        with suppress(*self._place.errors):  # the next sweep finds it again: what was done is not done twice
+            await self._queue.backend.remove(job_id, True)
+
+    async def _sweep(self) -> None:
+        """See to answers that nobody has seen to: their node is dead, or missed the event."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S * random.uniform(0.5, 1.5))
+            now = self._clock()
+            for job in [job for job in self._ours.values() if now - job.asked_at > 2 * MAX_JOB_AGE_S]:
+                del self._ours[job.id]
+            try:
+                done = await self._queue.getJobs(["completed"], 0, SWEPT_AT_ONCE - 1, True)
+            except self._place.errors as error:
+                _log.warning("group_chat.sweep_failed", error=type(error).__name__)
+                continue
+            for kept in done:
+                await self._sweep_one(kept, now)
+
+    async def _sweep_one(self, kept: Any, now: float) -> None:
+        age = now - kept.finishedOn / 1000
+        if age < NODE_HAS_S and kept.id not in self._ours:
+            return
+        try:
+            job = Job.model_validate(kept.data)
+        except ValidationError:
+            job = None
+        if job is None or job.id != kept.id or age > self._unseen_s:
+            _log.error("group_chat.answer_lost", job=kept.id, room=job and job.room_id, error="nobody could see to it")  # fmt: skip
+            await self._remove(kept.id)
+            return
+        await self._see_to(job, _result(kept.returnvalue))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _result(value: object) -> Result | None:
+    """What a worker gave back; ``None`` if it is not what it should be."""
+    try:
+        return Result.model_validate(value)
+    except ValidationError:
+        return None
