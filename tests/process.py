@@ -50,6 +50,9 @@ class ServerProcess:
         settings: Without prefix, in small letters: ``max_connections=5``.
     """
 
+    command = "serve"
+    started = "server.listening"
+
     def __init__(self, folder: Path, *arguments: str, **settings: object) -> None:
         self.folder = folder
         self._arguments = arguments
@@ -97,10 +100,10 @@ class ServerProcess:
     async def _try_start(self, port: int) -> bool:
         """Whether it came to listen; ``False`` if it ended instead."""
         allow_many_files()
-        before = len(self.logged("server.listening"))
+        before = len(self.logged(self.started))
         with self._log.open("ab") as out, self._errors.open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "serve", *self._arguments],
+                [sys.executable, "-m", "cli.main", self.command, *self._arguments],
                 cwd=ROOT,
                 env=self._environment(port),
                 stdin=subprocess.DEVNULL,
@@ -108,15 +111,17 @@ class ServerProcess:
                 stderr=err,
             )
         await eventually(
-            lambda: len(self.logged("server.listening")) > before or not self.runs,
+            lambda: len(self.logged(self.started)) > before or not self.runs,
             "the process listens",
             within=STARTS_WITHIN_S,
         )
         return self.runs
 
     def _environment(self, port: int) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SSE_PUSH_")}
-        given = {f"SSE_PUSH_{name.upper()}": str(value) for name, value in self.settings.items()}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SSE_PUSH_", "AI_"))
+        }
+        given = {_variable(name): str(value) for name, value in self.settings.items()}
         return {**inherited, **given, "SSE_PUSH_PORT": str(port)}
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -185,6 +190,17 @@ class ServerProcess:
     def rss_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize()
+
+
+class WorkerProcess(ServerProcess):
+    """``sse-push worker`` in a process of its own; it has no port."""
+
+    command = "worker"
+    started = "worker.started"
+
+
+def _variable(setting: str) -> str:
+    return setting.upper() if setting == "ai_worker_concurrency" else f"SSE_PUSH_{setting.upper()}"
 
 
 def is_free(port: int) -> bool:

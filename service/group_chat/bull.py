@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
 from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue
-from service.group_chat.redis_place import RedisPlace
+from service.group_chat.redis_place import RedisPlace, end
 from service.group_chat.worker import BullWorker
 
 KEPT_DONE = {
@@ -25,9 +25,9 @@ KEPT_DONE = {
     "count": 1_000,
 }  # jobs that are done and whose answers nobody has seen to: s, and how many
 KEPT_FAILED = {"age": 86_400, "count": 100}  # jobs that failed, for whoever looks into why
-SWEEP_EVERY_S = 5.0  # seconds, give or take half, between two looks for answers that nobody has seen to
+SWEEP_EVERY_S = 2.0  # seconds, give or take half, between two looks for answers that nobody has seen to
 SWEPT_AT_ONCE = 100  # jobs of one such look
-NODE_HAS_S = 3.0  # seconds in which a job's own node sees to it, before others do
+NODE_HAS_S = 2.0  # seconds in which a job's own node sees to it, before others do
 AGAIN_S = (0.1, 5.0)  # seconds until a connection that broke is tried anew, doubled each time
 BLOCK_MS = 5_000  # milliseconds that one read of the queue's events waits
 TRY_AGAIN_MS = 500  # milliseconds between two tries of a job
@@ -99,9 +99,7 @@ class BullQueue(JobQueue):
             raise EngineUnavailable("the queue can't be reached now") from error
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if self._worker is not None:
             await self._worker.close()
         await self._place.close()

@@ -4,9 +4,10 @@ Imports ``bullmq`` and its ``redis`` when they are wanted; knows their options a
 """
 
 import asyncio
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from service.settings import BadSettings
 
@@ -14,17 +15,27 @@ PREFIX = "bull"  # BullMQ's own, of the keys of all its queues
 ANSWER_S = 10.0  # seconds for an answer: twice as long as any command waits on purpose
 CONNECTIONS = 100  # of one process: a queue, its events, a worker, and as many jobs as it does at once
 
+CANCEL_AGAIN_S = 0.1  # seconds
+
 
 def split_url(url: str) -> tuple[str, str]:
     """The URL of the engine without the name of its keys, and the prefix of the queue's.
 
     A service that shares its Redis with another has a prefix of its own (``?prefix=NAME``), and so has its queue.
     """
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    prefix = query.pop("prefix", [PREFIX])[-1]
-    rest = "&".join(f"{name}={values[-1]}" for name, values in query.items())
-    return urlunsplit(parts._replace(query=rest)), prefix
+    where, _, given = url.partition("?")
+    query = dict(parse_qsl(given))
+    prefix = query.pop("prefix", PREFIX)
+    return f"{where}?{urlencode(query)}" if query else where, prefix
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* until they are done: ``redis`` loses a cancel that comes while it takes a connection."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 class RedisPlace:

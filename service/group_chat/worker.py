@@ -16,7 +16,7 @@ from events.errors import AnswerFailed
 from service.group_chat.answers import Answers
 from service.group_chat.jobs import QUEUE, Job
 from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S
-from service.group_chat.redis_place import RedisPlace
+from service.group_chat.redis_place import CANCEL_AGAIN_S, RedisPlace, end
 
 DRAIN_S = 5  # seconds that an idle worker waits for a job before it asks anew
 FINISH_S = (
@@ -73,13 +73,14 @@ class BullWorker:
         if self._running is None:
             return
         if self._worker is not None:
-            try:
-                async with asyncio.timeout(FINISH_S):
-                    await self._worker.close()
-            except TimeoutError:
-                await self._worker.close(force=True)
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
+            closing = asyncio.ensure_future(self._worker.close())
+            ends = asyncio.get_running_loop().time() + FINISH_S
+            while not (await asyncio.wait([closing], timeout=CANCEL_AGAIN_S))[0]:
+                if asyncio.get_running_loop().time() > ends:
+                    await self._worker.close(force=True)
+                elif self._worker.waiting:
+                    self._worker.waiting.cancel()  # as end() does
+        await end([self._running])
         await self._answers.close()
         await self._place.close()
 

@@ -1,0 +1,177 @@
+"""BullMQ's queue on a real Redis: what happens to answers when nodes and workers die and Redis goes away."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from events.errors import EngineUnavailable
+from service.group_chat import bull
+from service.group_chat.bull import BullQueue
+from service.group_chat.jobs import QUEUE
+from service.group_chat.redis_place import RedisPlace, split_url
+from service.group_chat.worker import BullWorker
+from tests.conftest import until
+from tests.redis_server import RedisServer
+from tests.service.group_chat.fakes import Oracle, Seen, job
+
+Open = Callable[..., Awaitable[BullQueue]]
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other nodes look after answers at once, not after seconds."""
+    monkeypatch.setattr(bull, "SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(bull, "NODE_HAS_S", 0.0)
+
+
+@pytest.fixture
+async def node(redis_server: RedisServer) -> AsyncIterator[Open]:
+    """Opens a node's queue; with an oracle a worker of its own too."""
+    opened: list[BullQueue] = []
+
+    async def opening(
+        seen: Seen,
+        oracle: Oracle | None = None,
+        unseen_s: float = 300,
+        lock_s: float = 5,
+        concurrency: int = 2,
+    ) -> BullQueue:
+        worker = oracle and BullWorker(
+            RedisPlace(redis_server.url), oracle, concurrency=concurrency, lock_s=lock_s
+        )
+        opened.append(BullQueue(RedisPlace(redis_server.url), limit=10, unseen_s=unseen_s, worker=worker))
+        await opened[-1].start(seen)
+        return opened[-1]
+
+    yield opening
+    for queue in opened:
+        await queue.close()
+
+
+async def counts(queue: BullQueue) -> dict[str, int]:
+    found = await queue._queue.getJobCounts("wait", "active", "completed", "failed")
+    return {state: count for state, count in found.items() if count}
+
+
+async def test_answer_is_kept_until_it_was_seen_to(node: Open, soon: None) -> None:
+    seen = Seen()
+    seen.sees_to_it = False
+    queue = await node(seen, Oracle())
+
+    await queue.add([job(at=time.time())])
+    await until(lambda: len(seen.results.get("turn-1", [])) >= 3)
+    assert await counts(queue) == {"completed": 1}
+    seen.sees_to_it = True
+
+    async def gone() -> bool:
+        return await counts(queue) == {}
+
+    for _ in range(200):
+        if await gone():
+            break
+        await queue._place.client().ping()
+    else:
+        pytest.fail("the job is still there")
+
+
+async def test_answer_of_a_dead_node_is_seen_to_by_another(node: Open, soon: None) -> None:
+    dead, alive = Seen(), Seen()
+    first = await node(dead)
+    await first.add([job("to the room", at=time.time())])
+    await first.close()  # and never comes back
+
+    second = await node(alive, Oracle())
+    await until(lambda: alive.results)
+
+    assert alive.results == {"turn-1": ["to the room"]}
+    assert dead.results == {}
+    await until(lambda: not second._seeing_to)
+    assert await counts(second) == {}
+
+
+async def test_answer_that_nobody_could_see_to_is_given_up(
+    node: Open, soon: None, logged: list[dict[str, Any]]
+) -> None:
+    seen = Seen()
+    seen.sees_to_it = False
+    queue = await node(seen, Oracle(), unseen_s=0.2)
+
+    await queue.add([job(at=time.time())])
+    await until(lambda: [line for line in logged if line["event"] == "group_chat.answer_lost"])
+
+    assert seen.results["turn-1"]
+
+
+@pytest.mark.parametrize("given", ['"text"', "{}", '{"content": ""}', '{"content": 7}', "null"])
+async def test_what_is_no_result_counts_as_none(node: Open, redis_server: RedisServer, given: str) -> None:
+    seen = Seen()
+    queue = await node(seen)
+    await queue.add([job(at=time.time())])
+
+    # A worker of somebody else's, with a mind of its own.
+    await queue._place.client().xadd(
+        f"bull:{QUEUE}:events", {"event": "completed", "jobId": "turn-1", "returnvalue": given}
+    )
+    await until(lambda: seen.results)
+
+    assert seen.results == {"turn-1": [None]}
+
+
+async def test_stranger_in_the_queue_is_thrown_out(
+    node: Open, soon: None, logged: list[dict[str, Any]]
+) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await node(seen, oracle)
+
+    await queue._queue.add("answer", {"version": 2}, {"jobId": "stranger"})
+
+    async def failed() -> int:
+        return (await counts(queue)).get("failed", 0)
+
+    for _ in range(1000):
+        if await failed():
+            break
+    assert await failed() == 1 and oracle.asked == [] and seen.results == {}
+
+
+async def test_job_of_a_worker_that_fell_silent_goes_to_another(
+    node: Open, redis_server: RedisServer
+) -> None:
+    seen, silent, next_one = Seen(), Oracle(), Oracle()
+    queue = await node(seen, silent, lock_s=1, concurrency=1)
+    await queue.add([job("wait", at=time.time())])
+    await until(lambda: silent.at_once == 1)
+
+    assert queue._worker is not None
+    await queue._worker._worker.lockManager.close()  # no more signs of life: it hangs
+    queue._worker._worker.stalledCheckTimer.stop()
+    next_one.release.set()
+    await node(Seen(), next_one, lock_s=1)
+    await until(lambda: seen.results)
+
+    assert (seen.results, next_one.asked) == ({"turn-1": ["wait"]}, ["wait"])
+    silent.release.set()
+
+
+async def test_redis_that_was_away_is_used_again(node: Open, redis_server: RedisServer, soon: None) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await node(seen, oracle)
+    await queue.add([job("before", turn="a", at=time.time())])
+    await until(lambda: "a-1" in seen.results)
+
+    redis_server.kill()
+    with pytest.raises(EngineUnavailable):
+        await queue.add([job("meanwhile", turn="b", at=time.time())])
+    redis_server.start()
+    await queue.add([job("after", turn="c", at=time.time())])
+    await until(lambda: "c-1" in seen.results, 20)
+
+    assert seen.results == {"a-1": ["before"], "c-1": ["after"]}
+
+
+def test_url_of_the_engine_names_the_queues_prefix() -> None:
+    assert split_url("redis://h:1/0") == ("redis://h:1/0", "bull")
+    assert split_url("redis://u:p@h:1/0?prefix=mine") == ("redis://u:p@h:1/0", "mine")
+    assert split_url("unix:///run/redis.sock?db=2&prefix=mine") == ("unix:///run/redis.sock?db=2", "mine")

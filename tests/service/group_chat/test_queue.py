@@ -1,0 +1,101 @@
+"""What both kinds of queue promise: in this process, and BullMQ's on a real Redis."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from events.errors import Overloaded
+from service.group_chat.bull import BullQueue
+from service.group_chat.local import LocalQueue
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, JobQueue
+from service.group_chat.redis_place import RedisPlace
+from service.group_chat.worker import BullWorker
+from tests.conftest import until
+from tests.redis_server import RedisServer
+from tests.service.group_chat.fakes import Oracle, Seen, job
+
+Open = Callable[..., Awaitable[JobQueue]]
+NOW = time.time()
+
+
+@pytest.fixture(params=["local", "bull"])
+async def open_queue(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
+    """Opens a queue, with a worker that asks *oracle*."""
+    opened: list[JobQueue] = []
+    server: RedisServer | None = None
+    if request.param == "bull":
+        server = request.getfixturevalue("redis_server")
+
+    async def opening(oracle: Oracle, seen: Seen, *, concurrency: int = 2, limit: int = 10) -> JobQueue:
+        queue: JobQueue
+        if server is None:
+            queue = LocalQueue(oracle, concurrency=concurrency, limit=limit)
+        else:
+            worker = BullWorker(RedisPlace(server.url), oracle, concurrency=concurrency, lock_s=5)
+            queue = BullQueue(
+                RedisPlace(server.url), limit=limit, unseen_s=300, worker=worker if concurrency else None
+            )
+        opened.append(queue)
+        await queue.start(seen)
+        return queue
+
+    yield opening
+    for queue in opened:
+        await queue.close()
+
+
+async def test_job_is_answered_and_told_once(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen)
+
+    await queue.add([job("one", persona=1, at=NOW), job("two", persona=2, at=NOW)])
+    await until(lambda: len(seen.results) == 2)
+
+    assert seen.results == {"turn-1": ["one"], "turn-2": ["two"]}
+    assert sorted(oracle.asked) == ["one", "two"]
+
+
+async def test_so_many_jobs_are_done_at_once_and_no_more(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=2)
+
+    await queue.add([job("wait", turn=f"turn{number}", at=NOW) for number in range(5)])
+    await until(lambda: oracle.at_once == 2)
+    oracle.release.set()
+    await until(lambda: len(seen.results) == 5)
+
+    assert oracle.most_at_once == 2
+
+
+async def test_job_that_fails_is_tried_again_and_then_told(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen)
+
+    await queue.add([job("fail", persona=1, at=NOW), job("fine", persona=2, at=NOW)])
+    await until(lambda: len(seen.results) == 2)
+
+    assert seen.results == {"turn-1": [None], "turn-2": ["fine"]}
+    assert oracle.asked.count("fail") == ATTEMPTS
+
+
+async def test_job_that_nobody_waits_for_any_more_is_not_asked(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen)
+
+    await queue.add([job(at=NOW - MAX_JOB_AGE_S - 1)])
+    await until(lambda: seen.results)
+
+    assert (seen.results, oracle.asked) == ({"turn-1": [None]}, [])
+
+
+async def test_full_queue_takes_all_of_a_turn_or_nothing(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=0, limit=3)
+    await queue.add([job(turn="first", persona=1, at=NOW), job(turn="first", persona=2, at=NOW)])
+
+    with pytest.raises(Overloaded):
+        await queue.add([job(turn="second", persona=1, at=NOW), job(turn="second", persona=2, at=NOW)])
+
+    await queue.add([job(turn="third", at=NOW)])
+    assert seen.results == {}
