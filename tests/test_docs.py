@@ -131,6 +131,11 @@ NO_LIMITS = {
     "CHECK_EVERY_S",
     "PREFLIGHT_MAX_AGE_S",
     "PRUNE_EVERY_S",
+    "SWEEP_EVERY_S",
+    "NODE_HAS_S",
+    "TRY_AGAIN_MS",
+    "CANCEL_AGAIN_S",
+    "DRAIN_S",
 }
 
 

@@ -20,11 +20,10 @@ from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue
 from service.group_chat.redis_place import RedisPlace, end
 from service.group_chat.worker import BullWorker
 
-KEPT_DONE = {
-    "age": 3_600,
-    "count": 1_000,
-}  # jobs that are done and whose answers nobody has seen to: s, and how many
-KEPT_FAILED = {"age": 86_400, "count": 100}  # jobs that failed, for whoever looks into why
+DONE_KEPT = 1_000  # jobs that are done and whose answers nobody has seen to yet
+DONE_KEPT_S = 3_600  # seconds for the same
+FAILED_KEPT = 100  # jobs that failed, for whoever looks into why
+FAILED_KEPT_S = 86_400  # seconds for the same
 SWEEP_EVERY_S = 2.0  # seconds, give or take half, between two looks for answers that nobody has seen to
 SWEPT_AT_ONCE = 100  # jobs of one such look
 NODE_HAS_S = 2.0  # seconds in which a job's own node sees to it, before others do
@@ -83,8 +82,8 @@ class BullQueue(JobQueue):
                     "jobId": job.id,
                     "attempts": ATTEMPTS,
                     "backoff": {"type": "fixed", "delay": TRY_AGAIN_MS},
-                    "removeOnComplete": KEPT_DONE,
-                    "removeOnFail": KEPT_FAILED,
+                    "removeOnComplete": {"age": DONE_KEPT_S, "count": DONE_KEPT},
+                    "removeOnFail": {"age": FAILED_KEPT_S, "count": FAILED_KEPT},
                 },
             }
             for job in jobs
@@ -123,12 +122,12 @@ class BullQueue(JobQueue):
             events.on("error", faults.append)
             try:
                 await events.run()
-            except self._place.errors as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, events must be followed again
                 faults.append(error)
             finally:
                 await events.close()
             if faults:
-                _log.warning("group_chat.events_failed", error=type(faults[0]).__name__)
+                _log.warning("group_chat.events_failed", error=repr(faults[0]))
             wait = AGAIN_S[0] if self._clock() - began > longest else min(2 * wait, longest)
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))
 
@@ -170,11 +169,10 @@ class BullQueue(JobQueue):
                 del self._ours[job.id]
             try:
                 done = await self._queue.getJobs(["completed"], 0, SWEPT_AT_ONCE - 1, True)
-            except self._place.errors as error:
-                _log.warning("group_chat.sweep_failed", error=type(error).__name__)
-                continue
-            for kept in done:
-                await self._sweep_one(kept, now)
+                for kept in done:
+                    await self._sweep_one(kept, now)
+            except Exception as error:  # noqa: BLE001 - whatever it is, answers must be looked for again
+                _log.warning("group_chat.sweep_failed", error=repr(error))
 
     async def _sweep_one(self, kept: Any, now: float) -> None:
         age = now - kept.finishedOn / 1000

@@ -161,7 +161,7 @@ class GroupChat:
     async def _add(self, turn: Turn) -> None:
         try:
             await self._queue.add(turn.jobs())
-        except SsePushError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for nothing
             _log.error("group_chat.queue_failed", turn=turn.id, room=turn.said.room, error=str(error))
             for persona in list(turn.waiting.values()):
                 self._failed(turn, persona)

@@ -63,6 +63,14 @@ async def ask(server: ServerProcess, message: str) -> list[Any]:
     return [json.loads(line) for line in lines]
 
 
+async def listen(server: ServerProcess) -> Stream:
+    """The room's stream, begun: what is said from now on comes."""
+    room = await Stream.open(server, "/chat/stream?room=general", token=demo("7"))
+    while (frame := await room.frame()) is not None and frame.id is None:
+        pass
+    return room
+
+
 async def room_says(stream: Stream, count: int) -> list[tuple[str, str]]:
     """Who said what, the next *count* messages of a room."""
     return [
@@ -82,7 +90,7 @@ async def test_node_worker_answers_and_a_plain_reader_reads(
     (tmp_path / "worker.mjs").write_text(BLOCKS["worker.mjs"])
     (tmp_path / "client.mjs").write_text(BLOCKS["client.mjs"])
     (tmp_path / "node_modules").symlink_to(place / "node_modules")
-    room = await Stream.open(other, "/chat/stream?room=general", token=demo("7"))
+    room = await listen(other)
     environment = {**os.environ, "REDIS_URL": redis_server.url}
     worker = subprocess.Popen(["node", "worker.mjs"], cwd=tmp_path, env=environment)
     try:
@@ -126,7 +134,7 @@ async def test_worker_killed_amid_its_jobs_is_replaced(
     node, worker = await asyncio.gather(serve(**settings, ai_worker_concurrency=0), work(**settings))
 
     turn = asyncio.create_task(ask(node, "are you there?"))
-    await eventually(lambda: len(model_server.asked) == 2, "the worker has asked the model")
+    await eventually(lambda: len(model_server.asked) == 2, "the worker has asked the model", within=30)
     await worker.kill()
     model_server.answers = {"m": "yes"}
     second = await work(**settings)
@@ -149,10 +157,10 @@ async def test_answers_reach_the_room_once_when_the_callers_node_dies(
     }
     model_server.answers = {"m": SILENT}
     dying, alive = await asyncio.gather(serve(**settings, ai_worker_concurrency=0), serve(**settings))
-    room = await Stream.open(alive, "/chat/stream?room=general", token=demo("7"))
+    room = await listen(alive)
 
     turn = asyncio.create_task(ask(dying, "hello"))
-    await eventually(lambda: len(model_server.asked) == 2, "the other node works")
+    await eventually(lambda: len(model_server.asked) == 2, "the other node works", within=30)
     await dying.kill()
     model_server.release.set()
     with pytest.raises(aiohttp.ClientError):
