@@ -42,8 +42,10 @@ async def _work(settings: Settings) -> int:
         loop.add_signal_handler(sign, stop.set)
     worker = build_worker(settings)
     await worker.start()
-    _log.info("worker.started", concurrency=settings.ai_worker_concurrency, model=settings.ai_model or None)
+    _log.info(
+        "ai_worker.started", concurrency=settings.ai_worker_concurrency, model=settings.ai_model or None
+    )
     await stop.wait()
     await worker.close()
-    _log.info("worker.stopped")
+    _log.info("ai_worker.stopped")
     return 0

@@ -196,7 +196,7 @@ class WorkerProcess(ServerProcess):
     """``sse-push worker`` in a process of its own; it has no port."""
 
     command = "worker"
-    started = "worker.started"
+    started = "ai_worker.started"
 
 
 def _variable(setting: str) -> str:

@@ -117,4 +117,4 @@ class BullWorker:
 
 
 def _failed(error: object, *_: object) -> None:
-    _log.warning("worker.failed", error=type(error).__name__)
+    _log.warning("ai_worker.failed", error=type(error).__name__)

@@ -143,7 +143,7 @@ async def test_worker_killed_amid_its_jobs_is_replaced(
     assert [frame["type"] for frame in frames[3:]] == ["exp_updated", "exp_updated", "complete"]
     assert {frame["content"] for frame in frames[1:3]} == {"yes"}
     assert await second.terminate() == 0
-    assert second.logged("worker.stopped")
+    assert second.logged("ai_worker.stopped")
 
 
 async def test_answers_reach_the_room_once_when_the_callers_node_dies(
