@@ -376,6 +376,24 @@ async def test_ten_thousand_events_neither_freeze_the_page_nor_fill_its_memory(
     assert await console.page.evaluate("window.longestFrame") < 1000
 
 
+async def test_list_that_is_scrolled_stands_still_and_says_how_many_are_new(
+    console: Console, api: Api
+) -> None:
+    await console.sign_in("reads")
+    for number in range(30):
+        await notify(api, console.server, "reads", number)
+    await expect(console.rows("Notifications").first).to_contain_text("Number 29")
+    await console.page.get_by_role("region", name="Notifications").evaluate("list => list.scrollTo(0, 700)")
+    await expect(console.rows("Notifications").first).not_to_contain_text("Number 29")
+    before = await console.ids("Notifications")
+    await notify(api, console.server, "reads", 30)
+
+    await expect(console.page.get_by_role("button", name="1 new")).to_be_visible()
+    assert await console.ids("Notifications") == before
+    await console.page.get_by_role("button", name="1 new").click()
+    await expect(console.rows("Notifications").first).to_contain_text("Number 30")
+
+
 # The longest time between two frames, in ms: what somebody would see as a page that hangs.
 WATCH_FRAMES = """() => {
     window.longestFrame = 0;

@@ -57,7 +57,6 @@ export class Live {
 	/** The last room that could not be entered, and why. */
 	readonly refused = new Cell<RefusedRoom | undefined>(undefined);
 	readonly rows = new Feed<Row>(KEPT_ROWS);
-	readonly app = new Feed<Item>(KEPT);
 	readonly notifications = new Feed<Item<Notification>>(KEPT);
 	/** The messages of all rooms, for their count. */
 	readonly chats = new Feed<string>(1);
@@ -172,7 +171,6 @@ export class Live {
 			return this.chat(topic.slice(5)) as Feed<Item>;
 		}
 		const feeds: Record<string, unknown> = {
-			app: this.app,
 			notifications: this.notifications,
 			realtime: this.realtime,
 			system: this.system,
