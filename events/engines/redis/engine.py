@@ -187,9 +187,10 @@ class RedisEngine(Engine):
         known = max(self.head, self._outbox.given)
         epoch, head, floor, past = await self._store.join(self.epoch, known, facts["run_id"], new_epoch())
         before, stood = self.epoch, self.head
-        self._feed.epoch = epoch.decode()
-        self._feed.past = {name: int(upto) for upto, name in (entry.decode().split(":") for entry in past)}
-        if before == self.epoch or known <= self._feed.past.get(before, -1):
+        parts = [entry.decode().partition(":") for entry in past]
+        uptos = {name: int(upto) for upto, _, name in parts}
+        self._feed.belong_to(epoch.decode(), uptos)
+        if before == self.epoch or known <= uptos.get(before, -1):
             self.floor = max(self.floor, floor)
         else:
             self.floor = floor

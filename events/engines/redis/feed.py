@@ -27,7 +27,6 @@ class Feed:
 
     Attributes:
         epoch: The store's.
-        past: Its past epochs, each with the number up to which it still is that one, oldest first.
         head: Every event for the keys listened to, up to this number, was heard.
     """
 
@@ -35,7 +34,8 @@ class Feed:
         self._prefix = prefix
         self._own = own.encode()
         self.epoch = ""
-        self.past: dict[str, int] = {}
+        self._past: dict[str, int] = {}
+        self._inherited = -1  # numbers up to this one were given in past epochs
         self.head = 0
         self._link: Link | None = None
         self._listeners: dict[str, int] = {}
@@ -247,16 +247,26 @@ class Feed:
                 if not mark.done():
                     mark.set_result(None)
 
+    def belong_to(self, epoch: str, past: dict[str, int]) -> None:
+        """The store is *epoch*'s.
+
+        Args:
+            past: Its past epochs, each with the number up to which it still is that one, oldest first.
+        """
+        self.epoch, self._past = epoch, past
+        self._inherited = max(past.values(), default=-1)
+
     def id_of(self, seq: int) -> str:
         """The id of the event numbered *seq*: of the epoch in which it was given."""
-        for epoch, upto in self.past.items():
-            if seq <= upto:
-                return format_id(epoch, seq)
+        if seq <= self._inherited:
+            for epoch, upto in self._past.items():
+                if seq <= upto:
+                    return format_id(epoch, seq)
         return format_id(self.epoch, seq)
 
     def knows(self, epoch: str, seq: int) -> bool:
         """Whether the store has, or had, all that came before an id."""
-        return seq <= (self.head if epoch == self.epoch else self.past.get(epoch, -1))
+        return seq <= (self.head if epoch == self.epoch else self._past.get(epoch, -1))
 
     def read(self, seq: int, body: bytes) -> Event:
         """The event numbered *seq*; 0 for one that is not kept."""
