@@ -29,6 +29,9 @@ from events.window import Window
 
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
 RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
+MAX_HELD_BYTES = (
+    64 * 2**20
+)  # bytes of messages held while a node catches up: seconds of the fastest publishers
 RECOVER_PAGE = 1000  # events read at once for that
 TICK_S = 1.0  # seconds between two marks of a node that hears nothing: they raise the floor and prove the connections alive
 DEAD_S = 5.0  # seconds without the answer to a mark after which the connections are given up
@@ -73,6 +76,7 @@ class RedisEngine(Engine):
             int
         ] = []  # ids of connections that are lost here, as the server may not have noticed yet
         self._run_id = ""
+        self._held_bytes = 0
         self._held: list[list[Any]] | None = []  # what came while the node catches up; None once it has
         self._outbox = Outbox(self._store, self._feed, self._was_kept, self._was_refused)
         self._audit = Audit(self._store, self._feed, lambda: self.window)
@@ -152,7 +156,7 @@ class RedisEngine(Engine):
         self._past += [link.id for link in (self._commands, self._messages) if link.id]
         self._commands = Link(lost=self._broke.set)
         self._messages = Link(self._heard, self._broke.set)
-        self._held = []
+        self._held, self._held_bytes = [], 0
         try:
             async with asyncio.timeout(CATCH_UP_S):
                 await self._commands.connect(self._address, f"sse-push-{self._name}")
@@ -161,6 +165,8 @@ class RedisEngine(Engine):
                 await self._join()
                 self._feed.connected(self._messages)
                 while not self._feed.all_confirmed:
+                    if not self._messages.open:
+                        raise EngineUnavailable(self._messages.refusal or "the connection is lost")
                     await asyncio.sleep(0.001)
                 await self._catch_up()
         except (hiredis.HiredisError, TimeoutError) as error:
@@ -214,10 +220,16 @@ class RedisEngine(Engine):
         self._hand_on(held)
 
     async def _read_missed(self, head: int) -> None:
+        stood = self.head
         found = await self._store.all_between(self.head, head, RECOVER_PAGE)
         events = [self._feed.read(int(id_.partition(b"-")[0]), body) for id_, (_, body) in found]
         self._feed.head = events[-1].seq if len(events) == RECOVER_PAGE else head
         self._deliver([event for event in events if any(map(self._feed.listens, event.keys))])
+        _, _, floor = await self._store.mark()
+        if stood < floor:  # it has overtaken us: what was read may have a hole
+            self.floor = max(self.floor, floor)
+            self._broken("behind", format_id(self.epoch, stood))
+            self.window = Window(self.head)
 
     async def _keep_marking(self) -> None:
         """Prove the connections alive, and let the floor rise where nothing is published."""
@@ -233,8 +245,10 @@ class RedisEngine(Engine):
                     missing = await self._audit.missing()
                 if missing:
                     self._missed(missing)
-            except (TimeoutError, EngineUnavailable, hiredis.HiredisError) as error:
-                _log.warning("engine.unreachable", error=str(error) or "Redis does not answer")
+            except (
+                Exception
+            ) as error:  # whatever it is: a new connection may fare better, and must be watched too
+                _log.warning("engine.unreachable", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
                 self._broke.set()
 
     def _missed(self, numbers: list[int]) -> None:
@@ -311,6 +325,9 @@ class RedisEngine(Engine):
         rest = self._feed.split(messages)
         if self._held is not None:
             self._held += rest
+            self._held_bytes += sum([len(message[2]) for message in rest])
+            if self._held_bytes > MAX_HELD_BYTES:
+                self._messages.abort()  # to be tried anew, with more to read and less to hold
             return
         self._hand_on(rest)
         if keys := self._feed.confirmed():

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from events.engines.base import Publish, Receipt
 from events.engines.redis.link import Address, Link
-from events.errors import BadEvent, EngineUnavailable, SsePushError
+from events.errors import BadEvent, SsePushError
 from events.event import PushEvent
 
 GROUP = "nodes"
@@ -59,8 +59,8 @@ class Inbox:
                 await self._join()
                 while True:
                     await self._take()
-            except (EngineUnavailable, hiredis.HiredisError, TimeoutError) as error:
-                _log.warning("inbox.failed", error=str(error) or "Redis does not answer")
+            except Exception as error:  # whatever it is, the next try may fare better
+                _log.warning("inbox.failed", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
             finally:
                 self._link.abort()
             await asyncio.sleep(_AGAIN_S)

@@ -50,6 +50,8 @@ class Address:
         unix = parts.scheme == "unix"
         db = query.pop("db", "0") if unix else parts.path.strip("/") or query.pop("db", "0")
         prefix = query.pop("prefix", "sse-push")
+        if parts.username and not parts.password:
+            raise ValueError("a Redis URL with a user has a password too")
         if query or not db.isdecimal() or not prefix or "{" in prefix or "}" in prefix:
             raise ValueError(
                 "a Redis URL is redis://user:password@host:port/db?prefix=NAME, or unix:///path?db=0"
@@ -78,6 +80,7 @@ class Link(asyncio.Protocol):
 
     Attributes:
         open: It is not lost yet.
+        refusal: What the server refused of what was sent without waiting for an answer.
         id: The server's name for it; 0 before it has one.
     """
 
@@ -162,6 +165,10 @@ class Link(asyncio.Protocol):
             self._messages(messages)
 
     def _answer(self, reply: Any) -> None:
+        if not self._waiting:  # what was sent without waiting is refused: SUBSCRIBE by an ACL, say
+            self.refusal = str(reply)
+            self.abort()
+            return
         answer = self._waiting.popleft()
         if answer.done():
             return

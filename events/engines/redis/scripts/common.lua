@@ -9,6 +9,11 @@ local function text(number)  -- Lua would write large ones as 1e+15
     return string.format('%.0f', number)
 end
 
+-- A node's time in ms: not before the newest event, nor far ahead of the server, or one wrong clock would age everything.
+local function time_of(now)
+    return math.max(math.min(tonumber(now), tonumber(redis.call('TIME')[1]) * 1000 + 60000), latest)
+end
+
 local function number_of(entry)
     return tonumber(string.match(entry[1], '^%d+'))
 end

@@ -1,6 +1,6 @@
 -- Tell the node how far the store is, on the way that events take too: once it hears this, it has heard all before.
 -- ARGV: prefix, the node's channel, now in ms, max age in ms, most events.
-raise_floor(math.max(tonumber(ARGV[3]), latest), tonumber(ARGV[4]))
+raise_floor(time_of(ARGV[3]), tonumber(ARGV[4]))
 floor = math.max(floor, head - tonumber(ARGV[5]))
 if epoch and floor > tonumber(state[3] or '0') then
     redis.call('XTRIM', events, 'MINID', '~', text(floor + 1))

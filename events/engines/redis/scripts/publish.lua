@@ -4,7 +4,7 @@
 if epoch ~= ARGV[2] or head < tonumber(ARGV[3]) then
     return redis.error_reply('EPOCH the store is another one')
 end
-local now, max_age, key_age = math.max(tonumber(ARGV[4]), latest), tonumber(ARGV[5]), tonumber(ARGV[6])
+local now, max_age, key_age = time_of(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local most = tonumber(ARGV[7])
 local answer = {0, 0}
 local before = head

@@ -1,12 +1,19 @@
 """The Redis engine: the contract, and what several nodes and a server that comes and goes add to it."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from events.engines.redis import engine
+from events.engines.redis.engine import RedisEngine
+from events.engines.redis.feed import Feed
+from events.engines.redis.link import Link
+from events.errors import EngineUnavailable
 from tests.events.engines.contract import EngineContract
-from tests.events.engines.places import Place
+from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace
+from tests.events.fakes import until
 from tests.redis_server import RedisServer
 
 
@@ -22,3 +29,85 @@ class TestContract(EngineContract):
     @pytest.fixture
     def new_place(self, server: RedisServer) -> Callable[[], Place]:
         return lambda: RedisPlace(server)
+
+
+# -- a server that is not as it should be ----------------------------------------------------------
+
+
+async def test_start_tells_what_the_server_refuses(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "START_S", 0)
+    server.call("ACL", "SETUSER", "deaf", "on", ">secret", "~*", "resetchannels", "+@all")
+    refused = RedisEngine(f"redis://deaf:secret@127.0.0.1:{server.port}", max_events=10, max_age=60)
+    refused.listen(("app",))
+
+    with pytest.raises(EngineUnavailable, match="NOPERM"):
+        await refused.start(lambda events: None)
+
+    await refused.close()
+
+
+async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RedisPlace(server)
+    life = await place.open()
+    connected = Feed.connected
+    breaks = 2
+
+    def break_off(feed: Feed, link: Link) -> None:
+        nonlocal breaks
+        if breaks:
+            breaks -= 1
+            link.abort()
+        connected(feed, link)
+
+    monkeypatch.setattr(Feed, "connected", break_off)
+    server.call("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: not breaks)
+    await until(
+        lambda: life.engine.reachable
+    )  # at once, not after CATCH_UP_S, which is longer than this waits
+    await life.keep(said("after"))
+    await place.clean()
+
+
+async def test_clock_far_ahead_ages_nothing(server: RedisServer) -> None:
+    place = RedisPlace(server)
+    place.clock.now = time.time()
+    life = await place.open(max_age=3600)
+    await life.keep(said("before"))
+    place.clock.now += 25 * 3600
+    await life.keep(said("by a wrong clock"))
+    assert (life.engine.floor, said_of(await life.replay())) == (
+        0,
+        said_of([said("before"), said("by a wrong clock")]),
+    )
+    await place.clean()
+
+
+async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RECOVER_PAGE", 10)
+    place = RedisPlace(server)
+    life, other = await place.open(max_events=100), await place.open(max_events=100)
+    broken: list[str] = []
+    monkeypatch.setattr(life.engine, "_broken", lambda reason, stood: broken.append(reason))
+    monkeypatch.setattr(engine, "BACKOFF_S", (0.3, 0.3))
+    await life.keep(said("heard"))
+    read = RedisEngine._read_missed
+
+    async def read_slowly(its: RedisEngine, head: int) -> None:
+        await read(its, head)
+        if its is life.engine and not broken:
+            await other.keep(*map(said, range(150)))
+
+    monkeypatch.setattr(RedisEngine, "_read_missed", read_slowly)
+    [id_] = [link.id for link in (life.engine._messages,)]  # type: ignore[attr-defined]
+    server.call("CLIENT", "KILL", "ID", str(id_))
+    await other.keep(*map(said, range(50)))
+    await until(lambda: broken)
+    assert broken[0] == "behind"
+    await place.clean()
