@@ -2,7 +2,7 @@
  * One connection per browser: the tabs of a user share a stream of `/v1/stream`, which the leading tab reads and passes on.
  *
  * Knows what a tab does when it leads and when it follows; its listeners are listeners.ts's business. Reading for all is lead.ts's business, the
- * election tab.ts's, the order of events chain.ts's. The protocol is told in docs/design/0007-one-connection-per-browser.md.
+ * election tab.ts's, the order of events chain.ts's. The protocol is told in docs/design/0010-one-connection-per-browser.md.
  */
 
 import { type Batch, Chain } from "./chain.ts";

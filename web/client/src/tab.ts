@@ -2,7 +2,7 @@
  * One tab's part in a group of tabs: they hear each other by BroadcastChannel, and one of them leads, by a Web Lock that
  * the browser gives to the next when its holder closes, crashes or lets go.
  *
- * Knows nothing of streams. Why not a SharedWorker: docs/design/0007-one-connection-per-browser.md.
+ * Knows nothing of streams. Why not a SharedWorker: docs/design/0010-one-connection-per-browser.md.
  */
 
 export interface TabHandlers<Message> {

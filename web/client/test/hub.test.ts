@@ -9,7 +9,7 @@ import { FakeLocks } from "./locks.ts";
 import { serve, type TestServer } from "./server.ts";
 
 const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
 let names = 0;
 let channels: DeafChannel[] = [];

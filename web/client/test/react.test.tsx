@@ -1,10 +1,11 @@
 // @vitest-environment jsdom
-import { act, cleanup, render, renderHook, waitFor } from "@testing-library/react";
+import { act, cleanup, configure, render, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode, Suspense, use, useState } from "react";
 import { afterEach, expect, test } from "vitest";
 import { type UseSSEOptions, useSSE } from "../src/react.ts";
 import { serve } from "./server.ts";
 
+configure({ asyncUtilTimeout: 10_000 });
 afterEach(cleanup);
 
 const strictly = { wrapper: StrictMode };

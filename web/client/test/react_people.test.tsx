@@ -1,10 +1,11 @@
 // @vitest-environment jsdom
-import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
+import { act, cleanup, configure, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode } from "react";
 import { afterEach, expect, test } from "vitest";
 import { type GroupChatOptions, useGroupChat, usePresence } from "../src/react.ts";
 import { serve, type Visit } from "./server.ts";
 
+configure({ asyncUtilTimeout: 10_000 });
 afterEach(cleanup);
 
 const T = "2026-01-18T10:30:00.000Z";

@@ -3,7 +3,7 @@ import { shareStream } from "../src/shared.ts";
 import { serve } from "./server.ts";
 
 const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
 function share(url: string, more: Partial<Parameters<typeof shareStream>[0]> = {}) {
 	const events: string[] = [];

@@ -4,7 +4,7 @@ import { openStream, type StreamOptions } from "../src/index.ts";
 import { serve, type TestServer } from "./server.ts";
 
 const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
 let online = true;
 let visibility = "visible";

@@ -3,7 +3,7 @@ import { TopicStream, topicOf } from "../src/topics.ts";
 import { serve, type Visit } from "./server.ts";
 
 const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
 /** A service with topics a, b and c; who asks for another is refused. Streams begin at *head*, or where they resume. */
 async function service(...topics: string[]) {

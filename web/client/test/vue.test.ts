@@ -5,7 +5,7 @@ import { useGroupChat, usePresence, useSSE } from "../src/vue.ts";
 import { serve } from "./server.ts";
 
 const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 4000, interval: 5 });
+	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
 /** A mounted component with *setup*; it shows what that gives as text. */
 function mount(setup: () => () => unknown) {
