@@ -394,6 +394,50 @@ async def test_list_that_is_scrolled_stands_still_and_says_how_many_are_new(
     await expect(console.rows("Notifications").first).to_contain_text("Number 30")
 
 
+HOSTILE = [
+    None,
+    "text",
+    [1, [2]],
+    {"title": {"a": [1]}, "message": None, "type": "constructor", "timestamp": {}},
+    {
+        "title": "<img src=x onerror=alert(1)>",
+        "message": "<script>alert(1)</script>",
+        "entityType": {"b": 1},
+        "action": "constructor",
+    },
+    {"type": "redirect", "url": "javascript:alert(1)"},
+]
+
+
+async def test_data_of_any_form_and_intent_is_shown_as_text(console: Console, api: Api) -> None:
+    await console.sign_in("odd")
+    await console.to("Redirect")
+    await console.page.get_by_role("button", name="Connect", exact=True).click()
+    await expect(console.page.get_by_role("main").get_by_text("Connected", exact=True)).to_be_visible()
+    topics = [
+        ("notifications", {"userId": "odd"}),
+        ("realtime", {"userId": "odd"}),
+        ("client", {"userId": "odd"}),
+    ]
+    for topic, whom in [*topics, ("chat:general", {"room": "general"})]:
+        about = {} if topic.startswith("chat") else {"topic": topic}
+        await api.publish(console.server, [{**about, **whom, "data": data} for data in HOSTILE])
+
+    await expect(console.rows("What the client was told")).to_have_count(len(HOSTILE))
+    await expect(console.page.get_by_text("javascript:alert(1)")).to_be_visible()
+    assert await console.page.locator("a[href^=javascript]").count() == 0
+    for tab, label in [
+        ("Notifications", "Notifications"),
+        ("Real-time", "Entity updates"),
+        ("Chat", "Messages in general"),
+    ]:
+        await console.to(tab)
+        await expect(console.rows(label)).to_have_count(len(HOSTILE))
+        await expect(console.page.get_by_text("This page broke")).to_have_count(0)
+    await console.to("Notifications")
+    await expect(console.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
+
+
 # The longest time between two frames, in ms: what somebody would see as a page that hangs.
 WATCH_FRAMES = """() => {
     window.longestFrame = 0;

@@ -3,7 +3,7 @@
 import { type FormEvent, useState } from "react";
 import type { ChatMessage, Item } from "../live/items.ts";
 import { Button, Field } from "../parts/controls.tsx";
-import { sentence, time } from "../parts/format.ts";
+import { sentence, shown, text, time } from "../parts/format.ts";
 import { useCell, useDesk, useFeed, useTotal } from "../parts/hooks.ts";
 import { List } from "../parts/list.tsx";
 import { Card, Empty, Notice, Page } from "../parts/panels.tsx";
@@ -45,7 +45,7 @@ function Messages({ room }: { readonly room: string }) {
 			usual={64}
 			items={items}
 			keyOf={(item) => item.seq}
-			draw={(item) => <Message item={item} mine={item.data.userId === session.who.id} />}
+			draw={(item) => <Message item={item} mine={text(item.data, "userId") === session.who.id} />}
 			empty={
 				<Empty icon="chat" title={`It is quiet in ${room}`}>
 					Nobody has said anything since you came in. Say hello.
@@ -56,14 +56,14 @@ function Messages({ room }: { readonly room: string }) {
 }
 
 function Message({ item, mine }: { readonly item: Item<ChatMessage>; readonly mine: boolean }) {
-	const { username, message, timestamp, userId } = item.data;
+	const timestamp = text(item.data, "timestamp") || new Date(item.at).toISOString();
 	return (
 		<article className={mine ? "message mine" : "message"} data-id={item.id}>
 			<h3>
-				{mine ? "You" : username || userId}
+				{mine ? "You" : text(item.data, "username") || text(item.data, "userId") || "Somebody"}
 				<time dateTime={timestamp}>{time(timestamp)}</time>
 			</h3>
-			<p>{message}</p>
+			<p>{text(item.data, "message") || shown(item.data)}</p>
 		</article>
 	);
 }

@@ -3,19 +3,21 @@
 import { useState } from "react";
 import type { Item, Notification } from "../live/items.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
-import { time } from "../parts/format.ts";
+import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
 import { Icon, type IconName } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
 import { Empty, Page, type Tone } from "../parts/panels.tsx";
 import { Sender } from "../parts/sender.tsx";
 
-const LOOKS: Record<Notification["type"], readonly [Tone, IconName]> = {
-	info: ["info", "info"],
-	success: ["ok", "check"],
-	warning: ["warn", "warn"],
-	error: ["bad", "warn"],
-};
+const USUAL = ["info", "info"] as const;
+// A map, not an object: a publisher may call a type "constructor".
+const LOOKS = new Map<string, readonly [Tone, IconName]>([
+	["info", USUAL],
+	["success", ["ok", "check"]],
+	["warning", ["warn", "warn"]],
+	["error", ["bad", "warn"]],
+]);
 
 export function NotificationsPage() {
 	const { live } = useDesk();
@@ -51,8 +53,9 @@ export function NotificationsPage() {
 }
 
 function Note({ item }: { readonly item: Item<Notification> }) {
-	const { title, message, type, timestamp } = item.data;
-	const [tone, icon] = LOOKS[type] ?? LOOKS.info;
+	const type = text(item.data, "type");
+	const timestamp = text(item.data, "timestamp") || new Date(item.at).toISOString();
+	const [tone, icon] = LOOKS.get(type) ?? USUAL;
 	return (
 		<article className="note" data-id={item.id}>
 			<span className={`sign ${tone}`}>
@@ -61,9 +64,9 @@ function Note({ item }: { readonly item: Item<Notification> }) {
 			<div>
 				<h3>
 					<span className="unseen">{type}: </span>
-					{title}
+					{text(item.data, "title") || "Without a title"}
 				</h3>
-				<p>{message}</p>
+				<p>{text(item.data, "message") || shown(item.data)}</p>
 			</div>
 			<time dateTime={timestamp}>{time(timestamp)}</time>
 		</article>

@@ -3,13 +3,17 @@
 import { useMemo, useState } from "react";
 import type { EntityUpdate, Item } from "../live/items.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
-import { shown, time } from "../parts/format.ts";
+import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
 import { List } from "../parts/list.tsx";
 import { Badge, Empty, Page, type Tone } from "../parts/panels.tsx";
 import { Sender } from "../parts/sender.tsx";
 
-const TONES: Record<EntityUpdate["action"], Tone> = { created: "ok", updated: "info", deleted: "bad" };
+const TONES = new Map<string, Tone>([
+	["created", "ok"],
+	["updated", "info"],
+	["deleted", "bad"],
+]);
 
 export function RealtimePage() {
 	const { live } = useDesk();
@@ -17,7 +21,10 @@ export function RealtimePage() {
 	const [type, setType] = useState("");
 	const [id, setId] = useState("");
 	const items = useMemo(
-		() => all.filter(({ data }) => (!type || data.entityType === type) && (!id || data.entityId === id)),
+		() =>
+			all.filter(
+				({ data }) => (!type || text(data, "entityType") === type) && (!id || text(data, "entityId") === id),
+			),
 		[all, type, id],
 	);
 	return (
@@ -63,15 +70,16 @@ export function RealtimePage() {
 }
 
 function Update({ item }: { readonly item: Item<EntityUpdate> }) {
-	const { entityType, entityId, action, data, timestamp } = item.data;
+	const action = text(item.data, "action") || "event";
+	const timestamp = text(item.data, "timestamp") || new Date(item.at).toISOString();
 	return (
 		<article className="update" data-id={item.id}>
-			<Badge tone={TONES[action] ?? "idle"}>{action}</Badge>
+			<Badge tone={TONES.get(action) ?? "idle"}>{action}</Badge>
 			<h3>
-				{entityType} <code>{entityId}</code>
+				{text(item.data, "entityType")} <code>{text(item.data, "entityId")}</code>
 			</h3>
 			<time dateTime={timestamp}>{time(timestamp)}</time>
-			<p className="data">{shown(data)}</p>
+			<p className="data">{text(item.data, "data") || shown(item.data)}</p>
 		</article>
 	);
 }
@@ -80,8 +88,8 @@ function SendUpdate() {
 	const [entityType, setType] = useState("order");
 	const [entityId, setId] = useState("A-1042");
 	const [action, setAction] = useState<EntityUpdate["action"]>("updated");
-	const [text, setText] = useState('{"state": "packed"}');
-	const [data, wrong] = useMemo(() => parsed(text), [text]);
+	const [json, setJson] = useState('{"state": "packed"}');
+	const [data, wrong] = useMemo(() => parsed(json), [json]);
 	const call = { method: "POST", path: "/realtime/update", body: { entityType, entityId, action, data } };
 	return (
 		<Sender call={call} publishers>
@@ -99,16 +107,16 @@ function SendUpdate() {
 					["deleted", "Deleted"],
 				]}
 			/>
-			<Field label="Data (JSON)" rows={3} value={text} onValue={setText} error={wrong} />
+			<Field label="Data (JSON)" rows={3} value={json} onValue={setJson} error={wrong} />
 		</Sender>
 	);
 }
 
-/** What *text* is as JSON; as long as it is none, the text itself, and what is wrong. */
-export function parsed(text: string): [data: unknown, wrong: string | undefined] {
+/** What *json* is; as long as it is none, the text itself, and what is wrong. */
+function parsed(json: string): [data: unknown, wrong: string | undefined] {
 	try {
-		return [JSON.parse(text || "null"), undefined];
+		return [JSON.parse(json || "null"), undefined];
 	} catch {
-		return [text, "This is no JSON; it would be sent as text."];
+		return [json, "This is no JSON; it would be sent as text."];
 	}
 }

@@ -6,7 +6,7 @@ import { openStream, type Stream, type StreamStatus } from "sse-push-client";
 import { base, note } from "../api/request.ts";
 import { Feed } from "../live/feed.ts";
 import { Button, Field } from "../parts/controls.tsx";
-import { shown, time } from "../parts/format.ts";
+import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
 import { Icon } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
@@ -16,12 +16,7 @@ import { Curl, Sender } from "../parts/sender.tsx";
 interface ClientEvent {
 	readonly seq: number;
 	readonly at: number;
-	readonly data: {
-		readonly type?: string;
-		readonly url?: string;
-		readonly message?: string;
-		readonly action?: string;
-	};
+	readonly data: unknown;
 }
 
 const KEPT = 200;
@@ -107,8 +102,7 @@ function useClient(clientId: string) {
 			url: base + path,
 			token: session.token,
 			onState: setStatus,
-			onEvent: ({ data }) =>
-				events.push((seq) => ({ seq, at: Date.now(), data: data as ClientEvent["data"] })),
+			onEvent: ({ data }) => events.push((seq) => ({ seq, at: Date.now(), data })),
 		});
 		setOn(true);
 	};
@@ -130,7 +124,8 @@ function ClientState({ on, status }: { readonly on: boolean; readonly status: St
 }
 
 function Told({ item }: { readonly item: ClientEvent }) {
-	const { type = "message", url, message, action } = item.data;
+	const type = text(item.data, "type") || "message";
+	const url = text(item.data, "url");
 	return (
 		<article className="told">
 			<Badge tone={type === "redirect" ? "info" : "idle"}>{type}</Badge>
@@ -140,17 +135,27 @@ function Told({ item }: { readonly item: ClientEvent }) {
 						<h3>Would go to</h3>
 						<p className="url">
 							<Icon name="link" size={15} />
-							<a href={url} target="_blank" rel="noreferrer noopener">
-								{url}
-							</a>
+							<Place url={url} />
 						</p>
 					</>
 				) : (
-					<p className="data">{message ?? action ?? shown(item.data)}</p>
+					<p className="data">
+						{text(item.data, "message") || text(item.data, "action") || shown(item.data)}
+					</p>
 				)}
 			</div>
 			<time>{time(item.at)}</time>
 		</article>
+	);
+}
+
+/** A link where it leads to another page, and to nothing that runs. */
+function Place({ url }: { readonly url: string }) {
+	if (!/^https?:/i.test(url)) return <span>{url}</span>;
+	return (
+		<a href={url} target="_blank" rel="noreferrer noopener">
+			{url}
+		</a>
 	);
 }
 

@@ -47,6 +47,13 @@ export function sentence(text: string): string {
 	return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
+/** What *value* has under *name* as text, whatever it is: a publisher may send any JSON on any topic. */
+export function text(value: unknown, name: string): string {
+	const found =
+		typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+	return found === undefined ? "" : shown(found);
+}
+
 export function pretty(text: string): string {
 	try {
 		return JSON.stringify(JSON.parse(text), null, 2);

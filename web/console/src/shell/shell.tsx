@@ -10,6 +10,7 @@ import { RealtimePage } from "../pages/realtime.tsx";
 import { RedirectPage } from "../pages/redirect.tsx";
 import { SystemPage } from "../pages/system.tsx";
 import { Button } from "../parts/controls.tsx";
+import { Guard } from "../parts/guard.tsx";
 import { useDesk } from "../parts/hooks.ts";
 import { Icon } from "../parts/icon.tsx";
 import { Announcer } from "./announcer.tsx";
@@ -74,7 +75,9 @@ export function Shell() {
 			</nav>
 			<main id="content" tabIndex={-1} ref={main}>
 				<Notices />
-				<PageOfTab key={tab} />
+				<Guard key={tab}>
+					<PageOfTab />
+				</Guard>
 			</main>
 			<Announcer />
 		</div>
