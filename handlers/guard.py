@@ -15,6 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from handlers.auth import is_trusted
 from handlers.errors import SERVER, problem
+from service.limits import network_of
 from service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
@@ -34,15 +35,13 @@ class Guard:
         self._by_address: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, handler: "GuardedHandler") -> str | None:
+    def admit(self, handler: "GuardedHandler", *, trusted: bool) -> str | None:
         """Count a connection; the limit that it is over, if any. One address can't take all there is."""
         settings = self.node.settings
         if len(self.open) + len(self.node.connections) >= settings.socket_limit:
             return "sockets"
         address = handler.counted_as
-        if self._by_address[address] >= settings.max_connections_per_address and not is_trusted(
-            address, settings.trusted_proxies
-        ):
+        if self._by_address[address] >= settings.max_connections_per_address and not trusted:
             return "sockets_of_address"
         self._by_address[address] += 1
         self.open.add(handler)
@@ -92,8 +91,10 @@ class GuardedHandler(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
-        self.counted_as = str(peer[0]) if isinstance(peer, tuple) else ""
-        over = self._guard.admit(self)
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.counted_as = network_of(address)
+        trusted = is_trusted(address, self._guard.node.settings.trusted_proxies)
+        over = self._guard.admit(self, trusted=trusted)
         if over is not None:
             self._guard.node.figures.refusals[over] += 1
             _log.warning("connection.refused", limit=over, address=self.counted_as)

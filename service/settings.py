@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     # Limits of connections
     max_connections: int = Field(1000, ge=1, description="Open streams on this node.")
     max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: a browser's tabs, some devices.")  # fmt: skip
-    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node: an office behind one NAT.")  # fmt: skip
+    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node, an office behind one NAT; IPv6 counts by its /64.")  # fmt: skip
     max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
     slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip
