@@ -79,6 +79,7 @@ class Experience:
         if exp is None:
             exp = EXP_PER_ANSWER
             session.add(PersonaExpRow(user_id=user_id, persona_id=persona_id, exp=exp))
+            await session.flush()  # the exp before the award, as above: two orders would be a deadlock
         now = self._clock()
         session.add(
             ExpAwardRow(job_id=job_id, persona_id=persona_id, user_id=user_id, new_exp=exp, awarded_at=now)
