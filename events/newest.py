@@ -42,6 +42,18 @@ async def newest(
         engine.unlisten(keys)
 
 
+async def before_newest(
+    engine: Engine, keys: Sequence[str], count: int, clock: Callable[[], float] = time.time
+) -> str | None:
+    """The id after which the last *count* events for *keys* come; ``None`` where there are none.
+
+    Raises:
+        EngineUnavailable: They can't be read now.
+    """
+    events = await newest(engine, keys, count, clock)
+    return format_id(engine.epoch, events[0].seq - 1) if events else None
+
+
 async def _after(
     engine: Engine, keys: Sequence[str], after: int, count: int, clock: Callable[[], float]
 ) -> deque[Event]:

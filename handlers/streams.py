@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from events.errors import BadRequest, EngineUnavailable, Unauthenticated
 from events.event import Event
+from events.newest import before_newest
 from events.router import Filter
 from handlers import cors
 from handlers.auth import address_of, caller_of
@@ -47,7 +48,10 @@ def _handler(stream: Stream) -> Handler:
         caller = await caller_of(request)
         params = _params(stream, request)
         where = stream.filter(caller, params, node.settings)
-        return _open(request, caller, where, stream.name, [stream], named=False)
+        since = None
+        if (count := stream.recalls(params)) and _last_event_id(request) is None:
+            since = await before_newest(node.engine, where.keys, count, node.clock)
+        return _open(request, caller, where, stream.name, [stream], named=False, since=since)
 
     return handle
 
@@ -112,6 +116,7 @@ def _open(
     *,
     named: bool,
     visits: Sequence[Visit] = (),
+    since: str | None = None,
 ) -> web.StreamResponse:
     node = request.app[NODE]
     if not node.engine.reachable and not all(stream.topic.local for stream in streams):
@@ -119,7 +124,7 @@ def _open(
     connection = admit(request, caller, name, named=named)
     connection.visits = visits
     kept = any(stream.topic.kept for stream in streams)
-    resume = (_last_event_id(request),) if kept else None
+    resume = (_last_event_id(request) or since,) if kept else None
     return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), resume)  # fmt: skip
 
 

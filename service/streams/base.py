@@ -63,6 +63,10 @@ class Stream(ABC):
         user = caller.user_id if self.anyone else caller.require_user()
         return Filter.of(self.topic.name, user=user)
 
+    def recalls(self, params: Any) -> int:
+        """How many of its newest events it begins with, for a client that names no id."""
+        return 0
+
     def params_for(self, caller: Caller, room: str | None) -> BaseParams:
         """The parameters with which ``/v1/stream`` opens it for *caller*."""
         return self.Params()

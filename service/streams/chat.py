@@ -12,6 +12,8 @@ from service.identity import Caller
 from service.settings import Settings
 from service.streams import base
 
+MAX_RECALLED = 100  # messages that a stream may begin with: some screens of them
+
 TOPIC = Topic("chat", per_room=True)
 
 
@@ -25,6 +27,9 @@ class ChatMessage(BaseModel):
 
 class ChatParams(base.Params):
     room: Name = Field(description="The room.")
+    history: int = Field(
+        default=0, ge=0, le=MAX_RECALLED, description="Begin with so many of the newest messages; an id that is sent goes before it."
+    )  # fmt: skip
 
 
 class ChatStream(base.Stream):
@@ -38,6 +43,9 @@ class ChatStream(base.Stream):
     def filter(self, caller: Caller, params: ChatParams, settings: Settings) -> Filter:
         require_room(caller, params.room, settings)
         return Filter.of(room_topic(params.room), user=caller.user_id)
+
+    def recalls(self, params: ChatParams) -> int:
+        return params.history
 
     def params_for(self, caller: Caller, room: str | None) -> ChatParams:
         return ChatParams(room=room or "")

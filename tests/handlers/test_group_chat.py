@@ -259,6 +259,36 @@ async def test_persona_is_told_what_was_said_before(
     assert now == {"role": "user", "content": "Ada L: second"}
 
 
+async def test_room_may_be_entered_with_its_newest_messages(start: Start) -> None:
+    service = await start()
+    for text in ("one", "two", "three"):
+        await service.post("/chat/send", token=mint("42"), json={"roomId": "general", "message": text})
+        await service.post(
+            "/chat/send", token=mint("42", rooms=["other"]), json={"roomId": "other", "message": "no"}
+        )
+
+    async def first(query: str, count: int, **more: Any) -> list[str]:
+        room = await service.open(f"/chat/stream?room=general{query}", token=mint("7"), **more)
+        return [frame.json["message"] for frame in await room.events(count)]
+
+    last = await service.open("/chat/stream?room=general&history=1", token=mint("7"))
+    id_ = (await last.event()).id
+    assert await first("&history=2", 2) == ["two", "three"]
+    assert await first("&history=100", 3) == ["one", "two", "three"]
+    await service.publish(room="general", data={"message": "four"})
+    assert await first("&history=2", 1, headers={"Last-Event-ID": id_}) == ["four"]
+    assert (await last.event()).json["message"] == "four"
+    assert (await service.get("/chat/stream?room=general&history=101", token=mint("7"))).status == 400
+
+
+async def test_empty_room_is_entered_with_nothing(start: Start) -> None:
+    service = await start()
+    room = await service.open("/chat/stream?room=general&history=5", token=mint("7"))
+    await service.publish(room="general", data={"message": "first"})
+
+    assert (await room.event()).json["message"] == "first"
+
+
 # -- who may, and how many -----------------------------------------------------------------------------
 
 
