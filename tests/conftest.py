@@ -227,7 +227,7 @@ Start = Callable[..., Awaitable[Service]]
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of whoever runs the tests must not reach into them."""
     for name in list(os.environ):
-        if name.startswith(PREFIX):
+        if name.startswith((PREFIX, "AI_WORKER_")):
             monkeypatch.delenv(name)
 
 

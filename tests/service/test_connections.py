@@ -98,10 +98,10 @@ class Bench:
         self.connections = Connections(engine, self.limits, clock=clock, **{**usual, **settings})
 
     def open(
-        self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b""
+        self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b"", last: bytes = b""
     ) -> tuple[Connection, Transport]:  # fmt: skip
         lane = self.router.lanes[False, True]
-        connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request")
+        connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request", last)
         transport = Transport(connection, reading=reading)
         where = Filter.of("app", user=caller.user_id)
         self.connections.open(connection, transport, HEAD, where, resume=resume, greeting=greeting)  # type: ignore[arg-type]
@@ -407,3 +407,50 @@ async def test_drain_of_none_is_at_once(bench: Any) -> None:
 
     async with asyncio.timeout(1):
         await one.connections.drain(60)
+
+
+# -- streams that end by themselves -----------------------------------------------------------------
+
+LAST = b"data: [DONE]\n\n"
+
+
+async def test_stream_that_ends_by_itself_has_no_retry_and_is_fed_by_hand(bench: Any) -> None:
+    one = await bench()
+    connection, transport = one.open(resume=None, greeting=b"data: first\n\n", last=LAST)
+
+    connection.send(b"data: second\n\n")
+    connection.end("complete", b"data: third\n\n")
+    connection.send(b"data: too late\n\n")
+
+    assert [(frame.data, frame.retry) for frame in transport.frames] == [
+        ("first", None), ("second", None), ("third", None), ("[DONE]", None),
+    ]  # fmt: skip
+    assert transport.written[-1] == b"0\r\n\r\n"
+    await until(lambda: one.connections.closed_by_reason == {"complete": 1})
+
+
+async def test_its_last_frames_end_it_whatever_does(bench: Any) -> None:
+    one = await bench(heartbeat=0.06)
+    _, expiring = one.open(
+        Caller("42", expires=one.clock() + 1), resume=None, greeting=b"data: first\n\n", last=LAST
+    )
+
+    one.clock.advance(3)
+    await until(lambda: not len(one.connections))
+
+    assert [frame.event for frame in expiring.frames if frame.data][-2:] == ["sse.expired", None]
+    assert expiring.frames[-1].data == "[DONE]"
+
+
+async def test_drain_waits_for_a_stream_that_ends_by_itself(bench: Any) -> None:
+    one = await bench()
+    connection, transport = one.open(resume=None, greeting=b"data: first\n\n", last=LAST)
+    other, _ = one.open()
+
+    draining = asyncio.create_task(one.connections.drain(60))
+    await until(lambda: other.reason == "shutdown")
+    assert not connection.reason and not draining.done()
+    connection.end("complete")
+    await draining
+
+    assert transport.frames[-1].data == "[DONE]"

@@ -277,3 +277,27 @@ def test_socket_limit_leaves_room_beside_the_streams() -> None:
 
 def test_data_dir_is_a_path() -> None:
     assert _load(data_dir="/somewhere/else").data_dir == Path("/somewhere/else")
+
+
+def test_one_setting_has_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_WORKER_CONCURRENCY", "7")
+    assert Settings(auth_mode="demo").ai_worker_concurrency == 7
+
+    monkeypatch.setenv("AI_WORKER_CONCURRENCY", "many")
+    with pytest.raises(BadSettings, match=r"^AI_WORKER_CONCURRENCY: "):
+        load_settings(auth_mode="demo")
+
+
+@pytest.mark.parametrize(
+    ("url", "on_redis"), [("embedded:", False), ("redis://h", True), ("unix:///run/r", True)]
+)
+def test_queue_goes_with_the_engine(url: str, on_redis: bool) -> None:
+    assert Settings(auth_mode="demo", engine_url=url).on_redis is on_redis
+
+
+def test_model_is_asked_where_one_is_named() -> None:
+    assert not Settings(auth_mode="demo", ai_model="m").asks_a_model
+    assert Settings(auth_mode="demo", ai_base_url="http://h/v1").asks_a_model
+    assert Settings(auth_mode="demo", ai_api_key="k").asks_a_model
+    with pytest.raises(BadSettings, match="SSE_PUSH_AI_BASE_URL: must begin with"):
+        load_settings(auth_mode="demo", ai_base_url="localhost:11434")
