@@ -1,6 +1,7 @@
 """EventSource in a real browser: it gets events, comes back by itself after a crash, and misses nothing."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.e2e.client import Api, demo
+from tests.e2e.client import ADMIN, Api, demo
 from tests.e2e.conftest import Serve, running
 from tests.process import HOST, ServerProcess
 
@@ -40,6 +41,12 @@ LISTEN = """([url, names]) => {
     source.onmessage = event => { window.got.push(["message", event.data, event.lastEventId]); };
     for (const name of names)
         source.addEventListener(name, event => { window.got.push([name, event.data, event.lastEventId]); });
+}"""
+
+LOG_IN = """async login => {
+    const headers = {"Content-Type": "application/json"};
+    const answer = await fetch("/api/auth/login/json", {method: "POST", headers, body: JSON.stringify(login)});
+    return await answer.json();
 }"""
 
 
@@ -210,3 +217,34 @@ async def test_a_refused_event_source_ends_and_fetch_sees_why(
             })""",
             f"/v1/app/sse?token={demo(45)}",
         )
+
+
+async def test_a_page_that_logged_in_sees_a_friend_come_and_go(
+    serve: Serve, api: Api, browser: Browser
+) -> None:
+    server = await serve(presence_grace_s=0.1, presence_heartbeat_s=0.6)
+    contexts = [await browser.new_context() for _ in range(2)]
+    pages = [await context.new_page() for context in contexts]
+    tokens = []
+    for page, name in zip(pages, ("ada", "ben"), strict=True):
+        new = {"email": f"{name}@example.com", "password": "a password", "name": name}
+        assert (await api.call(server, "POST", "/api/users", new, ADMIN))[0] == 201
+        await page.goto(f"{server.url}/system/status")
+        answer = await page.evaluate(LOG_IN, {"email": new["email"], "password": new["password"]})
+        assert (answer["token_type"], answer["expires_in"]) == ("bearer", 28800)
+        tokens.append(answer["access_token"])
+    for token, friend in zip(tokens, (2, 1), strict=True):
+        await api.call(server, "PUT", f"/api/friends/{friend}", token=token)
+    for page, token in zip(pages, tokens, strict=True):
+        names = ("connected", "initial", "status_change", "heartbeat")
+        await listen(page, f"/api/presence/stream?token={token}", *names)
+        await page.wait_for_function("window.got.length >= 2")
+    await contexts[1].close()
+    await pages[0].wait_for_function("window.got.filter(event => event[0] === 'status_change').length === 2")
+    await pages[0].wait_for_function("window.got.some(event => event[0] === 'heartbeat')")
+    seen = [(name, json.loads(data)) for name, data, _ in await pages[0].evaluate("window.got")]
+    assert [name for name, _ in seen[:2]] == ["connected", "initial"]
+    assert seen[1][1] == {"2": {"user_id": 2, "is_online": False}}
+    changes = [data for name, data in seen if name == "status_change"]
+    assert [(change["user_id"], change["is_online"]) for change in changes] == [(2, True), (2, False)]
+    await contexts[0].close()

@@ -1,0 +1,48 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.circles import Circles
+from service.people import UserChange
+from tests.service.people import People
+
+
+@pytest.fixture
+async def people(database_url: str) -> AsyncIterator[People]:
+    people = People(database_url)
+    for name in ("ada", "ben", "cid", "dan"):
+        await people.add(name)
+    yield people
+    await people.close()
+
+
+@pytest.fixture
+def circles(people: People) -> Circles:
+    return Circles(people.database)
+
+
+async def test_circle_is_of_accepted_friends_whichever_asked_first(people: People, circles: Circles) -> None:
+    await people.befriend(2, 1)
+    await people.befriend(2, 3)
+    await people.friends.ask(2, 4)
+    assert await circles.of([1, 2, 3, 4, 77]) == {
+        1: {2: None},
+        2: {1: None, 3: None},
+        3: {2: None},
+        4: {},
+        77: {},
+    }
+
+
+async def test_friend_who_is_shut_out_is_left_away(people: People, circles: Circles) -> None:
+    await people.befriend(1, 2)
+    await people.accounts.change(2, UserChange(active=False))
+    assert await circles.of([1, 2]) == {1: {}, 2: {1: None}}
+    assert await circles.known([1, 2, 77]) == {1: True}
+
+
+async def test_when_somebody_was_seen_is_kept(people: People, circles: Circles) -> None:
+    await people.befriend(1, 2)
+    await circles.saw({2: 1768732200.125, 3: 1768732300.0, 77: 1.0})
+    assert (await circles.of([1]))[1] == {2: 1768732200.125}
+    assert (await people.accounts.get(3)).last_seen == "2026-01-18T10:31:40.000Z"
