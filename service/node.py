@@ -27,7 +27,7 @@ from service.group_chat.build import build_group_chat
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
 from service.passwords import Passwords
-from service.presence import Presence
+from service.presence.presence import Presence
 from service.publisher import Publisher
 from service.samplers import Samplers
 from service.secret import kept_secret
@@ -38,8 +38,8 @@ from service.tokens import Tokens
 
 if TYPE_CHECKING:
     from service.accounts import Accounts
-    from service.circles import Circles
     from service.friends import Friends
+    from service.presence.circles import Circles
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
@@ -111,7 +111,7 @@ class Node:
             self.engine,
             self.emitter,
             grace=settings.presence_grace_s,
-            heartbeat=settings.presence_heartbeat_s,
+            beat=settings.presence_heartbeat_s,
             clock=clock,
         )
         self.gate = Gate(OPENS_PER_TURN)
@@ -143,7 +143,7 @@ class Node:
 
     @cached_property
     def circles(self) -> "Circles":
-        from service.circles import Circles
+        from service.presence.circles import Circles
 
         return Circles(self.database)
 

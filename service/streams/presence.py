@@ -14,7 +14,7 @@ from service.streams import base
 
 if TYPE_CHECKING:
     from service.node import Node
-    from service.watches import Watch
+    from service.presence.watches import Watch
 
 TOPIC = Topic("presence", kept=False, publishable=False)
 

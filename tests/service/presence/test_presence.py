@@ -12,10 +12,10 @@ from events.event import Event, PushEvent
 from events.rosters.base import Forgotten, Gone, Moved
 from events.rosters.local import LocalRoster
 from events.router import Router
-from service import presence
-from service.circles import Circle
-from service.presence import Presence
-from service.watches import MAX_HELD_BYTES, Watch
+from service.presence import clerk
+from service.presence.circles import Circle
+from service.presence.presence import Presence
+from service.presence.watches import MAX_HELD_BYTES, Watch
 from tests.conftest import until
 from tests.events.fakes import Clock
 
@@ -130,7 +130,7 @@ class Stage:
         self.emitter.on("sse.push", self._pushed)
         self.emitter.on(SSE_KEPT, self.router.deliver)
         self.told: list[tuple[int, bool, list[str]]] = []
-        given: dict[str, Any] = {"grace": 0.0, "heartbeat": 30.0, **more}
+        given: dict[str, Any] = {"grace": 0.0, "beat": 30.0, **more}
         engine: Engine = self.engine
         circles: Any = self.circles
         self.presence = Presence(
@@ -148,12 +148,12 @@ class Stage:
         return watch, connection
 
     async def idle(self) -> None:
-        await until(lambda: self.presence.is_idle and not self.presence.is_waiting)
+        await until(lambda: self.presence.is_idle)
 
 
 @pytest.fixture
 async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr(presence, "AGAIN_S", 0.01)
+    monkeypatch.setattr(clerk, "AGAIN_S", 0.01)
     stage = Stage()
     yield stage
     await stage.presence.close()
@@ -301,7 +301,6 @@ async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_on
 async def test_what_happens_before_initial_is_written_comes_behind_it(stage: Stage) -> None:
     stage.circles.away = True
     watch, connection = stage.open(1)
-    await until(lambda: not stage.presence.is_idle)
     for size in (10, MAX_HELD_BYTES):
         event = Event("presence", watch.keys, b'"%b"' % (b"x" * size), "early", kept=False)
         stage.router.deliver([event])

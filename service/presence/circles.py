@@ -33,7 +33,9 @@ class Circles:
         )
         found: dict[int, Circle] = {user: {} for user in users}
         async with self._database.read() as session:
-            for mine, other, seen in await session.execute(asked.where(UserRow.active)):
+            connection = await session.connection()  # plain rows: there are thousands
+            rows = await connection.execute(asked.where(UserRow.active))
+            for mine, other, seen in rows.all():
                 found[mine][other] = seen
         return found
 

@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.circles import Circles
 from service.people import UserChange
+from service.presence.circles import Circles
 from tests.service.people import People
 
 

@@ -12,7 +12,7 @@ from events.topics import Topic, event_keys
 from service.connection import Connection
 
 if TYPE_CHECKING:
-    from service.presence import Presence
+    from service.presence.presence import Presence
 
 MAX_HELD_BYTES = (
     65_536  # bytes held back; past it they are let go, for what is told next is newer than they are

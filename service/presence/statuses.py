@@ -1,0 +1,72 @@
+"""How a user is, as friends are told: the events of topic ``presence``. Knows their form; does not know who is told.
+
+The forms are the models of service/streams/presence.py. In a login storm one user is told of a thousand times: what is said of
+them is written once for as long as it holds.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic_core import to_json
+
+from events.event import Event, PushEvent
+from events.topics import event_keys
+from service.presence.circles import Circle
+from service.streams.presence import TOPIC, Connected, Heartbeat, Initial, StatusChange
+from service.timestamps import timestamp
+
+TEXTS = 16_384  # users of whom it is remembered what is said of them: some 150 bytes each
+
+
+def status(user: int, active: float | None, seen: float | None) -> dict[str, Any]:
+    """How *user* is, in the form of ``StatusChange``.
+
+    Args:
+        active: When they were last active; ``None`` for one who is offline.
+        seen: When one who is offline was last seen; ``None`` for never.
+    """
+    if active is not None:
+        return {"user_id": user, "is_online": True, "last_activity": timestamp(active)}
+    if seen is not None:
+        return {"user_id": user, "is_online": False, "last_seen": timestamp(seen)}
+    return {"user_id": user, "is_online": False}
+
+
+@lru_cache(maxsize=TEXTS)
+def _text(user: int, active: float | None, seen: float | None) -> str:
+    return to_json(status(user, active, seen)).decode()
+
+
+def change(user: int, active: float | None, seen: float | None, audience: Collection[int]) -> PushEvent:
+    """What *audience*, which is somebody, is told of *user*."""
+    users = [str(friend) for friend in audience]
+    data = status(user, active, seen)
+    return PushEvent(topic=TOPIC.name, event=StatusChange.event_name, user_ids=users, data=data)
+
+
+def initial(user: int, circle: Circle, present: Mapping[int, float], now: float) -> Event:
+    """How all of *user*'s friends are. It may be larger than what others may publish."""
+    told = [f'"{friend}":{_say(friend, present.get(friend), circle[friend])}' for friend in sorted(circle)]
+    return _event([user], Initial.event_name, f"{{{','.join(told)}}}", now)
+
+
+def connected(user: int, now: float) -> Event:
+    """What a stream of *user*'s begins with."""
+    data = Connected(user_id=user, timestamp=timestamp(now))
+    return _event([user], data.event_name, data.model_dump_json(), now)
+
+
+def heartbeat(users: Collection[int], now: float) -> Event:
+    data = Heartbeat(timestamp=timestamp(now))
+    return _event(users, data.event_name, data.model_dump_json(), now)
+
+
+def _say(friend: int, active: float | None, seen: float | None) -> str:
+    return _text(friend, active, None) if active is not None else _text(friend, None, seen)
+
+
+def _event(users: Collection[int], name: str, data: str, now: float) -> Event:
+    """An event of this node's own, for streams here."""
+    keys = event_keys(TOPIC, TOPIC.name, list(users))
+    return Event(TOPIC.name, keys, data.encode(), name, now, kept=False, local=True)
