@@ -13,8 +13,9 @@ from events.errors import DatabaseUnavailable
 from events.event import Event
 from events.rosters.base import Roster
 from service.batches import Batch
-from service.presence.clerk import BULK, Clerk
+from service.presence.clerk import Clerk
 from service.presence.statuses import connected, heartbeat
+from service.presence.waiting import BULK
 from service.presence.watches import Watch
 from service.streams.presence import TOPIC
 
@@ -91,7 +92,7 @@ class Presence:
         return self._clerk.is_telling
 
     def start(self) -> None:
-        self._roster.start(self._swept, self._clerk.forgot)
+        self._roster.start(self._swept, self._clerk.moves.forgot)
 
     async def knows(self, user: int) -> bool:
         """Whether there is such a user.
@@ -114,7 +115,7 @@ class Presence:
         here = self._here.get(user)
         if here is None:
             here = self._enter(user)
-            self._clerk.join(user)
+            self._clerk.moves.join(user)
         self._leaving.pop(user, None)
         here.watches.add(watch)
         self._clerk.ask([watch])
@@ -133,7 +134,7 @@ class Presence:
 
     def update_activity(self, users: Iterable[int]) -> None:
         """*users* are active now."""
-        self._clerk.touch(users)
+        self._clerk.moves.touch(users)
 
     def met(self, one: int, other: int) -> None:
         """Two became friends: each learns at once how the other is."""
@@ -141,7 +142,7 @@ class Presence:
 
     def refresh(self) -> None:
         """Something may have been missed: tell every stream anew how all friends are."""
-        self._clerk.check()
+        self._clerk.moves.check()
         for here in self._here.values():
             self._clerk.ask(here.watches)
 
@@ -198,7 +199,7 @@ class Presence:
             del self._leaving[user]
             here = self._here.pop(user)
             self._slots[here.slot].discard(user)
-            self._clerk.leave(user, here.left)
+            self._clerk.moves.leave(user, here.left)
         self._arm_sweep()
 
     def _swept(self, gone: Mapping[str, float]) -> None:
@@ -213,7 +214,8 @@ class Presence:
         """
         if settles:
             self._settled = asyncio.get_running_loop().time() + settles
-            for user, left in self._clerk.hold_leaves(settles).items():
+            self._clerk.wait_to_tell(settles)
+            for user, left in self._clerk.moves.take_leaves().items():
                 self._enter(user).left = left
                 self._leaving[user] = 0.0
             self._leaving = dict.fromkeys(self._leaving, self._settled)
@@ -221,4 +223,4 @@ class Presence:
                 self._sweep.cancel()
                 self._sweep = None
             self._arm_sweep()
-        self._clerk.join_again(self._here.keys(), quietly=bool(settles))
+        self._clerk.moves.join_again(self._here.keys(), quietly=bool(settles))

@@ -88,6 +88,8 @@ class FakeCircles:
 class FakeEngine:
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.reachable = True
+        self.loses = False
 
     def listen(self, keys: Collection[str]) -> None:
         self.heard += keys
@@ -98,6 +100,8 @@ class FakeEngine:
 
     async def settle(self, keys: Collection[str]) -> None:
         assert set(keys) <= set(self.heard)
+        if self.loses:
+            raise EngineUnavailable("Redis is away")
 
 
 class FakeConnection:
@@ -207,6 +211,30 @@ async def test_moves_wait_for_a_roster_that_is_away(stage: Stage) -> None:
     await stage.idle()
     assert stage.told == [(2, True, ["1"])]
     assert connection.names == ["initial"]
+
+
+async def test_change_waits_for_an_engine_that_cannot_carry_it_to_other_nodes(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.engine.reachable = False
+    stage.open(2)
+    await until(lambda: stage.circles.seen.keys() == {1, 2})
+    assert stage.told == []
+    stage.engine.reachable = True
+    await stage.idle()
+    assert stage.told == [(2, True, ["1"])]
+
+
+async def test_change_that_may_have_been_lost_on_its_way_is_told_again(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.gone({"3": stage.clock() - 20})
+    stage.engine.loses = True
+    await until(lambda: stage.told)
+    stage.engine.loses = False
+    await stage.idle()
+    assert stage.told[-1] == (3, False, ["1"])
+    assert len(stage.told) > 1
 
 
 async def test_move_that_was_done_and_not_answered_is_told_all_the_same(stage: Stage) -> None:
