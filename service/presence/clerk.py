@@ -15,14 +15,13 @@ from events.emitter import SSE_PUSH, Emitter
 from events.engines.base import Engine
 from events.errors import DatabaseUnavailable, EngineUnavailable
 from events.rosters.base import Roster
-from service.presence.circles import Circle
 from service.presence.moves import Moves, News
 from service.presence.statuses import change, initial
 from service.presence.waiting import put_back, take
 from service.presence.watches import Watch
 
 if TYPE_CHECKING:
-    from service.presence.circles import Circles
+    from service.presence.circles import Circle, Circles
 
 TOLD_PER_TURN = 5  # users told of, or told, in one turn of the loop (some ms): live events go on between
 AGAIN_S = 1.0  # seconds until what could not be done is tried again
@@ -175,7 +174,9 @@ class Clerk:
             now = self._clock()
             await self._circles().saw({user: now if left is None else left for user, left in news.items()})
 
-    async def _tell_news(self, news: News, found: Mapping[int, Circle], present: Mapping[int, float]) -> None:
+    async def _tell_news(
+        self, news: News, found: "Mapping[int, Circle]", present: Mapping[int, float]
+    ) -> None:
         for count, (user, left) in enumerate(news.items(), 1):
             if (user in present) is (left is None):  # else they changed their mind, and it is news again
                 self._change(user, present, left, [friend for friend in found[user] if friend in present])
@@ -183,7 +184,7 @@ class Clerk:
                 await asyncio.sleep(0)
 
     async def _tell_all(
-        self, asking: Iterable[Watch], found: Mapping[int, Circle], present: Mapping[int, float]
+        self, asking: Iterable[Watch], found: "Mapping[int, Circle]", present: Mapping[int, float]
     ) -> None:
         for count, watch in enumerate(asking, 1):
             watch.tell(initial(watch.user, found[watch.user], present, self._clock()))
@@ -191,7 +192,7 @@ class Clerk:
                 await asyncio.sleep(0)
 
     def _introduce(
-        self, one: int, other: int, found: Mapping[int, Circle], present: Mapping[int, float]
+        self, one: int, other: int, found: "Mapping[int, Circle]", present: Mapping[int, float]
     ) -> None:
         for user, friend in ((one, other), (other, one)):
             if user in present and friend in found[user]:  # else they parted again

@@ -6,15 +6,17 @@ them is written once for as long as it holds.
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from events.event import Event, PushEvent
 from events.topics import event_keys
-from service.presence.circles import Circle
 from service.streams.presence import TOPIC, Connected, Heartbeat, Initial, StatusChange
 from service.timestamps import timestamp
+
+if TYPE_CHECKING:
+    from service.presence.circles import Circle
 
 TEXTS = 16_384  # users of whom it is remembered what is said of them: some 150 bytes each
 
@@ -45,7 +47,7 @@ def change(user: int, active: float | None, seen: float | None, audience: Collec
     return PushEvent(topic=TOPIC.name, event=StatusChange.event_name, user_ids=users, data=data)
 
 
-def initial(user: int, circle: Circle, present: Mapping[int, float], now: float) -> Event:
+def initial(user: int, circle: "Circle", present: Mapping[int, float], now: float) -> Event:
     """How all of *user*'s friends are. It may be larger than what others may publish."""
     told = [f'"{friend}":{_say(friend, present.get(friend), circle[friend])}' for friend in sorted(circle)]
     return _event([user], Initial.event_name, f"{{{','.join(told)}}}", now)
