@@ -84,7 +84,7 @@ def test_nginx_knows_the_nodes_and_they_believe_it(compose: dict[str, Any], serv
         for name, service in services.items()
         if "front" in service["networks"]
     }
-    assert addresses.keys() == {*nodes, "nginx"} and len(set(addresses.values())) == len(addresses)
+    assert addresses.keys() == {*nodes, "nginx", "worker"} and len(set(addresses.values())) == len(addresses)
     assert all(ip_address(address) in ip_network(subnet["subnet"]) for address in addresses.values())
     for node in nodes.values():
         assert node["environment"]["SSE_PUSH_TRUSTED_PROXIES"] == f"{addresses['nginx']}/32"
