@@ -208,6 +208,8 @@ async def test_too_many_requests_of_an_address_are_refused_like_the_service_refu
     publishers = [await publish() for _ in range(REQUESTS_PER_ADDRESS - PER_ADDRESS)]
 
     async def refusal() -> httpx.Response | None:
+        # One that was refused itself, for what a test before had still open, is not there to be counted.
+        publishers[:] = [await publish() if publisher.done() else publisher for publisher in publishers]
         answer = await client.http.get("/healthz")
         return answer if answer.status_code == 429 else None
 
