@@ -36,6 +36,14 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         await self.api.__aenter__()
+        try:
+            await self._start()
+        except BaseException as error:  # or all of it would outlive the tests
+            await self.__aexit__(type(error), error, None)
+            raise
+        return self
+
+    async def _start(self) -> None:
         self.redis.start(aof=True)
         for index, proxy in enumerate(self.proxies):
             await proxy.start()
@@ -44,7 +52,6 @@ class Cluster:
             url = f"redis://127.0.0.1:{proxy.port}/0"
             self.nodes.append(ServerProcess(folder, engine_url=url, node_id=f"n{index}", **self._settings))
         await asyncio.gather(*(node.start() for node in self.nodes))
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
