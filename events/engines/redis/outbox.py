@@ -5,6 +5,7 @@ Knows the store's ``publish``; does not know connections, nor what is heard.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -91,7 +92,7 @@ class Outbox:
             known = max(self._feed.head, self.given)
             answer = self._store.publish(self._feed.epoch, known, [events for events, _ in group])
             self._unanswered.add(answer)
-            answer.add_done_callback(lambda answer, group=group: self._answered(group, answer))  # type: ignore[misc]
+            answer.add_done_callback(partial(self._answered, group))
 
     def _next_group(self) -> _Group:
         events = len(self._waiting[0][0])
