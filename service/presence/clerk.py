@@ -14,6 +14,7 @@ import structlog
 from events.emitter import SSE_PUSH, Emitter
 from events.engines.base import Engine
 from events.errors import DatabaseUnavailable, EngineUnavailable
+from events.event import MAX_USERS
 from events.rosters.base import Roster
 from service.presence.moves import Moves, News
 from service.presence.statuses import change, initial
@@ -201,9 +202,13 @@ class Clerk:
     def _change(
         self, user: int, present: Mapping[int, float], seen: float | None, audience: Collection[int]
     ) -> None:
-        if audience:
-            self.is_telling = True
-            self._emitter.emit(SSE_PUSH, change(user, present.get(user), seen, audience))
+        friends = list(audience)
+        self.is_telling = True
+        try:
+            for start in range(0, len(friends), MAX_USERS):  # one event names no more
+                some = friends[start : start + MAX_USERS]
+                self._emitter.emit(SSE_PUSH, change(user, present.get(user), seen, some))
+        finally:
             self.is_telling = False
 
     async def _look_again(self, gone: Collection[int]) -> None:
