@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_USERS = 1000  # users one event may name; each costs a routing key in the index
 MAX_KEY = 256  # characters of an idempotency key: room for a UUID or a URL-like name
 RESERVED = "sse."  # event names the service alone may send (sse.gap, sse.expired)
+_AROUND = len(b"id: \ndata: \n\n")  # what a frame has around its id and its data
 
 
 def _event_name(value: str) -> str:
@@ -130,6 +131,14 @@ class Event(msgspec.Struct, eq=False, gc=False):
                 frame = wire.frame(_lines(data), id=id_, event=self.name)
             self._frame = frame
         return frame
+
+    def chunk(self) -> bytes:
+        """:meth:`frame` as one HTTP chunk, made in one step where nobody asked for the frame before."""
+        frame, data, id_ = self._frame, self.data, self.id
+        if frame is None and self.name is None and id_ is not None and data[:1] != b'"':
+            size = len(id_) + len(data) + _AROUND
+            return b"%x\r\nid: %b\ndata: %b\n\n\r\n" % (size, id_.encode(), data)
+        return wire.chunk(self.frame())
 
     def named_frame(self) -> bytes:
         """The frame of a stream of many topics: ``event:`` is the topic, or ``topic/name``."""

@@ -67,7 +67,7 @@ class Lane:
         self.wrap: Callable[[bytes], bytes] = wire.chunk if chunked else bytes
         self.heartbeat = self.wrap(wire.HEARTBEAT)
         plain = chunked and not named  # most streams: one call less for each event
-        self._encode_one: Callable[[Event], bytes] = _plain_chunk if plain else self._wrapped
+        self._encode_one: Callable[[Event], bytes] = Event.chunk if plain else self._wrapped
         self._sinks: dict[str, Sink | set[Sink]] = {}  # most keys have one sink: no set for those
 
     def _wrapped(self, event: Event) -> bytes:
@@ -139,8 +139,11 @@ class Lane:
                 found = sinks_of(key)
                 if found is None:
                     continue
+                if not isinstance(found, set) and found not in waiting:
+                    waiting[found] = event  # most get one: no list for those
+                    continue
                 for sink in found if isinstance(found, set) else (found,):
-                    its = waiting.setdefault(sink, event)  # most get one: no list for those
+                    its = waiting.setdefault(sink, event)
                     if isinstance(its, list):
                         its.append(event)
                     elif its is not event:
@@ -149,23 +152,18 @@ class Lane:
 
     def _write(self, waiting: "dict[Sink, Event | list[Event]]") -> int:
         reached = len(waiting)
-        last: list[Event] = []
+        last: Event | list[Event] = []
         data = b""
         encode_one = self._encode_one
         for sink, its in waiting.items():
-            if not isinstance(its, list):
-                sink.write(encode_one(its))
-                continue
-            if its != last:  # neighbours often get the same: a broadcast among others' events
-                data, last = self.encode(its), its
+            if isinstance(its, list):
+                reached += len(its) - 1
+                if its != last:  # neighbours often get the same: a broadcast among others' events
+                    data, last = self.encode(its), its
+            elif its is not last:
+                data, last = encode_one(its), its
             sink.write(data)
-            reached += len(its) - 1
         return reached
-
-
-def _plain_chunk(event: Event) -> bytes:
-    frame = event.frame()
-    return b"%x\r\n%b\r\n" % (len(frame), frame)
 
 
 class Subscription:

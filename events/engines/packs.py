@@ -14,13 +14,13 @@ PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay sma
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 
 _heads = msgspec.json.Encoder()
+_head: Callable[[Event], tuple[object, ...]] = attrgetter("at", "expires", "topic", "name", "keys")
 _data: Callable[[Event], bytes] = attrgetter("data")
 
 
 def pack(events: Sequence[Event]) -> bytes:
     """*events* as one row: a line with all their heads as JSON, then a line of JSON for the data of each."""
-    heads = [(event.at, event.expires, event.topic, event.name, event.keys) for event in events]
-    return b"\n".join([_heads.encode(heads), *[event.data for event in events]])
+    return b"\n".join([_heads.encode([*map(_head, events)]), *map(_data, events)])
 
 
 def unpack(epoch: str, first: int, body: bytes) -> list[Event]:

@@ -198,9 +198,8 @@ class Store:
             # One statement for all: a thread that steps row by row fights the loop for the interpreter
             # at each. Rows of a slice before a crash are there already, of a shorter segment.
             self._db.execute(
-                "INSERT OR REPLACE INTO routes"
-                " SELECT ?, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)",
-                (first, to_json(some).decode()),
+                "INSERT OR REPLACE INTO routes SELECT ?, key, value FROM json_each(?)",
+                (first, to_json(dict(some)).decode()),
             )
             yield
         with self._transaction():

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from events import wire
 from events.emitter import SSE_PUSH, Emitter
 from events.errors import BadEvent, EventTooLarge
 from events.event import MAX_KEY, MAX_USERS, Event, PushEvent
@@ -396,3 +397,13 @@ def test_frame_is_made_once() -> None:
     event = accepted(PushEvent(data={"a": 1}, broadcast=True))
     assert event.frame() is event.frame()
     assert event.named_frame() is event.named_frame()
+
+
+@pytest.mark.parametrize("event", [None, "update"])
+@pytest.mark.parametrize("data", [1, {"a": "b"}, "text\nof two lines", ""])
+def test_chunk_is_the_frame_as_one_chunk_whichever_is_asked_for_first(data: Any, event: str | None) -> None:
+    chunk_first, frame_first = (accepted(PushEvent(data=data, event=event, broadcast=True)) for _ in range(2))
+    chunk_first.id = frame_first.id = "k7-12"
+    chunk = chunk_first.chunk()
+    assert chunk == wire.chunk(frame_first.frame()) == frame_first.chunk() == chunk_first.chunk()
+    assert chunk_first.frame() == frame_first.frame()
