@@ -112,7 +112,8 @@ class Database:
     @asynccontextmanager
     async def _session(self, begin: str) -> AsyncIterator["AsyncSession"]:
         engine = self._engine or await self._opened()
-        from sqlalchemy.exc import DBAPIError, IntegrityError, TimeoutError as PoolTimeout  # noqa: I001
+        from sqlalchemy.exc import DBAPIError, IntegrityError
+        from sqlalchemy.exc import TimeoutError as PoolTimeout
         from sqlalchemy.ext.asyncio import AsyncSession
 
         async with AsyncSession(engine.execution_options(begin=begin), expire_on_commit=False) as session:

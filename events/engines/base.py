@@ -32,23 +32,37 @@ Broken = Callable[[Literal["unknown", "behind"], str], object]
 
 
 class Engine(ABC):
-    """Keeps events and numbers them.
+    """Keeps events and numbers them. Where it stands is for others to read only."""
 
-    Attributes:
-        epoch: The store's name, which its ids carry.
-        head: The number of the newest event handed to ``kept`` on this node.
-        floor: Events up to this number can no longer be replayed.
-        window: The newest events, in memory.
-        failing: Why events can't be kept now; ``None`` while they can, as far as is known.
-        reachable: Streams can be opened: what is published elsewhere comes here.
-    """
+    @property
+    @abstractmethod
+    def epoch(self) -> str:
+        """The store's name, which its ids carry."""
 
-    failing: str | None = None
-    reachable: bool = True
-    epoch: str
-    head: int
-    floor: int
-    window: Window
+    @property
+    @abstractmethod
+    def head(self) -> int:
+        """The number of the newest event handed to ``kept`` on this node."""
+
+    @property
+    @abstractmethod
+    def floor(self) -> int:
+        """Events up to this number can no longer be replayed."""
+
+    @property
+    @abstractmethod
+    def window(self) -> Window:
+        """The newest events, in memory."""
+
+    @property
+    def failing(self) -> str | None:
+        """Why events can't be kept now; ``None`` while they can, as far as is known."""
+        return None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether streams can be opened: what is published elsewhere comes here."""
+        return True
 
     @abstractmethod
     async def start(
@@ -98,10 +112,10 @@ class Engine(ABC):
 
     # An engine of one node hears everything, at once. One of many listens to what somebody here takes.
 
-    def listen(self, keys: Sequence[str]) -> None:  # noqa: B027 - nothing to do is an answer
+    def listen(self, keys: Sequence[str]) -> None:  # noqa: B027 - what hears everything has nothing to do
         """A stream is about to take *keys*; returns at once."""
 
-    def unlisten(self, keys: Sequence[str]) -> None:  # noqa: B027 - see above
+    def unlisten(self, keys: Sequence[str]) -> None:  # noqa: B027 - the same
         """A stream that took *keys* is gone."""
 
     def current(self, keys: Sequence[str], seq: int | None) -> bool:
@@ -112,7 +126,7 @@ class Engine(ABC):
         """Whether an id is of this store, and was given: a stream may stand there."""
         return epoch == self.epoch and seq <= self.head
 
-    async def settle(self, keys: Sequence[str]) -> None:  # noqa: B027 - see above
+    async def settle(self, keys: Sequence[str]) -> None:  # noqa: B027 - what is heard at once is settled
         """Wait until :meth:`current` is true for *keys* and every number given before this call.
 
         Raises:
@@ -131,7 +145,7 @@ class Engine(ABC):
         """
         return False
 
-    def take_in(self, publish: Publish) -> None:  # noqa: B027 - see above
+    def take_in(self, publish: Publish) -> None:  # noqa: B027 - nobody gets past the only node
         """From now on hand what other services put into the store, past all nodes, to *publish*."""
 
     @abstractmethod

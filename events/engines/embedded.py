@@ -45,6 +45,11 @@ _Group = list[tuple[Sequence[Event], Receipt | None]]
 class EmbeddedEngine(Engine):
     """Keeps events in ``data_dir/events.db``; the arguments are the store's."""
 
+    epoch = ""  # until it is started
+    head = floor = 0
+    window = Window(0)
+    failing: str | None = None
+
     def __init__(
         self,
         data_dir: Path,

@@ -68,10 +68,13 @@ class MemoryEngine(Engine):
         reading: Awaited within each read, for things that happen meanwhile.
     """
 
+    epoch = ""
+    head = floor = 0
+    window = Window(0)
+    reachable = True
+
     def __init__(self, epoch: str = "aaaaaaaa", clock: Callable[[], float] | None = None) -> None:
         self.epoch = epoch
-        self.head = 0
-        self.floor = 0
         self.window = Window(0)
         self.events: list[Event] = []
         self.passed: list[Event] = []

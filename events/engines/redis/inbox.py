@@ -59,7 +59,7 @@ class Inbox:
                 await self._join()
                 while True:
                     await self._take()
-            except Exception as error:  # whatever it is, the next try may fare better
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
                 _log.warning("inbox.failed", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
             finally:
                 self._link.abort()

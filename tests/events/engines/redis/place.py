@@ -38,9 +38,9 @@ class RedisPlace(Place):
         """Its connections are gone; what the server has of it, it has."""
         engine = life.engine
         assert isinstance(engine, RedisEngine)
-        for task in engine._tasks:
+        for task in engine._session._tasks:
             task.cancel()
-        engine._away()
+        engine._session._away()
 
     def lose(self) -> None:
         for key in self._server.call("KEYS", f"{{{self._prefix}}}:*"):

@@ -34,7 +34,7 @@ async def test_node_needs_no_more_than_the_rights_in_the_documents() -> None:
         await until(lambda: life.engine.reachable)
         await life.keep(*[said(number) for number in range(200)])
         assert len(await life.replay()) == 100
-        assert await life.engine._audit.missing() == []
+        assert await life.engine._session._audit.missing() == []
         assert not await life.engine.heard_elsewhere("app:nobody")
         life.engine.unlisten(EVERYTHING)
         for body in ("{", '{"userId": "1", "data": 1}'):

@@ -143,9 +143,9 @@ async def test_nothing_is_missed_where_nothing_is_lost(server: RedisServer) -> N
         await until(lambda: len(listener.heard) == 5 * 50)
         for _ in range(10):
             publish(*((user, "x") for user in users[:20]))
-            assert await listener.engine._audit.missing() == []
+            assert await listener.engine._session._audit.missing() == []
         listener.engine.unlisten(keys_of(users[0]))
         for _ in range(4):
             publish((users[0], "not heard"))
-            assert await listener.engine._audit.missing() == []
+            assert await listener.engine._session._audit.missing() == []
         assert listener.broken == []

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from events.engines.redis import engine
+from events.engines.redis import recovery, session
 from events.engines.redis.engine import RedisEngine
 from events.engines.redis.feed import Feed
 from events.engines.redis.link import Link
+from events.engines.redis.recovery import Recovery
 from events.errors import EngineUnavailable
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
@@ -37,7 +38,7 @@ class TestContract(EngineContract):
 async def test_start_tells_what_the_server_refuses(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "START_S", 0)
+    monkeypatch.setattr(session, "START_S", 0)
     server.call("ACL", "SETUSER", "deaf", "on", ">secret", "~*", "resetchannels", "+@all")
     refused = RedisEngine(f"redis://deaf:secret@127.0.0.1:{server.port}", max_events=10, max_age=60)
     refused.listen(("app",))
@@ -90,23 +91,22 @@ async def test_clock_far_ahead_ages_nothing(server: RedisServer) -> None:
 async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "RECOVER_PAGE", 10)
+    monkeypatch.setattr(recovery, "RECOVER_PAGE", 10)
     place = RedisPlace(server)
     life, other = await place.open(max_events=100), await place.open(max_events=100)
     broken: list[str] = []
-    monkeypatch.setattr(life.engine, "_broken", lambda reason, stood: broken.append(reason))
-    monkeypatch.setattr(engine, "BACKOFF_S", (0.3, 0.3))
+    monkeypatch.setattr(life.engine._standing, "broken", lambda reason, stood: broken.append(reason))
+    monkeypatch.setattr(session, "BACKOFF_S", (0.3, 0.3))
     await life.keep(said("heard"))
-    read = RedisEngine._read_missed
+    read = Recovery._read_missed
 
-    async def read_slowly(its: RedisEngine, head: int) -> None:
+    async def read_slowly(its: Recovery, head: int) -> None:
         await read(its, head)
-        if its is life.engine and not broken:
+        if its is life.engine._session._recovery and not broken:
             await other.keep(*map(said, range(150)))
 
-    monkeypatch.setattr(RedisEngine, "_read_missed", read_slowly)
-    [id_] = [link.id for link in (life.engine._messages,)]  # type: ignore[attr-defined]
-    server.call("CLIENT", "KILL", "ID", str(id_))
+    monkeypatch.setattr(Recovery, "_read_missed", read_slowly)
+    server.call("CLIENT", "KILL", "ID", str(life.engine._session._messages.id))
     await other.keep(*map(said, range(50)))
     await until(lambda: broken)
     assert broken[0] == "behind"

@@ -1,0 +1,63 @@
+"""Joining the store, and catching up with it: what was published while no message could come is read and handed on.
+
+A node that was away learns which store it is, subscribes, asks for a mark, and reads up to it what it has not heard
+(docs/design/0006-redis.md). Knows the store and where the node stands; does not know connections.
+"""
+
+from events.engines.redis.feed import Feed
+from events.engines.redis.outbox import Outbox
+from events.engines.redis.standing import Standing
+from events.engines.redis.store import RemoteStore
+from events.ids import new_epoch
+
+RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
+RECOVER_PAGE = 1000  # events read at once for that
+
+
+class Recovery:
+    """Brings *standing* up to what *store* has."""
+
+    def __init__(self, store: RemoteStore, feed: Feed, outbox: Outbox, standing: Standing) -> None:
+        self._store = store
+        self._feed = feed
+        self._outbox = outbox
+        self._standing = standing
+
+    async def join(self, run_id: str) -> None:
+        """Learn which store it is; where it is another one, say so.
+
+        Args:
+            run_id: The life of the server, by its own name.
+        """
+        before, known = self._feed.epoch, max(self._feed.head, self._outbox.given)
+        epoch, head, floor, past = await self._store.join(before, known, run_id, new_epoch())
+        parts = [entry.decode().partition(":") for entry in past]
+        uptos = {name: int(upto) for upto, _, name in parts}
+        self._feed.belong_to(epoch.decode(), uptos)
+        if before == self._feed.epoch or known <= uptos.get(before, -1):
+            self._standing.raise_floor(floor)
+        else:
+            self._outbox.given = 0
+            self._standing.begin_anew(before, head, floor)
+
+    async def catch_up(self) -> None:
+        """Hand on what was published between the last event heard and the first message to come."""
+        _, head, floor = await self._store.mark()
+        stood = self._feed.head
+        if stood < floor or head - stood > RECOVER_EVENTS:
+            self._standing.break_off("behind", stood, head)
+        else:
+            while self._feed.head < head:
+                await self._read_missed(head)
+        self._standing.release(head)
+
+    async def _read_missed(self, head: int) -> None:
+        stood = self._feed.head
+        found = await self._store.all_between(stood, head, RECOVER_PAGE)
+        events = [self._feed.read(int(id_.partition(b"-")[0]), body) for id_, (_, body) in found]
+        self._feed.head = events[-1].seq if len(events) == RECOVER_PAGE else head
+        self._standing.deliver([event for event in events if any(map(self._feed.listens, event.keys))])
+        _, _, floor = await self._store.mark()
+        if stood < floor:  # it has overtaken us: what was read may have a hole
+            self._standing.raise_floor(floor)
+            self._standing.break_off("behind", stood, self._feed.head)

@@ -1,0 +1,253 @@
+"""The session with the server: two connections, made, watched, and made anew when they are lost.
+
+One is for commands, messages come on the other. Marks prove both alive, and an audit looks at times whether all that
+should have come did. Knows links and when to begin again; what was missed meanwhile is for recovery.py to find.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import hiredis
+import structlog
+
+from events.engines.base import Missed
+from events.engines.redis.audit import Audit
+from events.engines.redis.feed import Feed
+from events.engines.redis.link import Address, Link, forget
+from events.engines.redis.recovery import Recovery
+from events.engines.redis.standing import Standing
+from events.engines.redis.store import RemoteStore
+from events.errors import EngineUnavailable
+
+TICK_S = 1.0  # seconds between two marks of a node that hears nothing: they raise the floor and prove the connections alive
+DEAD_S = 5.0  # seconds without the answer to a mark after which the connections are given up
+START_S = 10.0  # seconds that a start tries to reach the server
+BACKOFF_S = (0.05, 2.0)  # seconds between two tries to reconnect, doubled each time and jittered by half
+CATCH_UP_S = 30.0  # seconds to connect and catch up in, before it is tried anew
+
+_log = structlog.get_logger()
+
+
+class Session:
+    """Keeps *store* and *feed* connected to the server at *address*.
+
+    Args:
+        name: The node's, for those who look at the server's list of clients.
+        lost: Called when the connections are.
+
+    Attributes:
+        reachable: They are there, and the node has caught up.
+        failing: Why events can't be kept now; ``None`` while they can, as far as is known.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        store: RemoteStore,
+        feed: Feed,
+        standing: Standing,
+        recovery: Recovery,
+        lost: Callable[[], object],
+    ) -> None:
+        self._address, self._name = address, name
+        self._store, self._feed = store, feed
+        self._standing, self._recovery = standing, recovery
+        self._lost = lost
+        self._audit = Audit(store, feed, lambda: standing.window)
+        self._commands, self._messages = Link(), Link()
+        self._past: list[int] = []  # ids of links that are lost here, as the server may not have noticed yet
+        self._run_id = ""
+        self._broke = asyncio.Event()
+        self._flushing_keys = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.reachable = False
+        self.failing: str | None = "Redis was not reached yet"
+
+    async def start(self, missed: Missed) -> None:
+        """Connect, and from now on stay so.
+
+        Args:
+            missed: Called after each loss, once the node is back.
+
+        Raises:
+            EngineUnavailable: The server can't be used; the message says why.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_S
+        for wait in _backoff():
+            try:
+                await self._connect()
+                break
+            except EngineUnavailable as error:
+                if loop.time() + wait > deadline:
+                    raise
+                _log.warning("engine.unreachable", error=str(error))
+                await asyncio.sleep(wait)
+        self._spawn(self._keep_connected(missed))
+        self._spawn(self._keep_marking())
+
+    def begin_again(self) -> None:
+        """What these connections have can't be gone on with: make new ones."""
+        self._broke.set()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.reachable = False
+        self._close_links()
+        self._feed.disconnected()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- connecting ----------------------------------------------------------------------------------
+
+    async def _keep_connected(self, missed: Missed) -> None:
+        while True:
+            await self._broke.wait()
+            _log.error("engine.unreachable", error="the connection is lost")
+            self._away()
+            for wait in _backoff():
+                await asyncio.sleep(wait)
+                try:
+                    await self._connect()
+                    break
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
+                    _log.warning("engine.unreachable", error=str(error) or repr(error))
+            _log.info("engine.recovered", epoch=self._feed.epoch, head=self._feed.head)
+            missed()
+
+    def _away(self) -> None:
+        self.reachable, self.failing = False, "Redis is away"
+        self._close_links()
+        self._feed.disconnected()
+        self._standing.hold()
+        self._lost()
+
+    async def _connect(self) -> None:
+        """Connect, listen, and catch up with what was missed.
+
+        Raises:
+            EngineUnavailable: It can't be done now.
+        """
+        self._broke.clear()
+        self._past += [link.id for link in (self._commands, self._messages) if link.id]
+        self._commands, self._messages = Link(lost=self._broke.set), Link(self._heard, self._broke.set)
+        self._standing.hold()
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._commands.connect(self._address, f"sse-push-{self._name}")
+                await self._messages.connect(self._address, f"sse-push-{self._name}-feed")
+                await self._store.use(self._commands)
+                await self._join()
+                await self._listen()
+                await self._recovery.catch_up()
+        except (hiredis.HiredisError, TimeoutError) as error:
+            self._close_links()
+            reason = "it takes too long" if isinstance(error, TimeoutError) else str(error)
+            raise EngineUnavailable(f"can't use Redis at {self._address}: {reason}") from None
+        except BaseException:
+            self._close_links()
+            raise
+        self._audit.forget()
+        self.reachable, self.failing = True, None
+
+    def _close_links(self) -> None:
+        self._commands.abort()
+        self._messages.abort()
+
+    async def _join(self) -> None:
+        facts = await self._store.facts()
+        if facts.get("maxmemory_policy", "noeviction") != "noeviction":
+            _log.warning("engine.may_forget", policy=facts["maxmemory_policy"])
+        if facts["run_id"] == self._run_id:  # else they were another server's
+            forget(self._store.end(self._past))
+        self._past, self._run_id = [], facts["run_id"]
+        await self._recovery.join(self._run_id)
+
+    async def _listen(self) -> None:
+        self._feed.connected(self._messages)
+        while not self._feed.all_confirmed:
+            if not self._messages.open:
+                raise EngineUnavailable(self._messages.refusal or "the connection is lost")
+            await asyncio.sleep(0.001)
+
+    # -- hearing, and what proves that all is heard -----------------------------------------------------
+
+    def _heard(self, messages: list[list[Any]]) -> None:
+        if not self._standing.hear(self._feed.split(messages)):
+            self._messages.abort()  # to be tried anew, with more to read and less to hold
+        elif self.reachable and (keys := self._feed.confirmed()):
+            self._spawn(self._settle(keys))
+
+    async def _settle(self, keys: list[str]) -> None:
+        try:
+            await self.hear_all()
+            self._have_settled(keys)
+        except (EngineUnavailable, hiredis.HiredisError):
+            self._feed.not_settled(keys)  # the next mark may fare better; a reconnection settles all anew
+
+    def _have_settled(self, keys: list[str]) -> None:
+        if self._feed.settled(keys):
+            self.tell_keys_soon()
+
+    def tell_keys_soon(self) -> None:
+        """Tell the server at the end of this turn which keys are listened to by then."""
+        if not self._flushing_keys and self.reachable:
+            self._flushing_keys = True
+            asyncio.get_running_loop().call_soon(self._tell_keys)
+
+    def _tell_keys(self) -> None:
+        self._flushing_keys = False
+        if self.reachable:
+            self._feed.flush()
+
+    async def hear_all(self) -> None:
+        """Wait until all that the store has now was heard.
+
+        Raises:
+            EngineUnavailable, hiredis.HiredisError: That can't be now.
+        """
+        epoch, head, floor = await self._store.mark()
+        if epoch.decode() != self._feed.epoch:
+            raise EngineUnavailable("the store is another one")
+        self._standing.raise_floor(floor)
+        await self._feed.reached(head)
+
+    async def _keep_marking(self) -> None:
+        """Prove the connections alive, and let the floor rise where nothing is published."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            if not self.reachable:
+                continue
+            try:
+                async with asyncio.timeout(DEAD_S):
+                    keys = self._feed.confirmed()  # of those whose own mark failed
+                    await self.hear_all()
+                    self._have_settled(keys)
+                    missing = await self._audit.missing()
+                if missing:
+                    self._missed(missing)
+            except Exception as error:  # noqa: BLE001 - new connections may fare better, and must be watched too
+                _log.warning("engine.unreachable", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
+                self.begin_again()
+
+    def _missed(self, numbers: list[int]) -> None:
+        """Events did not come here. Later ones did, so they can't be had in order any more: streams are told."""
+        _log.error("engine.missed", events=len(numbers), first=numbers[0])
+        self._standing.break_off("unknown", numbers[0] - 1, self._feed.head)
+        self.begin_again()  # whatever the connection has, another may not
+
+
+def _backoff() -> Iterator[float]:
+    """Seconds to wait before each next try."""
+    wait, most = BACKOFF_S
+    while True:
+        yield wait * random.uniform(0.5, 1.5)
+        wait = min(2 * wait, most)
