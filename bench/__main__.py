@@ -23,13 +23,16 @@ _SPARE_FILES = 200  # of a process beside its streams' sockets
 def main() -> int:
     arguments = _arguments()
     sizes = Sizes(**{field.name: getattr(arguments, field.name) for field in fields(Sizes)})
-    largest = max(sizes.idle, sizes.users, sizes.streams)
+    largest = max(sizes.idle, sizes.users, sizes.streams, sizes.storm)
     _allow_files(largest + _SPARE_FILES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the blocks that stop the servers
     server_cpu, load_cpu = cpus()
     os.sched_setaffinity(0, load_cpu)
     with tempfile.TemporaryDirectory(prefix="sse-push-bench-") as folder:
         chosen = [server for server in servers(folder, largest) if server.name in arguments.server]
+        for server in [server for server in chosen if not server.is_here]:
+            print(f"{server.name} is left out: {server.needs} is not installed", file=sys.stderr)
+            chosen.remove(server)
         place = Place(server_cpu, Path(folder))
         found = [
             _measure(name, server, place, sizes)
@@ -78,6 +81,7 @@ def _arguments() -> argparse.Namespace:
         "users": "of the pushes to one of many, a stream each",
         "rate": "broadcasts a second of the paced scenario",
         "batch": "events in one request of the batch scenario",
+        "storm": "streams that come back at once",
     }
     for field in fields(Sizes):
         kind = float if isinstance(field.default, float) else int

@@ -4,11 +4,13 @@ Knows sockets and marks, and that all must arrive; what is asked of whom, the sc
 """
 
 import gc
+import json
 import random
 import select
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.marks import EVERYBODY, mark
 from bench.process import busy_seconds
@@ -53,6 +55,17 @@ class Window:
     latencies_ns: list[int]
 
 
+class Taken(NamedTuple):
+    """What all has taken so far: seconds, and counts."""
+
+    at: float
+    events: int
+    deliveries: int
+    server_cpu_s: float
+    own_cpu_s: float
+    every_cpu_s: float
+
+
 class Load:
     """Streams and publishers of one server."""
 
@@ -65,6 +78,7 @@ class Load:
         self._by_fd: dict[int, Stream | Publisher] = {}
         self._streams: list[Stream] = []
         self._publishers: list[Publisher] = []
+        self._targets = 0  # of events for one: the first so many streams, or all
         self._random = random.Random(1)  # the same users in the same order for every server
         self.tally = Tally()
         self.events = 0
@@ -79,13 +93,50 @@ class Load:
         deadline = time.monotonic() + OPEN_S
         goal = self.tally.opened + len(requests)
         for request in requests:
-            stream = Stream(len(self._streams), self._port, request, self.tally)
-            self._streams.append(stream)
-            self._watch(stream)
+            self._begin(request)
             while len(self._streams) - self.tally.opened >= AT_ONCE:
                 self._turn(1, deadline)
         while self.tally.opened < goal:
             self._turn(1, deadline)
+
+    def _begin(self, request: bytes, *, timed: bool = True) -> Stream:
+        stream = Stream(len(self._streams), self._port, request, self.tally, timed=timed)
+        self._streams.append(stream)
+        self._watch(stream)
+        return stream
+
+    def _publish_by(self, publishers: list[Publisher]) -> list[Publisher]:
+        self._publishers = publishers
+        for publisher in publishers:
+            self._watch(publisher)
+        return publishers
+
+    def fill(self, count: int) -> str:
+        """Broadcast *count* events in one request; the first one's id, once all have arrived."""
+        [publisher] = self._publish_by([Publisher(0, self._port)])
+        self._send(Plan(batch=count), now_ns())
+        self._drain()
+        return str(json.loads(publisher.answer)["ids"][0])
+
+    def come_back(self, requests: Sequence[bytes], behind: int, rate: float) -> Window:
+        """Open a stream by each of *requests* for those that :meth:`fill` left *behind*, all but the first event.
+
+        Meanwhile the streams that are open get *rate* events a second, each for one of them.
+        """
+        self._publish_by([Publisher(1, self._port)])
+        self._targets = len(self._streams)
+        self.expected += behind * len(requests)
+        waiting = list(requests)
+        plan, step, due = Plan(rate=rate, to_one=True), round(1e9 / rate), now_ns()
+        deadline = time.monotonic() + OPEN_S
+        taken = self._start_timing()
+        while waiting or self.tally.deliveries < self.expected:
+            while waiting and len(self._streams) - self.tally.opened < AT_ONCE:
+                self._begin(waiting.pop(), timed=False).last[0] = 1
+            while waiting and due <= now_ns() and self._send(plan, due):
+                due += step
+            self._turn(max(0, due - now_ns()) / 1e9 if waiting else 0.05, deadline)
+        return self._stop_timing(taken)
 
     def settle(self, seconds: float) -> None:
         """Read what comes for a while."""
@@ -95,9 +146,7 @@ class Load:
 
     def publish(self, plan: Plan, warm_up: float, seconds: float) -> Window:
         """Publish by *plan*, measure after *warm_up*, then wait for the rest to arrive."""
-        self._publishers = [Publisher(index, self._port) for index in range(plan.publishers)]
-        for publisher in self._publishers:
-            self._watch(publisher)
+        self._publish_by([Publisher(index, self._port) for index in range(plan.publishers)])
         begun = now_ns()
         due = self._publish_until(plan, begun, begun, warm_up)
         gc.collect()
@@ -110,29 +159,33 @@ class Load:
         return window
 
     def _measure(self, plan: Plan, begun: int, due: int, seconds: float) -> Window:
+        taken = self._start_timing()
+        self._publish_until(plan, begun, due, seconds)
+        return self._stop_timing(taken)
+
+    def _start_timing(self) -> Taken:
         self.tally.timing = True
         self.tally.latencies_ns.clear()
-        events, deliveries = self.events, self.tally.deliveries
-        at, server, own, every = (
+        return self._taken()
+
+    def _taken(self) -> Taken:
+        return Taken(
             time.monotonic(),
+            self.events,
+            self.tally.deliveries,
             self._server_cpu_s(),
             time.process_time(),
             busy_seconds(self._cpus),
         )
-        self._publish_until(plan, begun, due, seconds)
-        took = time.monotonic() - at
-        server_s, own_s = self._server_cpu_s() - server, time.process_time() - own
-        window = Window(
-            took,
-            self.events - events,
-            self.tally.deliveries - deliveries,
-            server_s,
-            own_s / took,
-            max(0.0, busy_seconds(self._cpus) - every - server_s - own_s) / took,
-            self.tally.latencies_ns[:],
+
+    def _stop_timing(self, before: Taken) -> Window:
+        took, events, deliveries, server, own, every = (
+            now - then for now, then in zip(self._taken(), before, strict=True)
         )
         self.tally.timing = False
-        return window
+        others = max(0.0, every - server - own) / took
+        latencies = self.tally.latencies_ns[:]
+        return Window(took, int(events), int(deliveries), server, own / took, others, latencies)
 
     def _publish_until(self, plan: Plan, begun: int, due: int, seconds: float) -> int:
         """Publish for *seconds*; when the next event is *due* afterwards."""
@@ -157,7 +210,7 @@ class Load:
             return False
         events = []
         for _ in range(plan.batch):
-            target = self._random.randrange(len(self._streams)) if plan.to_one else EVERYBODY
+            target = self._random.randrange(self._targets or len(self._streams)) if plan.to_one else EVERYBODY
             number = publisher.next_number(target)
             events.append((target, mark(target, publisher.index, number, due, plan.size)))
         publisher.send(self._server.publish(events))

@@ -27,6 +27,9 @@ def _rows(sizes: Sizes) -> list[tuple[str, str]]:
         ("one_us", "CPU µs per push, of those"),
         ("batch_per_s", f"pushes/s to one user of {sizes.users:,}, {sizes.batch} in a POST"),
         ("batch_us", "CPU µs per push, of those"),
+        ("storm_per_s", f"replayed events/s, {sizes.storm:,} streams back at once, each 100 behind"),
+        ("storm_us", "CPU µs per replayed event, of those, connects included"),
+        ("storm_p99_ms", "latency p99 in ms of live events meanwhile"),
         ("connect_us", f"CPU µs per connect, of {sizes.idle:,}"),
         ("stream_bytes", f"bytes of memory per idle stream, of {sizes.idle:,}"),
     ]

@@ -13,6 +13,9 @@ from bench.servers import Server
 
 WARM_STREAMS = 100  # opened before the counting: what a server loads at its first requests is not a stream's
 SETTLE_S = 0.5  # seconds between opening and measuring
+LIVE_STREAMS = 100  # of a storm: those that never went away
+LIVE_RATE = 200.0  # events a second for them meanwhile, each for one
+BEHIND_EVENTS = 100  # that each stream of a storm has missed
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Sizes:
     users: int = 1000
     rate: float = 20.0
     batch: int = 100
+    storm: int = 2000
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def broadcast(server: Server, place: Place, sizes: Sizes) -> tuple[Figures, list
 def one_of_many(server: Server, place: Place, sizes: Sizes) -> tuple[Figures, list[str]]:
     """Sixteen publishers, a request for each event, each event for one user of many."""
     with _loaded(server, place) as (_, load):
-        load.open([server.subscribe(index) for index in range(sizes.users)])
+        load.open([server.subscribe(index, own=True) for index in range(sizes.users)])
         load.settle(SETTLE_S)
         window = load.publish(Plan(publishers=16, to_one=True), sizes.warm_up, sizes.seconds)
         return _rates("one", window), load.faults()
@@ -108,11 +112,28 @@ def batches(server: Server, place: Place, sizes: Sizes) -> tuple[Figures, list[s
     if not server.batches:
         return {}, []
     with _loaded(server, place) as (_, load):
-        load.open([server.subscribe(index) for index in range(sizes.users)])
+        load.open([server.subscribe(index, own=True) for index in range(sizes.users)])
         load.settle(SETTLE_S)
         plan = Plan(publishers=4, to_one=True, batch=sizes.batch)
         window = load.publish(plan, sizes.warm_up, sizes.seconds)
         return _rates("batch", window), load.faults()
+
+
+def storm(server: Server, place: Place, sizes: Sizes) -> tuple[Figures, list[str]]:
+    """Many streams that were away come back, each a hundred events behind, while others live on."""
+    if not server.replays:
+        return {}, []
+    with _loaded(server, place) as (_, load):
+        load.open([server.subscribe(index) for index in range(LIVE_STREAMS)])
+        last_seen = load.fill(1 + BEHIND_EVENTS)
+        away = range(LIVE_STREAMS, LIVE_STREAMS + sizes.storm)
+        requests = [server.subscribe(index, after=last_seen) for index in away]
+        window = load.come_back(requests, BEHIND_EVENTS, LIVE_RATE)
+        latencies = sorted(window.latencies_ns)
+        return {
+            **_rates("storm", window),
+            "storm_p99_ms": latencies[len(latencies) * 99 // 100] / 1e6,
+        }, load.faults()
 
 
 def _rates(name: str, window: Window) -> Figures:
@@ -131,4 +152,5 @@ SCENARIOS: dict[str, Scenario] = {
     "broadcast": broadcast,
     "one": one_of_many,
     "batch": batches,
+    "storm": storm,
 }

@@ -1,5 +1,6 @@
 """The servers that are measured: how each is started, subscribed to and published to."""
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,11 @@ import jwt
 from bench.marks import EVERYBODY
 
 _SECRET = "a secret for measuring, of no worth to anybody"
-_PEERS = {"aiohttp-sse": "bench.peers.aiohttp_sse_app", "sse-starlette": "bench.peers.sse_starlette_app"}
+_PEERS = {
+    "aiohttp-sse": "bench.peers.aiohttp_sse_app",
+    "sse-starlette": "bench.peers.sse_starlette_app",
+    "nchan": "bench.peers.nchan",
+}
 
 
 def request(method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
@@ -31,6 +36,12 @@ class Server:
     packages: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     batches: bool = False
+    replays: bool = False
+    needs: str = ""  # a program that must be on PATH
+
+    @property
+    def is_here(self) -> bool:
+        return not self.needs or shutil.which(self.needs) is not None
 
     @property
     def command(self) -> list[str]:
@@ -39,8 +50,13 @@ class Server:
     def versions(self) -> str:
         return ", ".join(f"{package} {_version(package)}" for package in self.packages)
 
-    def subscribe(self, index: int) -> bytes:
-        """The request that opens stream *index*, which is user u*index*'s."""
+    def subscribe(self, index: int, *, own: bool = False, after: str = "") -> bytes:
+        """The request that opens stream *index*, which is user u*index*'s.
+
+        Args:
+            own: It needs only what is for this user alone; whether it gets more is the server's choice.
+            after: The id behind which it resumes.
+        """
         return request("GET", f"/sub/u{index}", headers={"Accept": "text/event-stream"})
 
     def publish(self, events: Sequence[tuple[int, bytes]]) -> bytes:
@@ -56,14 +72,31 @@ class SsePush(Server):
     def command(self) -> list[str]:
         return [sys.executable, "-m", "cli.main", "serve"]
 
-    def subscribe(self, index: int) -> bytes:
-        token = _token(f"u{index}", "user")
-        return request("GET", "/v1/app/sse", headers={"Authorization": f"Bearer {token}"})
+    def subscribe(self, index: int, *, own: bool = False, after: str = "") -> bytes:
+        headers = {"Authorization": f"Bearer {_token(f'u{index}', 'user')}"}
+        return request(
+            "GET", "/v1/app/sse", headers={**headers, "Last-Event-ID": after} if after else headers
+        )
 
     def publish(self, events: Sequence[tuple[int, bytes]]) -> bytes:
         bodies = [_envelope(target, data) for target, data in events]
         body = bodies[0] if len(bodies) == 1 else b"[%b]" % b",".join(bodies)
         return request("POST", "/v1/events", body, {"Authorization": f"Bearer {_PUBLISHER}"})
+
+
+class Nchan(Server):
+    """nchan in an nginx of one process, its messages in memory."""
+
+    def subscribe(self, index: int, *, own: bool = False, after: str = "") -> bytes:
+        path = f"/sub/u{index}" if own else "/sub/all"  # a stream of two channels would cost it more
+        return request("GET", path, headers={"Accept": "text/event-stream"})
+
+    def publish(self, events: Sequence[tuple[int, bytes]]) -> bytes:
+        [(target, data)] = events
+        return request("POST", "/push/all" if target == EVERYBODY else f"/push/u{target}", data)
+
+    def versions(self) -> str:
+        return "Debian's nginx and libnginx-mod-nchan"
 
 
 def _token(user: str, role: str) -> str:
@@ -97,7 +130,10 @@ def servers(data_dir: str, streams: int) -> list[Server]:
         "SSE_PUSH_MAX_CONNECTIONS_PER_ADDRESS": roomy,
     }
     return [
-        SsePush("sse-push", ("sse-push", "aiohttp", "uvloop", "pydantic"), service, batches=True),
+        SsePush(
+            "sse-push", ("sse-push", "aiohttp", "uvloop", "pydantic"), service, batches=True, replays=True
+        ),
+        Nchan("nchan", (), needs="nginx"),
         Server("aiohttp-sse", ("aiohttp-sse", "aiohttp", "uvloop")),
         Server("sse-starlette", ("sse-starlette", "starlette", "uvicorn", "httptools", "uvloop")),
     ]

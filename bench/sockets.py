@@ -50,7 +50,7 @@ class Tally:
             stream.last[publisher] = last
             if target >= 0 and target != stream.index:
                 self.misdelivered += 1
-        if self.timing:
+        if self.timing and stream.timed:
             now = now_ns()
             self.latencies_ns += [now - due for due in marks.due]
 
@@ -66,13 +66,14 @@ def connect(port: int) -> socket.socket:
 class Stream:
     """A subscriber."""
 
-    __slots__ = ("index", "last", "open", "rest", "socket", "tally")
+    __slots__ = ("index", "last", "open", "rest", "socket", "tally", "timed")
 
-    def __init__(self, index: int, port: int, request: bytes, tally: Tally) -> None:
+    def __init__(self, index: int, port: int, request: bytes, tally: Tally, *, timed: bool = True) -> None:
         self.index = index
         self.socket = connect(port)
         self.socket.send(request)
         self.tally = tally
+        self.timed = timed
         self.last: dict[int, int] = {}  # of each publisher, the number of its newest event seen
         self.rest = b""
         self.open = False
@@ -113,6 +114,7 @@ class Publisher:
         self.socket = connect(port)
         self.numbers: dict[int, int] = {}  # for each target, the number of its newest event
         self.idle = True
+        self.answer = b""  # the body of the last
         self._answer = b""
 
     def next_number(self, target: int) -> int:
@@ -143,4 +145,5 @@ class Publisher:
                 f"a publish was answered {head[9:12].decode()}: {body[:200].decode(errors='replace')}"
             )
         self._answer = b""
+        self.answer = body
         self.idle = True
