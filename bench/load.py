@@ -116,6 +116,8 @@ class Load:
         [publisher] = self._publish_by([Publisher(0, self._port)])
         self._send(Plan(batch=count), now_ns())
         self._drain()
+        while not publisher.idle:
+            self._turn(0.05)
         return str(json.loads(publisher.answer)["ids"][0])
 
     def come_back(self, requests: Sequence[bytes], behind: int, rate: float) -> Window:
