@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, pause
 from service.group_chat.redis_place import RedisPlace, end
 from service.group_chat.worker import BullWorker
 
@@ -29,7 +29,6 @@ SWEPT_AT_ONCE = 100  # jobs of one such look
 NODE_HAS_S = 2.0  # seconds in which a job's own node sees to it, before others do
 AGAIN_S = (0.1, 5.0)  # seconds until a connection that broke is tried anew, doubled each time
 BLOCK_MS = 5_000  # milliseconds that one read of the queue's events waits
-TRY_AGAIN_MS = 500  # milliseconds between two tries of a job
 
 _log = structlog.get_logger()
 
@@ -81,7 +80,7 @@ class BullQueue(JobQueue):
                 "opts": {
                     "jobId": job.id,
                     "attempts": ATTEMPTS,
-                    "backoff": {"type": "fixed", "delay": TRY_AGAIN_MS},
+                    "backoff": {"type": "fixed", "delay": round(pause() * 1000)},
                     "removeOnComplete": {"age": DONE_KEPT_S, "count": DONE_KEPT},
                     "removeOnFail": {"age": FAILED_KEPT_S, "count": FAILED_KEPT},
                 },

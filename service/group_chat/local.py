@@ -2,28 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from events.errors import AnswerFailed, Overloaded
 from service.group_chat.answers import Answers
 from service.group_chat.jobs import Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, pause
 
 _log = structlog.get_logger()
 
 
 class LocalQueue(JobQueue):
-    """Has *answers* answer jobs, *concurrency* at once; *limit* may wait."""
+    """Has *answers* answer jobs, *concurrency* at once; *limit* may wait.
+
+    Args:
+        sleep: Waits so many seconds between two tries of a job.
+    """
 
     def __init__(
-        self, answers: Answers, *, concurrency: int, limit: int, clock: Callable[[], float] = time.time
+        self,
+        answers: Answers,
+        *,
+        concurrency: int,
+        limit: int,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._answers = answers
         self._concurrency = concurrency
         self._limit = limit
         self._clock = clock
+        self._sleep = sleep
         self._waiting: asyncio.Queue[Job] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
 
@@ -54,11 +65,15 @@ class LocalQueue(JobQueue):
                 _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
 
     async def _try(self, job: Job) -> Result | None:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self._sleep(pause())
             if self._clock() - job.asked_at > MAX_JOB_AGE_S:
                 return None
             try:
                 return await self._answers.answer(job)
             except AnswerFailed:
                 continue
+            except Exception as error:  # noqa: BLE001 - a fault of ours, and the caller must not wait for nothing
+                _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
         return None

@@ -6,15 +6,24 @@
 3.  What waits is bounded: past it, adding raises ``Overloaded``.
 """
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 
 from service.group_chat.jobs import Job, Result
 
 ATTEMPTS = 2  # tries of one job: a model that failed twice will fail again
+TRY_AGAIN_S = (
+    0.5  # seconds between them, give or take half: jobs that failed together do not come back together
+)
 MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer any more: such a job fails unasked
 
 Done = Callable[[Job, Result | None], Awaitable[bool]]
+
+
+def pause() -> float:
+    """Seconds until the next try of a job that failed."""
+    return TRY_AGAIN_S * random.uniform(0.5, 1.5)
 
 
 class JobQueue(ABC):

@@ -110,6 +110,9 @@ class BullWorker:
             fault = "not a job of version 1"
         except AnswerFailed as error:
             fault = str(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is for our log, not for the queue to keep
+            _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
+            fault = "a fault in the worker"
         if result is None:
             # Outside of the except blocks: BullMQ keeps the traceback, which must not tell of what lay behind.
             raise AnswerFailed(fault)

@@ -16,7 +16,7 @@ def job(message: str = "hello", *, turn: str = "turn", persona: int = 1, at: flo
 
 
 class Oracle(Answers):
-    """Answers by the message: ``fail`` fails, ``wait`` waits for :attr:`release`, all else is repeated."""
+    """Answers by the message: ``fail`` fails, ``crash`` crashes, ``wait`` waits for :attr:`release`, all else is repeated."""
 
     def __init__(self) -> None:
         super().__init__(None, cache_s=0)
@@ -32,6 +32,8 @@ class Oracle(Answers):
         try:
             if job.message == "fail":
                 raise AnswerFailed("it was to fail")
+            if job.message == "crash":
+                raise ZeroDivisionError
             if job.message == "wait":
                 await self.release.wait()
             await asyncio.sleep(0)

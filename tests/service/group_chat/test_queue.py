@@ -4,14 +4,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from events.errors import Overloaded
 from service.group_chat.bull import BullQueue
 from service.group_chat.local import LocalQueue
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, JobQueue
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue
 from service.group_chat.redis_place import RedisPlace
 from service.group_chat.worker import BullWorker
 from tests.conftest import until
+from tests.events.fakes import Clock
 from tests.redis_server import RedisServer
 from tests.service.group_chat.fakes import Oracle, Seen, job
 
@@ -79,6 +81,18 @@ async def test_job_that_fails_is_tried_again_and_then_told(open_queue: Open) -> 
     assert oracle.asked.count("fail") == ATTEMPTS
 
 
+async def test_job_that_makes_the_worker_stumble_is_told_as_failed(open_queue: Open) -> None:
+    seen = Seen()
+    queue = await open_queue(Oracle(), seen, concurrency=1)
+
+    with capture_logs() as logs:
+        await queue.add([job("crash", persona=1, at=NOW), job("fine", persona=2, at=NOW)])
+        await until(lambda: len(seen.results) == 2)
+
+    assert seen.results == {"turn-1": [None], "turn-2": ["fine"]}
+    assert [log["job"] for log in logs if log["event"] == "group_chat.job_crashed"] == ["turn-1"] * ATTEMPTS
+
+
 async def test_job_that_nobody_waits_for_any_more_is_not_asked(open_queue: Open) -> None:
     oracle, seen = Oracle(), Seen()
     queue = await open_queue(oracle, seen)
@@ -99,3 +113,48 @@ async def test_full_queue_takes_all_of_a_turn_or_nothing(open_queue: Open) -> No
 
     await queue.add([job(turn="third", at=NOW)])
     assert seen.results == {}
+
+
+async def test_job_that_fails_waits_a_little_before_it_is_tried_again() -> None:
+    oracle, seen, clock = Oracle(), Seen(), Clock(NOW)
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.now += seconds
+
+    queue = LocalQueue(oracle, concurrency=1, limit=100, clock=clock, sleep=sleep)
+    await queue.start(seen)
+    await queue.add([job("fail", turn=f"turn{number}", at=NOW) for number in range(20)])
+    await until(lambda: len(seen.results) == 20)
+    await queue.close()
+
+    assert len(pauses) == 20 * (ATTEMPTS - 1)
+    assert all(TRY_AGAIN_S / 2 <= pause <= TRY_AGAIN_S * 3 / 2 for pause in pauses)
+    assert len(set(pauses)) > 1, "they do not come back together"
+
+
+async def test_job_that_grows_too_old_while_it_waits_is_not_tried_again() -> None:
+    oracle, seen, clock = Oracle(), Seen(), Clock(NOW)
+
+    async def oversleep(seconds: float) -> None:
+        clock.now += MAX_JOB_AGE_S + 1
+
+    queue = LocalQueue(oracle, concurrency=1, limit=10, clock=clock, sleep=oversleep)
+    await queue.start(seen)
+    await queue.add([job("fail", at=NOW)])
+    await until(lambda: seen.results)
+    await queue.close()
+
+    assert (seen.results, oracle.asked) == ({"turn-1": [None]}, ["fail"])
+
+
+async def test_pause_goes_with_each_job_of_the_queue_on_redis(redis_server: RedisServer) -> None:
+    queue = BullQueue(RedisPlace(redis_server.url), limit=100, unseen_s=300, worker=None)
+    await queue.start(Seen())
+    await queue.add([job("fail", turn=f"turn{number}", at=NOW) for number in range(20)])
+    delays = [kept.opts["backoff"]["delay"] for kept in await queue._queue.getJobs(["wait"])]
+    await queue.close()
+
+    assert len(delays) == 20 and len(set(delays)) > 1
+    assert all(TRY_AGAIN_S * 500 <= delay <= TRY_AGAIN_S * 1500 for delay in delays)
