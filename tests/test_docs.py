@@ -6,6 +6,7 @@ Each catalogue is compared in both directions, so that neither side can grow alo
 import ast
 import importlib
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from cli import main
 from events.event import PushEvent
 from events.topics import Topic
 from handlers.app import build_app
@@ -80,6 +82,13 @@ def test_settings_table_is_that_of_the_settings() -> None:
         default = shown(field.get_default())
         wanted.append([f"`{variable(name)}`", f"`{default}`" if default else "", field.description])
     assert rows(section("docs/operations.md", "## Settings")) == wanted
+
+
+def test_table_of_commands_names_them_all() -> None:
+    found = {
+        shlex.split(row[0].strip("`"))[1] for row in rows(section("docs/operations.md", "## Start and stop"))
+    }
+    assert found == {module.__name__.rpartition(".")[2] for module in main._COMMANDS}
 
 
 def test_settings_named_anywhere_exist() -> None:

@@ -6,9 +6,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from cli.main import main
 from cli.serve import LEFT_OVER_S
 from handlers.app import build_app
 from handlers.ndjson import LINGER_S
+from service.group_chat.worker import FINISH_S
+from service.settings import load_settings
 from tests.conftest import SettingsFactory
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
 
@@ -17,13 +20,17 @@ OLDEST = "1.30"  # the first with preStop's sleep on by default
 DOCUMENTS: list[dict[str, Any]] = [
     document for path in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text())
 ]
-BY_KIND = {document["kind"]: document for document in DOCUMENTS}
-POD = BY_KIND["Deployment"]["spec"]["template"]
+NODES, WORKERS = [document for document in DOCUMENTS if document["kind"] == "Deployment"]
+BY_KIND = {document["kind"]: document for document in DOCUMENTS if document is not WORKERS}
+POD, WORKER = NODES["spec"]["template"], WORKERS["spec"]["template"]
 [CONTAINER] = POD["spec"]["containers"]
+[WORKING] = WORKER["spec"]["containers"]
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document["kind"])
+@pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: f"{document['kind']} {document['metadata']['name']}"
+)
 def test_document_is_what_kubernetes_understands(document: dict[str, Any], version: str) -> None:
     assert kubernetes_validate.validate(document, version, strict=True)
 
@@ -35,7 +42,7 @@ def test_schemas_find_a_fault() -> None:
 
 def test_all_are_of_one_namespace_and_one_name() -> None:
     for document in DOCUMENTS:
-        assert document["metadata"]["name"] == "sse-push"
+        assert document["metadata"]["name"] == ("sse-push-worker" if document is WORKERS else "sse-push")
         assert document["kind"] == "Namespace" or document["metadata"]["namespace"] == "sse-push"
 
 
@@ -77,12 +84,43 @@ def test_readiness_is_lost_before_streams_are_refused() -> None:
     )
 
 
-def test_pod_keeps_to_the_restricted_standard() -> None:
+def test_workers_are_not_taken_for_nodes() -> None:
+    labels = WORKER["metadata"]["labels"]
+    assert WORKERS["spec"]["selector"]["matchLabels"] == labels
+    for chosen in (BY_KIND["Service"]["spec"]["selector"], NODES["spec"]["selector"]["matchLabels"]):
+        assert not chosen.items() <= labels.items()
+
+
+def test_worker_is_one_with_settings_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WORKING["image"] == CONTAINER["image"]
+    assert WORKING["args"] == ["worker"]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*WORKING["args"], "--help"])
+    secrets, config = (BY_KIND[kind] for kind in ("Secret", "ConfigMap"))
+    [source] = WORKING["envFrom"]
+    assert source["configMapRef"]["name"] == config["metadata"]["name"]
+    keys = [entry["valueFrom"]["secretKeyRef"] for entry in WORKING["env"]]
+    assert [entry["name"] for entry in WORKING["env"]] == [key["key"] for key in keys]
+    assert {key["name"] for key in keys} == {secrets["metadata"]["name"]}
+    given = {key["key"]: secrets["stringData"][key["key"]] for key in keys}
+    assert not any("JWT" in name or "DATABASE" in name for name in given), (
+        "it needs neither tokens nor accounts"
+    )
+    for name, value in {**config["data"], **given}.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(auth_mode="demo", host="127.0.0.1")  # as cli/worker.py does
+    assert settings.on_redis and settings.ai_worker_concurrency > 0
+    assert WORKER["spec"]["terminationGracePeriodSeconds"] >= FINISH_S + AFTER_A_DRAIN_S
+
+
+@pytest.mark.parametrize("template", [POD, WORKER], ids=["node", "worker"])
+def test_pod_keeps_to_the_restricted_standard(template: dict[str, Any]) -> None:
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
-    pod, container = POD["spec"]["securityContext"], CONTAINER["securityContext"]
+    [of_it] = template["spec"]["containers"]
+    pod, container = template["spec"]["securityContext"], of_it["securityContext"]
     assert pod["runAsNonRoot"] and pod["runAsUser"] == 10001
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["allowPrivilegeEscalation"] is False
     assert container["capabilities"] == {"drop": ["ALL"]}
     assert container["readOnlyRootFilesystem"] is True
-    assert POD["spec"]["automountServiceAccountToken"] is False
+    assert template["spec"]["automountServiceAccountToken"] is False
