@@ -1,0 +1,109 @@
+"""Connections on a real engine and without sockets: what is written goes to a transport that the test reads."""
+
+import asyncio
+from typing import Any
+
+from events.engines.embedded import EmbeddedEngine
+from events.event import Event
+from events.router import Filter, Router
+from service.connection import Connection
+from service.connections import Connections
+from service.identity import Caller
+from service.limits import ConnectionLimits
+from tests.conftest import Clock, Frame
+
+HEAD = b"HEAD\r\n\r\n"
+USER = Caller("42", frozenset(["user"]))
+
+
+class Transport:
+    """Takes what is written; its reader takes it when the test says so."""
+
+    def __init__(self, connection: Connection, *, reading: bool = True) -> None:
+        self.connection = connection
+        self.reading = reading
+        self.written: list[bytes] = []
+        self.unread = 0
+        self.high = 64 * 1024
+        self.paused = False
+        self.closed = False
+        self.lost = False
+        self.aborted = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed, "written to after its end"
+        assert data
+        self.written.append(data)
+        if not self.reading:
+            self.unread += len(data)
+            self._pause_if_full()
+
+    def read(self) -> None:
+        """Its reader takes all that waits."""
+        self.unread = 0
+        if self.paused:
+            self.paused = False
+            self.connection.resume_writing()
+
+    def _pause_if_full(self) -> None:
+        if self.unread > self.high and not self.paused:
+            self.paused = True
+            self.connection.pause_writing()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
+        self._pause_if_full()  # as asyncio's transports do
+
+    def close(self) -> None:
+        self._end(self.unread == 0)
+
+    def abort(self) -> None:
+        self.aborted = True
+        self._end(True)
+
+    def _end(self, now: bool) -> None:
+        self.closed = True
+        if now and not self.lost:
+            self.lost = True
+            asyncio.get_running_loop().call_soon(self.connection.connection_lost, None)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All frames so far, out of their chunks."""
+        body = b"".join(self.written).removeprefix(HEAD)
+        text = b""
+        while body:
+            size, _, rest = body.partition(b"\r\n")
+            text, body = text + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+        return [Frame.parse(frame + b"\n") for frame in text.split(b"\n\n")[:-1]]
+
+
+class Bench:
+    """Connections on a real engine, with a clock and limits of the test's."""
+
+    def __init__(self, engine: EmbeddedEngine, clock: Clock, **settings: Any) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.router = Router()
+        usual: dict[str, Any] = {"retry_ms": 1000, "heartbeat": 3600, "slow_reader_bytes": 200_000}
+        self.limits = ConnectionLimits(settings.pop("total", 100), 100, 100)
+        self.connections = Connections(engine, self.limits, clock=clock, **{**usual, **settings})
+
+    def open(
+        self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b"", last: bytes = b""
+    ) -> tuple[Connection, Transport]:  # fmt: skip
+        lane = self.router.lanes[False, True]
+        connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request", last)
+        transport = Transport(connection, reading=reading)
+        where = Filter.of("app", user=caller.user_id)
+        self.connections.open(connection, transport, HEAD, where, resume=resume, greeting=greeting)  # type: ignore[arg-type]
+        return connection, transport
+
+    async def push(self, data: bytes = b"1", count: int = 1) -> list[str]:
+        receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        keys = ("app\x1f@42",)
+        self.engine.append([Event("app", keys, data, at=self.clock()) for _ in range(count)], receipt)
+        return await receipt

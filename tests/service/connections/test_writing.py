@@ -1,0 +1,130 @@
+"""What is written to a connection: its first write, its past, heartbeats; and what a reader that stops costs."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.connections import WHEEL_SLOTS
+from tests.conftest import until
+from tests.service.connections.bench import HEAD
+
+
+async def test_first_write_is_head_and_reconnection_time(bench: Any) -> None:
+    one = await bench()
+    _, transport = one.open()
+
+    assert len(transport.written) == 1
+    assert transport.written[0].startswith(HEAD)
+    [first] = transport.frames
+    assert 500 <= (first.retry or 0) <= 1500
+    assert first.id == f"{one.engine.epoch}-0"
+
+
+async def test_stream_that_keeps_nothing_begins_with_its_greeting(bench: Any) -> None:
+    one = await bench()
+    _, transport = one.open(resume=None, greeting=b"data: now\n\n")
+
+    first, greeting = transport.frames
+    assert first.id is None
+    assert greeting.data == "now"
+
+
+async def test_short_past_comes_with_the_first_write(bench: Any) -> None:
+    one = await bench()
+    ids = await one.push(count=10)
+
+    _, transport = one.open(resume=(ids[3],))
+
+    assert len(transport.written) == 1
+    assert [frame.id for frame in transport.frames] == ids[3:]
+
+
+async def test_long_past_comes_at_the_readers_pace_without_a_hole(bench: Any) -> None:
+    one = await bench(slow_reader_bytes=64 * 1024)
+    [first] = await one.push()
+    ids = [first]
+    for _ in range(20):
+        ids += await one.push(b'"%b"' % (b"x" * 1000), 20)
+
+    connection, transport = one.open(resume=(first,), reading=False)
+    most = 0
+    while not connection.live:
+        live = await one.push(b'"live"')
+        ids += live
+        most = max(most, transport.unread)
+        transport.read()
+        await asyncio.sleep(0)
+    transport.read()
+    ids += await one.push(b'"last"')
+
+    assert [frame.id for frame in transport.frames] == ids
+    assert most < 3 * 64 * 1024
+    assert not connection.reason
+
+
+async def test_reader_that_stops_within_its_past_is_cut(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.connections.STALLED_S", 0.05)
+    one = await bench(slow_reader_bytes=64 * 1024)
+    [first] = await one.push()
+    for _ in range(20):
+        await one.push(b'"%b"' % (b"x" * 1000), 20)
+
+    connection, transport = one.open(resume=(first,), reading=False)
+
+    await until(lambda: transport.aborted)
+    await until(lambda: len(one.connections) == 0)
+    assert connection.reason == "slow_reader"
+    assert transport.unread < 3 * 64 * 1024
+
+
+async def test_reader_that_falls_behind_is_cut_and_nobody_waits(bench: Any) -> None:
+    one = await bench(slow_reader_bytes=50_000)
+    slow, stuck = one.open(reading=False)
+    _, quick = one.open()
+
+    for _ in range(20):
+        await one.push(b'"%b"' % (b"x" * 10_000))
+
+    await until(lambda: len(one.connections) == 1)
+    assert slow.reason == "slow_reader"
+    assert stuck.aborted
+    assert stuck.unread < 50_000 + 25_000
+    assert len(quick.frames) == 21
+    assert one.connections.closed_by_reason == {"slow_reader": 1}
+
+
+async def test_bytes_that_wait_are_counted(bench: Any) -> None:
+    one = await bench()
+    _, transport = one.open(reading=False)
+    await one.push(b'"%b"' % (b"x" * 1000))
+
+    assert one.connections.buffered_bytes() == transport.unread > 1000
+
+
+async def test_every_stream_beats_once_in_each_period(bench: Any) -> None:
+    one = await bench(heartbeat=0.3)
+    transports = [one.open()[1] for _ in range(90)]
+
+    def beats() -> list[int]:
+        return [sum(frame.comment == "hb" for frame in transport.frames) for transport in transports]
+
+    await until(lambda: min(beats()) >= 2)
+
+    assert max(beats()) - min(beats()) <= 1
+    assert WHEEL_SLOTS == 60
+
+
+async def test_stream_that_ends_beats_no_more(bench: Any) -> None:
+    one = await bench(heartbeat=0.05)
+    connection, transport = one.open(reading=False)
+    other, beating = one.open()
+    connection.end("x")
+
+    before = len(beating.written)
+    await until(
+        lambda: len(beating.written) > before + 2
+    )  # the transport refuses to be written to after its end
+
+    assert transport.closed
+    assert not other.reason
