@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import jwt
 import pytest
+import pytest_asyncio
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -32,6 +33,9 @@ from service.settings import PREFIX, Settings
 from tests import postgres
 from tests import redis_server as redis
 from tests.model_server import ModelServer
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 DEADLINE_S = 10.0  # seconds; a passing test needs milliseconds, a busy machine some hundred
 SECRET = "a-secret-for-tests-of-more-than-32-bytes"
@@ -286,6 +290,15 @@ def postgres_server() -> Iterator[postgres.Postgres]:
         yield server
     finally:
         server.remove()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator["Browser"]:
+    """One Chromium for all tests; each takes a context of its own."""
+    from tests.e2e.browser.chromium import chromium
+
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,18 @@ class WorkerProcess(ServerProcess):
 
     command = "worker"
     started = "ai_worker.started"
+
+
+@asynccontextmanager
+async def running(folder: Path, **settings: object) -> AsyncIterator[ServerProcess]:
+    """A process with the settings given, which may not have complained by the end."""
+    server = ServerProcess(folder, **settings)
+    try:
+        await server.start()
+        yield server
+        assert server.complaints == []
+    finally:
+        server.clean_up()
 
 
 def _variable(setting: str) -> str:

@@ -8,8 +8,7 @@ import pytest_asyncio
 from tests.deploy.browserlike import Client, client_of
 from tests.deploy.front import PER_ADDRESS, PROXY_TIMEOUT_S, front
 from tests.deploy.nginx import Nginx
-from tests.e2e.conftest import running
-from tests.process import HOST, ServerProcess
+from tests.process import HOST, ServerProcess, running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -4,22 +4,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser
 
 from tests.deploy.nginx import NGINX, Nginx
+from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import Api, demo
-from tests.e2e.conftest import running
-from tests.e2e.test_browser import ARGS, CHROMIUM
-from tests.process import ServerProcess
+from tests.process import ServerProcess, eventually, running
 
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.process,
+    *IN_CHROMIUM,
     pytest.mark.skipif(
         NGINX is None, reason="NOT TESTED: no nginx on PATH, so no browser was tried through it"
-    ),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so none was tried through nginx"
     ),
 ]
 
@@ -39,12 +34,13 @@ async def node(tmp_path: Path) -> AsyncIterator[ServerProcess]:
         yield server
 
 
-async def test_page_has_as_many_streams_as_it_likes(node: ServerProcess, tmp_path: Path) -> None:
+async def test_page_has_as_many_streams_as_it_likes(
+    browser: Browser, node: ServerProcess, tmp_path: Path
+) -> None:
     nginx = Nginx(tmp_path / "nginx", [node.port])
     try:
         await nginx.start()
-        async with async_playwright() as playwright, Api() as api:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        async with Api() as api:
             page = await browser.new_page(ignore_https_errors=True)
             await page.goto(f"{nginx.url}/system/status")
             await page.evaluate("window.got = []")
@@ -53,8 +49,13 @@ async def test_page_has_as_many_streams_as_it_likes(node: ServerProcess, tmp_pat
                 await api.publish(node, {"userId": n, "data": f"for {n}"})
             await page.wait_for_function(f"window.got.length === {STREAMS}")
             assert sorted(await page.evaluate("window.got")) == sorted(f"for {n}" for n in range(STREAMS))
-            await browser.close()
+            await page.close()
+        await eventually(lambda: len(protocols(nginx)) == STREAMS, "nginx has logged each stream at its end")
     finally:
         nginx.clean_up()
-    assert {line["protocol"] for line in nginx.answered if line["path"] == "/v1/app/sse"} == {"HTTP/2.0"}
+    assert set(protocols(nginx)) == {"HTTP/2.0"}
     assert "token" not in nginx.output
+
+
+def protocols(nginx: Nginx) -> list[str]:
+    return [line["protocol"] for line in nginx.answered if line["path"] == "/v1/app/sse"]

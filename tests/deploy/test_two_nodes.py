@@ -14,8 +14,7 @@ from tests.conftest import DEADLINE_S, Frame
 from tests.deploy.browserlike import Client, client_of
 from tests.deploy.nginx import NGINX, Nginx
 from tests.e2e.client import SERVICE
-from tests.e2e.conftest import running
-from tests.process import HOST, ServerProcess, eventually
+from tests.process import HOST, ServerProcess, eventually, running
 from tests.redis_server import RedisServer
 
 pytestmark = [

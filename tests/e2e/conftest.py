@@ -1,27 +1,15 @@
 """Processes for the tests, ended and looked through when a test is over."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import Api
-from tests.process import ServerProcess
+from tests.process import ServerProcess, running
 
 Serve = Callable[..., Awaitable[ServerProcess]]
-
-
-@asynccontextmanager
-async def running(folder: Path, **settings: object) -> AsyncIterator[ServerProcess]:
-    """A process with the settings given, which may not have complained by the end."""
-    server = ServerProcess(folder, **settings)
-    try:
-        await server.start()
-        yield server
-        assert server.complaints == []
-    finally:
-        server.clean_up()
 
 
 @pytest.fixture

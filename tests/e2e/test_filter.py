@@ -10,10 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import ADMIN, SERVICE, Api, demo
-from tests.e2e.conftest import running
 from tests.e2e.follower import Follower
 from tests.e2e.stream import Stream, parse_frames
-from tests.process import HOST, ServerProcess
+from tests.process import HOST, ServerProcess, running
 
 pytestmark = pytest.mark.process
 

@@ -8,9 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import ADMIN, SERVICE, Api, demo
-from tests.e2e.conftest import running
 from tests.e2e.stream import Stream
-from tests.process import ServerProcess
+from tests.process import ServerProcess, running
 
 pytestmark = pytest.mark.process
 

@@ -14,10 +14,10 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import ADMIN, SERVICE, demo
-from tests.e2e.conftest import Serve, running
+from tests.e2e.conftest import Serve
 from tests.e2e.listeners import LISTENERS, Listener
 from tests.e2e.stream import READ_WITHIN_S
-from tests.process import ServerProcess, eventually
+from tests.process import ServerProcess, eventually, running
 
 pytestmark = pytest.mark.process
 

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import Api, demo
-from tests.e2e.conftest import Serve, running
+from tests.e2e.conftest import Serve
 from tests.e2e.stream import Stream, connect
-from tests.process import HOST, ServerProcess, eventually
+from tests.process import HOST, ServerProcess, eventually, running
 
 pytestmark = pytest.mark.process
 

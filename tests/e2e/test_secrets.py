@@ -9,9 +9,8 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import Api, demo
-from tests.e2e.conftest import running
 from tests.e2e.stream import Stream, connect, rest
-from tests.process import ServerProcess, eventually
+from tests.process import ServerProcess, eventually, running
 
 pytestmark = pytest.mark.process
 

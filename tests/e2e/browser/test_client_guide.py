@@ -8,22 +8,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route
 
+from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import ADMIN, Api, demo
-from tests.e2e.conftest import running
-from tests.e2e.test_browser import ARGS, CHROMIUM
-from tests.process import ROOT, ServerProcess
+from tests.process import ROOT, ServerProcess, running
 
 EXAMPLES = ROOT / "web" / "client" / "dist-examples"
 GUIDE = (ROOT / "docs" / "clients.md").read_text()
 BLOCK = re.compile(r"^```(?:js|jsx|vue) name=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.process,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so no example was run"),
+    *IN_CHROMIUM,
     pytest.mark.skipif(
         not EXAMPLES.exists(),
         reason="NOT TESTED: the examples are not built (make web-test, with Node), so none was run",
@@ -31,27 +27,13 @@ pytestmark = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     async with running(tmp_path_factory.mktemp("clients"), retry_ms=100, presence_grace_s=0.1) as server:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def api() -> AsyncIterator[Api]:
-    async with Api() as api:
-        yield api
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, server: ServerProcess) -> AsyncIterator[BrowserContext]:
     """A browser to which the examples are of the service's own origin, as behind one proxy."""
     context = await browser.new_context()
@@ -70,7 +52,7 @@ async def context(browser: Browser, server: ServerProcess) -> AsyncIterator[Brow
     await context.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, server: ServerProcess) -> AsyncIterator[Page]:
     page = await open_page(context, server)
     yield page

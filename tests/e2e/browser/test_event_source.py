@@ -2,36 +2,19 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
+from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import ADMIN, Api, demo
-from tests.e2e.conftest import Serve, running
-from tests.process import HOST, ServerProcess
+from tests.e2e.conftest import Serve
+from tests.process import HOST, ServerProcess, running
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.process,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so no real EventSource was tried"
-    ),
-]
+pytestmark = IN_CHROMIUM
 
 LISTEN = """([url, names]) => {
     window.got = [];
@@ -50,15 +33,7 @@ LOG_IN = """async login => {
 }"""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     """A process that is not killed: for the tests that need no other."""
     settings = {"cors_origins": "https://example.com", "max_connections_per_user": 1}
@@ -66,23 +41,12 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context()
-    page = await context.new_page()
-    page.set_default_timeout(15_000)
-    yield page
-    await context.close()
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(context: BrowserContext) -> Page:
+    return await context.new_page()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def api() -> AsyncIterator[Api]:
-    """The fixture of the others, on the loop that the browser's connection is bound to."""
-    async with Api() as api:
-        yield api
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def elsewhere() -> AsyncIterator[str]:
     """The origin of another server, which has nothing but an empty page."""
     app = web.Application()

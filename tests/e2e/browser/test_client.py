@@ -8,22 +8,17 @@ from contextlib import suppress
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, web
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Error, Page
 
+from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
-from tests.e2e.test_browser import ARGS, CHROMIUM
 from tests.process import HOST, ROOT, ServerProcess, eventually
 
 BUILT = ROOT / "web" / "client" / "dist"
 
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.process,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="NOT TESTED: no Chromium on PATH, so the client was tried in none"
-    ),
+    *IN_CHROMIUM,
     pytest.mark.skipif(
         not (BUILT / "index.js").exists(),
         reason="NOT TESTED: the web client is not built (make web-build, with Node)",
@@ -49,15 +44,7 @@ window.ready = true;
 </script>"""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def origin() -> AsyncIterator[str]:
     """The origin of an application that uses the client: its page, and the client as it was built."""
     app = web.Application()
@@ -72,21 +59,6 @@ async def origin() -> AsyncIterator[str]:
 
 async def _page(request: web.Request) -> web.Response:
     return web.Response(text=PAGE, content_type="text/html")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A browser of its own: its tabs know each other, and nobody else's."""
-    context = await browser.new_context()
-    context.set_default_timeout(30_000)
-    yield context
-    await context.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def api() -> AsyncIterator[Api]:
-    async with Api() as api:
-        yield api
 
 
 class Tabs:

@@ -7,11 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, expect
 
+from tests.e2e.browser.chromium import IN_CHROMIUM
+from tests.e2e.client import ADMIN, Api
 from tests.process import ROOT, ServerProcess
 
 BUILT = (ROOT / "handlers" / "console_dist" / "index.html").exists()
+THE_CONSOLE = [
+    *IN_CHROMIUM,
+    pytest.mark.skipif(
+        not BUILT, reason="NOT TESTED: the console is not built (make console, which needs Node)"
+    ),
+]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 TABS = (
     "Notifications",
@@ -26,6 +35,14 @@ TABS = (
 WITHIN_MS = 15_000
 
 expect.set_options(timeout=WITHIN_MS)
+
+
+async def notify(api: Api, server: ServerProcess, user: str, number: int) -> str:
+    """Send *user* a notification that tells its number; the event's id."""
+    body = {"title": f"Number {number}", "message": "m", "type": "info", "userId": user}
+    status, answer = await api.call(server, "POST", "/notifications/send", body, ADMIN)
+    assert status == 200
+    return str(answer["id"])
 
 
 class Console:

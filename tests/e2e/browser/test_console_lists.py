@@ -1,0 +1,125 @@
+"""The console's lists: many events, hostile ones, and a reader who has scrolled away."""
+
+from playwright.async_api import expect
+
+from tests.e2e.browser.console import THE_CONSOLE, Console, notify
+from tests.e2e.client import Api
+from tests.process import eventually
+
+pytestmark = THE_CONSOLE
+
+
+async def _more(console: Console, count: int) -> bool:
+    return await console.figure("events") >= count
+
+
+async def test_ten_thousand_events_neither_freeze_the_page_nor_fill_its_memory(
+    console: Console, api: Api
+) -> None:
+    await console.sign_in("flood", "user")
+    await console.to("Real-time")
+    cdp = await console.page.context.new_cdp_session(console.page)
+    await console.page.evaluate(WATCH_FRAMES)
+
+    heaps = []
+    for wave in (1, 2):
+        for part in range(10):
+            first = wave * 100_000 + part * 1000
+            update = [
+                {"topic": "realtime", "userId": "flood", "data": _update(first + n)} for n in range(1000)
+            ]
+            await api.publish(console.server, update)
+        await eventually(lambda wave=wave: _more(console, wave * 10_000), "all came", within=20)
+        await expect(console.rows("Entity updates").first).to_contain_text(f"E-{wave * 100_000 + 9999}")
+        await cdp.send("HeapProfiler.collectGarbage")
+        heaps.append((await cdp.send("Runtime.getHeapUsage"))["usedSize"])
+
+    assert await console.rows("Entity updates").count() < 60  # drawn
+    assert await console.rows("Entity updates").first.get_attribute("aria-setsize") == "1000"  # kept
+    assert heaps[1] - heaps[0] < 2_000_000
+    assert await console.page.evaluate("window.longestFrame") < 1000
+
+
+async def test_list_that_is_scrolled_stands_still_and_says_how_many_are_new(
+    console: Console, api: Api
+) -> None:
+    await console.sign_in("reads")
+    for number in range(30):
+        await notify(api, console.server, "reads", number)
+    await expect(console.rows("Notifications").first).to_contain_text("Number 29")
+    await console.page.get_by_role("region", name="Notifications").evaluate("list => list.scrollTo(0, 700)")
+    await expect(console.rows("Notifications").first).not_to_contain_text("Number 29")
+    before = await console.ids("Notifications")
+    await notify(api, console.server, "reads", 30)
+
+    await expect(console.page.get_by_role("button", name="1 new")).to_be_visible()
+    assert await console.ids("Notifications") == before
+    await console.page.get_by_role("button", name="1 new").click()
+    await expect(console.rows("Notifications").first).to_contain_text("Number 30")
+
+
+HOSTILE = [
+    None,
+    "text",
+    [1, [2]],
+    {"title": {"a": [1]}, "message": None, "type": "constructor", "timestamp": {}},
+    {
+        "title": "<img src=x onerror=alert(1)>",
+        "message": "<script>alert(1)</script>",
+        "entityType": {"b": 1},
+        "action": "constructor",
+    },
+    {"type": "redirect", "url": "javascript:alert(1)"},
+]
+
+
+async def test_data_of_any_form_and_intent_is_shown_as_text(console: Console, api: Api) -> None:
+    await console.sign_in("odd")
+    await console.to("Redirect")
+    await console.page.get_by_role("button", name="Connect", exact=True).click()
+    await expect(console.page.get_by_role("main").get_by_text("Connected", exact=True)).to_be_visible()
+    topics = [
+        ("notifications", {"userId": "odd"}),
+        ("realtime", {"userId": "odd"}),
+        ("client", {"userId": "odd"}),
+    ]
+    for topic, whom in [*topics, ("chat:general", {"room": "general"})]:
+        about = {} if topic.startswith("chat") else {"topic": topic}
+        await api.publish(console.server, [{**about, **whom, "data": data} for data in HOSTILE])
+
+    await expect(console.rows("What the client was told")).to_have_count(len(HOSTILE))
+    await expect(console.page.get_by_text("javascript:alert(1)")).to_be_visible()
+    assert await console.page.locator("a[href^=javascript]").count() == 0
+    for tab, label in [
+        ("Notifications", "Notifications"),
+        ("Real-time", "Entity updates"),
+        ("Chat", "Messages in general"),
+    ]:
+        await console.to(tab)
+        await expect(console.rows(label)).to_have_count(len(HOSTILE))
+        await expect(console.page.get_by_text("This page broke")).to_have_count(0)
+    await console.to("Notifications")
+    await expect(console.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
+
+
+# The longest time between two frames, in ms: what somebody would see as a page that hangs.
+WATCH_FRAMES = """() => {
+    window.longestFrame = 0;
+    let before = performance.now();
+    const frame = now => {
+        window.longestFrame = Math.max(window.longestFrame, now - before);
+        before = now;
+        requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+}"""
+
+
+def _update(number: int) -> dict[str, object]:
+    return {
+        "entityType": "part",
+        "entityId": f"E-{number}",
+        "action": "updated",
+        "data": {"n": number},
+        "timestamp": "2026-01-18T10:30:00.000Z",
+    }
