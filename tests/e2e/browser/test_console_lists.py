@@ -19,7 +19,7 @@ async def test_ten_thousand_events_neither_freeze_the_page_nor_fill_its_memory(
     await console.sign_in("flood", "user")
     await console.to("Real-time")
     cdp = await console.page.context.new_cdp_session(console.page)
-    await console.page.evaluate(WATCH_FRAMES)
+    await console.page.evaluate(COUNT_DRAWN)
 
     heaps = []
     for wave in (1, 2):
@@ -37,7 +37,7 @@ async def test_ten_thousand_events_neither_freeze_the_page_nor_fill_its_memory(
     assert await console.rows("Entity updates").count() < 60  # drawn
     assert await console.rows("Entity updates").first.get_attribute("aria-setsize") == "1000"  # kept
     assert heaps[1] - heaps[0] < 2_000_000
-    assert await console.page.evaluate("window.longestFrame") < 1000
+    assert await console.page.evaluate("window.drawn") < 2_000  # of 20,000: most go by between two frames
 
 
 async def test_list_that_is_scrolled_stands_still_and_says_how_many_are_new(
@@ -102,16 +102,12 @@ async def test_data_of_any_form_and_intent_is_shown_as_text(console: Console, ap
     await expect(console.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
 
 
-# The longest time between two frames, in ms: what somebody would see as a page that hangs.
-WATCH_FRAMES = """() => {
-    window.longestFrame = 0;
-    let before = performance.now();
-    const frame = now => {
-        window.longestFrame = Math.max(window.longestFrame, now - before);
-        before = now;
-        requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+# What a page that hangs does too much of: it draws events that the next ones push out before anybody sees them.
+COUNT_DRAWN = """() => {
+    window.drawn = 0;
+    new MutationObserver(changes => {
+        for (const change of changes) window.drawn += change.addedNodes.length;
+    }).observe(document.body, {childList: true, subtree: true});
 }"""
 
 

@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-// Real tabs are tried in Chromium (tests/e2e/test_client.py); here is what can't be arranged there: tabs that hear nothing.
+// Real tabs are tried in Chromium (tests/e2e/browser/test_client.py); here is what can't be arranged there: tabs that hear nothing.
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { Hub } from "../src/hub.ts";
 import { nameOf } from "../src/identity.ts";
