@@ -6,10 +6,9 @@
  */
 
 import { StreamError } from "./errors.ts";
-import { type AccessOptions, accessOf, type Connectedness, connectedness, unconnected } from "./feed.ts";
-import { openAny } from "./open.ts";
-import type { GetToken, Stream, StreamEvent } from "./options.ts";
-import { Store, trim } from "./store.ts";
+import type { StreamEvent } from "./options.ts";
+import { trim } from "./store.ts";
+import { type AccessOptions, type Connectedness, type Listening, StreamStore } from "./stream_store.ts";
 import { type TurnFrame, takeTurn } from "./turn.ts";
 import { Twins } from "./twins.ts";
 import type { ChatMessage } from "./wire.ts";
@@ -64,12 +63,7 @@ const LIMIT = 200;
 const LINGER_MS = 250;
 const AI = "ai:";
 
-export class GroupChat extends Store<GroupChatSnapshot> {
-	/** May be exchanged at any time. */
-	callbacks: { getToken?: GetToken | undefined } = {};
-	readonly #options: GroupChatOptions;
-	#stream: Stream | null = null;
-	#status: Connectedness;
+export class GroupChat extends StreamStore<GroupChatOptions, GroupChatSnapshot> {
 	#messages: GroupMessage[] = [];
 	#said = 0;
 	#exp: Readonly<Record<string, Experience>> = {};
@@ -81,25 +75,18 @@ export class GroupChat extends Store<GroupChatSnapshot> {
 	readonly #twins = new Twins();
 
 	constructor(options: GroupChatOptions) {
-		const status = unconnected(options);
-		super({ ...status, messages: [], exp: {}, busy: false, notice: null, sendError: null });
-		this.#options = options;
-		this.#status = status;
+		super(options, { messages: [], exp: {}, busy: false, notice: null, sendError: null });
 	}
-
-	/** Try to reach the room at once. */
-	readonly retry = (): void => this.#stream?.reconnect();
 
 	/** Say *message*; whether it was taken is known when this resolves, and all have answered or failed. */
 	readonly send = async (message: string): Promise<boolean> => {
-		const { roomId, sender, userName, token, baseUrl = "" } = this.#options;
+		const { roomId, sender, userName, token, baseUrl = "" } = this.options;
 		this.#notice = this.#sendError = null;
 		this.#turns += 1;
 		this.changed();
 		try {
 			await takeTurn({
-				...{ message, sender, userName, token, signal: this.#abort.signal },
-				getToken: accessOf(this.#options, this).getToken,
+				...{ message, sender, userName, token, signal: this.#abort.signal, getToken: this.getToken },
 				url: `${baseUrl}/api/chat/rooms/${encodeURIComponent(roomId)}/group-sse`,
 				onFrame: (frame) => this.#onFrame(frame),
 			});
@@ -113,37 +100,31 @@ export class GroupChat extends Store<GroupChatSnapshot> {
 		}
 	};
 
+	protected override listening(): Listening {
+		const topic = `chat:${this.options.roomId}`;
+		return {
+			url: `${this.options.baseUrl ?? ""}/v1/stream?topics=${encodeURIComponent(topic)}`,
+			eventNames: [topic],
+			onEvent: (event) => this.#onRoom(event),
+		};
+	}
+
 	protected override open(): void {
 		clearTimeout(this.#leaving);
-		if (this.#options.enabled === false) return;
-		this.#stream = openAny({
-			...accessOf(this.#options, this),
-			url: `${this.#options.baseUrl ?? ""}/v1/stream?topics=${encodeURIComponent(`chat:${this.#options.roomId}`)}`,
-			eventNames: [`chat:${this.#options.roomId}`],
-			onEvent: (event) => this.#onRoom(event),
-			onState: (status) => {
-				if (this.#stream === null) return;
-				this.#status = connectedness(status);
-				this.changed();
-			},
-		});
+		super.open();
 	}
 
 	protected override close(): void {
-		const stream = this.#stream;
-		this.#stream = null;
-		this.#status = unconnected(this.#options);
-		stream?.close();
 		this.#leaving = setTimeout(() => {
 			this.#abort.abort();
 			this.#abort = new AbortController();
 		}, LINGER_MS);
-		this.changed();
+		super.close();
 	}
 
 	protected override make(): GroupChatSnapshot {
 		return {
-			...this.#status,
+			...this.status,
 			messages: [...this.#messages],
 			exp: this.#exp,
 			busy: this.#turns > 0,
@@ -153,10 +134,10 @@ export class GroupChat extends Store<GroupChatSnapshot> {
 	}
 
 	#onRoom({ event, data }: StreamEvent): void {
-		if (event !== `chat:${this.#options.roomId}` || !isChatMessage(data)) return;
+		if (event !== `chat:${this.options.roomId}` || !isChatMessage(data)) return;
 		const { userId, username, message, timestamp } = data;
 		// Oneself is called what one asked to be called, whichever source comes first.
-		const name = userId === this.#options.sender ? this.#options.userName : username;
+		const name = userId === this.options.sender ? this.options.userName : username;
 		if (this.#twins.isNew("room", userId, message)) this.#say(userId, name, message, timestamp);
 	}
 
@@ -179,7 +160,7 @@ export class GroupChat extends Store<GroupChatSnapshot> {
 		this.#said += 1;
 		const kind = userId.startsWith(AI) ? "ai" : "user";
 		this.#messages.push({ key: this.#said, kind, userId, name, content, timestamp });
-		trim(this.#messages, this.#options.limit ?? LIMIT);
+		trim(this.#messages, this.options.limit ?? LIMIT);
 		this.changed();
 	}
 }

@@ -3,8 +3,6 @@
 export type { BackoffOptions } from "./backoff.ts";
 export { type ErrorCode, StreamError } from "./errors.ts";
 export {
-	type AccessOptions,
-	type Connectedness,
 	Feed,
 	type FeedCallbacks,
 	type FeedOptions,
@@ -32,5 +30,6 @@ export { type Friend, Presence, type PresenceOptions, type PresenceSnapshot } fr
 export { type SharedOptions, shareStream } from "./shared.ts";
 export { Store } from "./store.ts";
 export { openStream } from "./stream.ts";
+export type { AccessOptions, Connectedness } from "./stream_store.ts";
 export { type TurnFrame, type TurnOptions, takeTurn } from "./turn.ts";
 export type * from "./wire.ts";

@@ -1,8 +1,9 @@
 /** What makes the options of a view others: callbacks don't, the newest are called anyway. */
 
-import type { AccessOptions, FeedOptions } from "./feed.ts";
+import type { FeedOptions } from "./feed.ts";
 import type { GroupChatOptions } from "./group_chat.ts";
 import type { PresenceOptions } from "./presence.ts";
+import type { AccessOptions } from "./stream_store.ts";
 
 export function feedKey(options: FeedOptions): string {
 	return keyOf(options, options.endpoint, options.limit);
