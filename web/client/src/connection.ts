@@ -65,12 +65,21 @@ async function byFetch(request: Request, handlers: ConnectionHandlers, signal: A
 	}
 }
 
-function headersOf(request: Request): Record<string, string> {
+function headersOf(request: Request): Headers {
 	const headers: Record<string, string> = { Accept: "text/event-stream", ...request.headers };
 	if (request.token) headers.Authorization = `Bearer ${request.token}`;
-	if (request.lastEventId) headers["Last-Event-ID"] = request.lastEventId;
+	if (request.lastEventId) headers["Last-Event-ID"] = bytesOf(request.lastEventId);
 	if (request.body !== undefined) headers["Content-Type"] ??= "application/json";
-	return headers;
+	try {
+		return new Headers(headers);
+	} catch (cause) {
+		throw new StreamError("token", "the token fits in no header", { cause });
+	}
+}
+
+/** A header is bytes, each a character here; the standard has the last id in UTF-8. */
+function bytesOf(text: string): string {
+	return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
 }
 
 async function checkIsStream(response: Response): Promise<void> {

@@ -15,7 +15,7 @@ export type ErrorCode =
 	| "type"
 	/** Three heartbeats did not come. */
 	| "silent"
-	/** The token has expired and there is no `getToken`, or `getToken` failed to give one that is taken. */
+	/** The token has expired and there is no `getToken`, that failed to give one that is taken, or it fits in no header. */
 	| "token"
 	/** An event longer than any that the service sends. */
 	| "too_long"
@@ -64,7 +64,10 @@ function isFinal(status: number): boolean {
 /** The error that an answer is; its body is read. */
 export async function errorOf(response: Response): Promise<StreamError> {
 	const problem = await problemOf(response);
-	const retryAfterMs = parseRetryAfter(response.headers.get("Retry-After"), Date.now());
+	const { headers } = response;
+	// A date is of the service's clock: where it tells what that says, ours may be wrong.
+	const now = Date.parse(headers.get("Date") ?? "") || Date.now();
+	const retryAfterMs = parseRetryAfter(headers.get("Retry-After"), now);
 	const message = problem?.detail || response.statusText || "no event stream";
 	return new StreamError("http", `${response.status}: ${message}`, {
 		status: response.status,
@@ -74,6 +77,11 @@ export async function errorOf(response: Response): Promise<StreamError> {
 }
 
 async function problemOf(response: Response): Promise<Problem | undefined> {
+	// Whatever a proxy says instead may be of any length.
+	if (!/json/i.test(response.headers.get("Content-Type") ?? "")) {
+		await response.body?.cancel();
+		return undefined;
+	}
 	try {
 		const body: unknown = await response.json();
 		return typeof body === "object" && body !== null && "detail" in body ? (body as Problem) : undefined;

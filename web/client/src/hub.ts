@@ -1,8 +1,8 @@
 /**
  * One connection per browser: the tabs of a user share a stream of `/v1/stream`, which the leading tab reads and passes on.
  *
- * Knows what a tab does when it leads and when it follows; its listeners are listeners.ts's business. Reading for all is lead.ts's business, the
- * election tab.ts's, the order of events chain.ts's. The protocol is told in docs/design/0010-one-connection-per-browser.md.
+ * Knows what a tab does when it leads and when it follows. Reading for all is lead.ts's business, the election tab.ts's, the
+ * order of events chain.ts's, who listens listeners.ts's. The protocol: docs/design/0010-one-connection-per-browser.md.
  */
 
 import { type Batch, Chain } from "./chain.ts";
@@ -24,7 +24,7 @@ const SILENT_MS = 60_000;
 const REMIND_MS = 1000;
 
 export class Hub {
-	readonly #name: string;
+	readonly name: string;
 	readonly #access: Access;
 	readonly #listeners = new Listeners();
 	readonly #chain = new Chain();
@@ -40,13 +40,18 @@ export class Hub {
 
 	/** @param name Of the group of tabs: see identity.ts. */
 	constructor(name: string, access: Access) {
-		this.#name = name;
+		this.name = name;
 		this.#access = access;
 	}
 
 	/** Where the shared stream stands. */
 	get position(): string {
 		return this.#chain.position ?? "";
+	}
+
+	/** Whether nobody in this page listens. */
+	get isIdle(): boolean {
+		return this.#listeners.size === 0;
 	}
 
 	add(listener: Listener): void {
@@ -76,9 +81,13 @@ export class Hub {
 
 	#start(): void {
 		const onHide = () => this.#leave();
+		const onResume = () => this.#join();
 		const onShow = ({ persisted }: PageTransitionEvent) => persisted && this.#join();
 		window.addEventListener("pagehide", onHide);
 		window.addEventListener("pageshow", onShow);
+		// A page that the browser freezes reads nothing more; let go, and another tab leads at once.
+		document.addEventListener("freeze", onHide);
+		document.addEventListener("resume", onResume);
 		const unwatch = watchSurroundings(
 			() => this.wake(),
 			() => {},
@@ -86,6 +95,8 @@ export class Hub {
 		this.#unwatch = () => {
 			window.removeEventListener("pagehide", onHide);
 			window.removeEventListener("pageshow", onShow);
+			document.removeEventListener("freeze", onHide);
+			document.removeEventListener("resume", onResume);
 			unwatch();
 		};
 		this.#join();
@@ -98,12 +109,13 @@ export class Hub {
 	}
 
 	#join(): void {
-		this.#tab = new Tab<Message>(this.#name, {
+		if (this.#tab !== null) return; // a page out of the back/forward cache is told of twice
+		this.#tab = new Tab<Message>(this.name, {
 			onMessage: (message, from) => this.#onMessage(message, from),
 			onLead: () => void this.#onLead(),
 			onRobbed: () => this.#onRobbed(),
 		});
-		this.#heardAt = Date.now();
+		this.#heardAt = performance.now();
 		this.#looking = setInterval(() => void this.#look(), LOOK_MS);
 		this.#isFailed = this.#isBehind = false;
 		this.#wish();
@@ -129,7 +141,7 @@ export class Hub {
 			await this.#forgetTheGone(tab);
 			this.#lead?.ask();
 		} else if (!this.#isFailed && !isHidden() && this.#listeners.view.status.state !== "waiting") {
-			if (Date.now() - this.#heardAt > SILENT_MS) tab.stand(true);
+			if (performance.now() - this.#heardAt > SILENT_MS) tab.stand(true);
 		}
 	}
 
@@ -156,8 +168,8 @@ export class Hub {
 
 	/** Wait for the others to say where they stand, and stand where the last of them does. */
 	async #hear(living: ReadonlySet<string>): Promise<void> {
-		const until = Date.now() + ANSWER_MS;
-		while (Date.now() < until && [...living].some((id) => !this.#others.has(id))) {
+		const until = performance.now() + ANSWER_MS;
+		while (performance.now() < until && [...living].some((id) => !this.#others.has(id))) {
 			await new Promise((resolve) => setTimeout(resolve, 10));
 		}
 		const positions = [...this.#others.values()].flatMap(({ position }) => position || []);
@@ -191,7 +203,7 @@ export class Hub {
 
 	#onRobbed(): void {
 		this.#stopLeading();
-		this.#heardAt = Date.now();
+		this.#heardAt = performance.now();
 		this.#wish();
 		this.#tab?.stand();
 	}
@@ -240,7 +252,7 @@ export class Hub {
 		else if (message.kind === "expired") this.#listeners.tellExpired();
 		else if (message.kind === "beat") this.#listeners.tellBeat();
 		else return;
-		this.#heardAt = Date.now();
+		this.#heardAt = performance.now();
 	}
 
 	#onView(view: View, position: string): void {

@@ -1,7 +1,7 @@
 /** The core of the client: no framework, no dependency. */
 
 export type { BackoffOptions } from "./backoff.ts";
-export { type ErrorCode, StreamError } from "./errors.ts";
+export { type ErrorCode, parseRetryAfter, StreamError } from "./errors.ts";
 export {
 	Feed,
 	type FeedCallbacks,

@@ -38,12 +38,14 @@ const hubs = new Map<string, Hub>();
 async function hubFor(options: SharedOptions, base: string): Promise<Hub> {
 	// A page that shares nothing does not load what it takes.
 	const { Hub, nameOf } = await import("./between_tabs.ts");
+	await navigator.locks.query(); // rejects where the browser keeps a page's storage from it
 	const { getToken, user, credentials, heartbeatMs, minMs } = options;
 	// Without a name for the user only the token says who it is.
 	const token =
 		options.token ??
 		(user === undefined ? await getToken?.("first", new AbortController().signal) : undefined);
 	const name = await nameOf(base, token, user);
+	new BroadcastChannel(name).close(); // throws there
 	const known = hubs.get(name);
 	if (known !== undefined) return known;
 	const access = { url: base, credentials, heartbeatMs, minMs };
@@ -107,7 +109,9 @@ class HubStream implements Stream {
 
 	close(): void {
 		if (this.status.state === "closed" && this.status.error === null) return;
-		this.#hub?.remove(this.#listener);
+		const hub = this.#hub;
+		hub?.remove(this.#listener);
+		if (hub?.isIdle) hubs.delete(hub.name);
 		this.#own?.close();
 		this.#tell({ state: "closed", failures: 0, retryAt: null, error: null });
 	}

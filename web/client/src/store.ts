@@ -49,7 +49,7 @@ export abstract class Store<Value> {
 		this.#isStale = true;
 		if (this.#isTelling) return;
 		this.#isTelling = true;
-		const wait = this.#toldAt + FRAME_MS - Date.now();
+		const wait = Math.min(this.#toldAt + FRAME_MS - Date.now(), FRAME_MS); // clocks are set back, too
 		if (wait > 0) setTimeout(() => this.#tell(), wait);
 		else queueMicrotask(() => this.#tell());
 	}

@@ -118,8 +118,11 @@ class KeptStream implements Stream {
 		const reason = this.#tokenReason;
 		if (reason === null || getToken === undefined) return;
 		const before = this.#token;
+		const { signal } = this.#attempt;
 		try {
-			this.#token = await getToken(reason, this.#attempt.signal);
+			// It may never answer; who gives up the attempt does not wait for that.
+			const givenUp = new Promise<never>((_, reject) => signal.addEventListener("abort", reject));
+			this.#token = await Promise.race([getToken(reason, signal), givenUp]);
 		} catch (cause) {
 			throw new StreamError("network", "getToken failed", { cause });
 		}
@@ -259,8 +262,8 @@ class KeptStream implements Stream {
 	}
 
 	#onHidden(): void {
-		const { pauseHiddenMs } = this.#options;
-		if (pauseHiddenMs === undefined) return;
+		const { pauseHiddenMs = Number.POSITIVE_INFINITY } = this.#options;
+		if (pauseHiddenMs === Number.POSITIVE_INFINITY) return; // timers take it for nothing
 		clearTimeout(this.#hiddenTimer);
 		this.#hiddenTimer = setTimeout(() => {
 			this.#paused = true;

@@ -8,6 +8,9 @@ const BEATS = 3;
 /** A service may be told to beat more slowly than we expect; then silence is allowed to grow up to this. */
 const MOST_MS = 300_000;
 
+/** What a timer can wait for: more is none at all to it. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 export class Watchdog {
 	readonly #usualMs: number;
 	readonly #onSilence: () => void;
@@ -16,7 +19,7 @@ export class Watchdog {
 	#timer: ReturnType<typeof setTimeout> | undefined;
 
 	/**
-	 * @param heartbeatMs What is expected between two heartbeats.
+	 * @param heartbeatMs What is expected between two heartbeats; Infinity has silence last for ever.
 	 * @param onSilence Called once for each start.
 	 */
 	constructor(heartbeatMs: number, onSilence: () => void) {
@@ -51,13 +54,15 @@ export class Watchdog {
 
 	#look(): void {
 		clearTimeout(this.#timer);
-		const left = this.#fedAt + this.#allowedMs - Date.now();
+		const now = Date.now();
+		this.#fedAt = Math.min(this.#fedAt, now); // a clock that was set back must not make it sleep
+		const left = this.#fedAt + this.#allowedMs - now;
 		if (left > 0) {
-			this.#timer = setTimeout(() => this.#look(), left);
+			this.#timer = setTimeout(() => this.#look(), Math.min(left, LONGEST_MS));
 			return;
 		}
 		this.#timer = undefined;
-		this.#allowedMs = Math.min(2 * this.#allowedMs, MOST_MS);
+		this.#allowedMs = Math.max(this.#usualMs, Math.min(2 * this.#allowedMs, MOST_MS));
 		this.#onSilence();
 	}
 }

@@ -189,7 +189,7 @@ test("a leader that hangs is robbed of the lead", async () => {
 	const { server, publish } = await service();
 	const hung = tab(server);
 	await until(() => hung.states.includes("open"));
-	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] });
+	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
 	onTestFinished(() => void vi.useRealTimers());
 	const other = tab(server);
 	await until(() => other.states.includes("open"));
@@ -201,6 +201,23 @@ test("a leader that hangs is robbed of the lead", async () => {
 	await until(() => server.visit(0).gone);
 	publish(1);
 	await until(() => other.texts.length === 1 && hung.texts.length === 1);
+});
+
+test("a page that is frozen lets another lead at once, and catches up when it thaws", async () => {
+	const { server, live, publish } = await service();
+	const frozen = tab(server);
+	await until(() => frozen.states.includes("open"));
+	document.dispatchEvent(new Event("freeze")); // both hubs live in this document, so the other comes after
+	await until(() => server.visit(0).gone);
+	const other = tab(server);
+	await until(() => other.states.includes("open"));
+	publish(2);
+	await until(() => other.texts.length === 2);
+	expect(frozen.texts).toEqual([]);
+	for (const name of ["resume", "resume"]) document.dispatchEvent(new Event(name));
+	await until(() => frozen.texts.length === 2);
+	expect(live()).toHaveLength(1);
+	expect(other.texts).toEqual(["1", "2"]);
 });
 
 test("a tab that must have a fresh stream gets one, and nobody loses anything by it", async () => {

@@ -334,3 +334,101 @@ test("a callback that throws does not hurt the stream", async () => {
 	expect(texts(seen)).toEqual(["1", "2"]);
 	expect(uncaught.map((error) => (error as Error).message)).toEqual(["1", "2"]);
 });
+
+test("an id of any letters is resumed from, in UTF-8", async () => {
+	const server = await serve(
+		(visit) => visit.stream("id: žluťoučký 🐎\ndata: 1\n\n").end(),
+		(visit) => visit.stream("data: 2\n\n"),
+	);
+	const seen = open(server);
+	await until(() => seen.events.length === 2);
+	const sent = server.visit(1).header("Last-Event-ID") ?? "";
+	expect(Buffer.from(sent, "latin1").toString()).toBe("žluťoučký 🐎");
+});
+
+test("a token that fits in no header ends the stream, and nothing is asked", async () => {
+	const server = await serve();
+	const seen = open(server, { token: "to\nken" });
+	await until(() => seen.stream.status.state === "closed");
+	expect(seen.stream.status.error?.code).toBe("token");
+	expect(server.visits).toHaveLength(0);
+});
+
+test("getToken that never answers holds up neither reconnect nor close", async () => {
+	const server = await serve((visit) => visit.stream("data: 1\n\n"));
+	let asked = 0;
+	const seen = open(server, {
+		getToken: () => {
+			asked += 1;
+			return asked === 1 ? new Promise<string>(() => {}) : "fresh";
+		},
+	});
+	await until(() => asked === 1);
+	seen.stream.reconnect();
+	await until(() => seen.events.length === 1);
+	expect(server.visit(0).header("Authorization")).toBe("Bearer fresh");
+});
+
+test("what a proxy says instead of the service is not read to its end", async () => {
+	const server = await serve(
+		({ response }) => {
+			response.writeHead(502, { "Content-Type": "text/html" });
+			response.write("<h1>Bad gateway</h1>"); // and so on, for ever
+		},
+		(visit) => visit.stream("data: 1\n\n"),
+	);
+	const seen = open(server);
+	await until(() => seen.events.length === 1);
+	expect(server.visit(0).gone).toBe(true);
+	expect(seen.states[1]).toMatchObject({ state: "waiting", error: { status: 502 } });
+});
+
+test("a date in Retry-After is read by the service's clock", async () => {
+	const server = await serve((visit) =>
+		visit.refuse(
+			429,
+			{},
+			{
+				Date: "Wed, 21 Oct 2015 07:28:00 GMT",
+				"Retry-After": "Wed, 21 Oct 2015 07:29:00 GMT",
+			},
+		),
+	);
+	const seen = open(server);
+	await until(() => seen.stream.status.state === "waiting");
+	expect(seen.stream.status.error?.retryAfterMs).toBe(60_000);
+});
+
+for (const status of [204, 410]) {
+	test(`${status} says not to come back`, async () => {
+		const server = await serve(({ response }) => response.writeHead(status).end());
+		const seen = open(server);
+		await until(() => seen.stream.status.state === "closed");
+		expect(seen.stream.status.error).toMatchObject({ code: "http", status });
+	});
+}
+
+test("a stream that has moved is followed", async () => {
+	const server = await serve(
+		({ response }) => response.writeHead(301, { Location: "/elsewhere" }).end(),
+		(visit) => visit.stream("data: 1\n\n"),
+	);
+	const seen = open(server);
+	await until(() => seen.events.length === 1);
+	expect(server.visit(1).request.url).toBe("/elsewhere");
+});
+
+test("a line without end is given up, and its connection with it", async () => {
+	const server = await serve((visit) => {
+		visit.stream();
+		const more = () => {
+			while (!visit.gone && visit.response.write(": and so on ".repeat(8192)));
+			visit.response.once("drain", more);
+		};
+		more();
+	});
+	const seen = open(server);
+	await until(() => seen.stream.status.state === "closed");
+	expect(seen.stream.status.error?.code).toBe("too_long");
+	await until(() => server.visit(0).gone);
+});

@@ -130,3 +130,12 @@ test("a closed stream listens to nothing any more", async () => {
 	stream.close();
 	expect(removed.sort()).toEqual(["online", "pageshow", "resume", "visibilitychange"]);
 });
+
+test("a pause of Infinity is none", async () => {
+	const server = await serve();
+	const stream = open(server, { pauseHiddenMs: Number.POSITIVE_INFINITY });
+	await until(() => stream.status.state === "open");
+	become("hidden");
+	await new Promise((resolve) => setTimeout(resolve, 50));
+	expect([stream.status.state, server.visits.length]).toEqual(["open", 1]);
+});

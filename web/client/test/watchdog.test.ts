@@ -65,3 +65,33 @@ test("a look finds at once what a late timer would", () => {
 	dog.check();
 	expect(barks()).toBe(1);
 });
+
+test("a clock that is set back does not put it to sleep", () => {
+	const { barks } = watch();
+	vi.setSystemTime(Date.now() - 3_600_000);
+	vi.advanceTimersByTime(90_000);
+	expect(barks()).toBe(1);
+});
+
+test("heartbeats that are never to come are not waited for in a loop", () => {
+	let barks = 0;
+	const dog = new Watchdog(Number.POSITIVE_INFINITY, () => {
+		barks += 1;
+	});
+	const set = vi.spyOn(globalThis, "setTimeout");
+	dog.start();
+	vi.advanceTimersByTime(86_400_000);
+	expect([barks, set.mock.calls.length]).toEqual([0, 1]);
+});
+
+test("after a silence it never waits for less than three heartbeats", () => {
+	let barks = 0;
+	const dog = new Watchdog(200_000, () => {
+		barks += 1;
+	});
+	dog.start();
+	vi.advanceTimersByTime(600_000);
+	dog.start();
+	vi.advanceTimersByTime(599_999);
+	expect(barks).toBe(1);
+});
