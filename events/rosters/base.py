@@ -3,10 +3,14 @@
 1.  A user is present while some node holds them. ``move`` tells who came (was held by nobody before) and who is gone
     (is held by nobody now); of many nodes, each such change is told to exactly one.
 2.  A node that dies without a word holds nobody any more ``timeout`` seconds later, and exactly one other is told who is
-    gone by that (``gone``).
-3.  A node that is no longer known (the server lost what it had, or took the node for dead) is told so (``forgotten``),
+    gone by that (``untold``).
+3.  Of whom a node came to know that they came or are gone, it owes the others word, until it says that it has told
+    (``told``). What a node that dies owes, and its users who are gone by that, another is told as its own (``untold``);
+    so is a node whose answer was lost. A change is told at least once; twice only when a node dies, or loses its
+    connection, between telling and saying so.
+4.  A node that is no longer known (the server lost what it had, or took the node for dead) is told so (``forgotten``),
     and holds nobody until it says again whom.
-4.  All of this in bulk: one call for many users.
+5.  All of this in bulk: one call for many users.
 
 Rosters know names and times. They do not know friends, streams or HTTP.
 """
@@ -15,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-Gone = Callable[[Mapping[str, float]], object]
+Untold = Callable[[Mapping[str, float]], object]
 Forgotten = Callable[[float], object]
 
 
@@ -29,11 +33,13 @@ class Moved(NamedTuple):
 class Roster(ABC):
     """Who is present."""
 
-    def start(self, gone: Gone, forgotten: Forgotten) -> None:  # noqa: B027 - nothing to do is an answer
+    @abstractmethod
+    def start(self, untold: Untold, forgotten: Forgotten) -> None:
         """Begin; what it takes is begun with the first move.
 
         Args:
-            gone: Called with the users of a dead node who are nowhere else, and when each was last active.
+            untold: Called with users of whom this node has to tell how they are now (most are gone: their node died), and
+                when each was last active.
             forgotten: Called when this node holds nobody by no doing of its own, with the seconds in which all nodes will
                 say again whom they hold: the server lost all, and nobody was told of as gone. 0 where this node was
                 taken for dead and its users were, or where it comes too late.
@@ -47,10 +53,19 @@ class Roster(ABC):
             now: Seconds since the Unix epoch: when the joins were active.
 
         Raises:
-            EngineUnavailable: It can't be told now; it may have been done all the same.
+            EngineUnavailable: It can't be told now; what was done all the same is ``untold`` later.
         """
 
-    async def check(self) -> None:  # noqa: B027 - nothing to do is an answer
+    @abstractmethod
+    async def told(self, users: Collection[str]) -> None:
+        """What this node owed of *users* is told.
+
+        Raises:
+            EngineUnavailable: It can't be noted now.
+        """
+
+    @abstractmethod
+    async def check(self) -> None:
         """See at once whether this node is still known (``forgotten``).
 
         Raises:

@@ -2,12 +2,21 @@
 
 from collections.abc import Collection
 
-from events.rosters.base import Moved, Roster
+from events.rosters.base import Forgotten, Moved, Roster, Untold
 
 
 class LocalRoster(Roster):
     def __init__(self) -> None:
         self._active: dict[str, float] = {}
+
+    def start(self, untold: Untold, forgotten: Forgotten) -> None:
+        """There is no other node whose users could be gone, and no server that could forget this one."""
+
+    async def check(self) -> None:
+        """It is known as long as it lives."""
+
+    async def told(self, users: Collection[str]) -> None:
+        """Nobody could tell in its place."""
 
     async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
         came = frozenset(user for user in joins if user not in self._active)

@@ -85,9 +85,10 @@ class Clerk:
         self._met[one, other] = None
         self._wake()
 
-    def tell_gone(self, gone: Mapping[int, float]) -> None:
-        """Users of a dead node are nowhere, since so long."""
-        self._news.update(gone)
+    def tell_for_others(self, users: Mapping[int, float]) -> None:
+        """Nobody has told how *users* are, who were last active then: most are gone, their node died."""
+        for user, active in users.items():
+            self._news[user] = max(active, self._news.get(user) or 0.0)
         self._wake()
 
     def wait_to_tell(self, seconds: float) -> None:
@@ -165,6 +166,7 @@ class Clerk:
             await self._engine.settle(())  # it is on its way to all, or is told again
         await self._tell_all(asking, found, present)
         await self._look_again([user for user, left in news.items() if left is not None])
+        self.moves.told(user for user in news if user not in self._news)
 
     async def _begin(self, asking: Collection[Watch], news: News) -> None:
         if asking:

@@ -1,6 +1,6 @@
 """Onto the roster and off it: what this node's users do, told to the roster in bulk, and what that was news of.
 
-A move that failed may have been done all the same; a roster may forget this node. Knows the roster; does not know who is told.
+What could not be done waits; a roster may forget this node. Knows the roster; does not know who is told.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
@@ -34,16 +34,16 @@ class Moves:
         self._forgotten = forgotten
         self._clock = clock
         self._moves: News = {}
-        self._doubtful: set[int] = set()  # a move of theirs failed, and may have been done all the same
         self._quiet: set[int] = set()  # their friends know them as online, though the roster forgot them
         self._active: dict[int, None] = {}
+        self._told: dict[int, None] = {}
         self._missed = False
         self._forgot: float | None = None
 
     @property
     def waiting(self) -> bool:
         """There is something to do."""
-        return bool(self._moves or self._active or self._missed) or self._forgot is not None
+        return bool(self._moves or self._active or self._told or self._missed) or self._forgot is not None
 
     def join(self, user: int) -> None:
         """*user* is here now."""
@@ -58,6 +58,11 @@ class Moves:
     def touch(self, users: Iterable[int]) -> None:
         """*users*, who are here, are active."""
         self._active.update(dict.fromkeys(users))
+        self._wake()
+
+    def told(self, users: Iterable[int]) -> None:
+        """The friends of *users* know how they are: if this node dies, no other need tell."""
+        self._told.update(dict.fromkeys(users))
         self._wake()
 
     def check(self) -> None:
@@ -82,7 +87,6 @@ class Moves:
         leaves = {user: left for user, left in self._moves.items() if left is not None}
         for user in leaves:
             del self._moves[user]
-        self._doubtful -= leaves.keys()
         return leaves
 
     async def work(self) -> News:
@@ -97,6 +101,7 @@ class Moves:
         if self._forgot is not None:
             settles, self._forgot = self._forgot, None
             self._forgotten(settles)
+        await self._note()  # before what may have to be told of the same users again
         moves, active = take(self._moves), take(self._active)
         try:
             news = await self._write(moves) if moves else {}
@@ -104,21 +109,25 @@ class Moves:
                 await self._roster.touch([str(user) for user in active], self._clock())
         except EngineUnavailable:
             put_back(self._moves, moves)
-            self._doubtful |= moves.keys()
             raise
-        self._doubtful -= moves.keys()
         return news
+
+    async def _note(self) -> None:
+        told = [*self._told]
+        if told:
+            await self._roster.told([str(user) for user in told])
+        for user in told:
+            self._told.pop(user, None)
 
     async def _write(self, moves: Mapping[int, float | None]) -> News:
         joins = {user for user, left in moves.items() if left is None}
         leaves = moves.keys() - joins
         moved = await self._roster.move(list(map(str, joins)), list(map(str, leaves)), self._clock())
-        doubtful = self._doubtful & moves.keys()
-        absent = doubtful - (await self.present(doubtful)).keys()
-        came = {int(user) for user in moved.came} - self._quiet | (doubtful & joins)
-        gone = {int(user) for user in moved.gone} | (absent & leaves)
+        came = {int(user) for user in moved.came}
+        self.told(came & self._quiet)
+        news = dict.fromkeys(came - self._quiet) | {int(user): moves[int(user)] for user in moved.gone}
         self._quiet -= joins
-        return dict.fromkeys(came) | {user: moves[user] for user in gone}
+        return news
 
     async def present(self, users: Collection[int]) -> dict[int, float]:
         """Those of *users* who are present on some node, and when they were last active.

@@ -92,7 +92,7 @@ class Presence:
         return self._clerk.is_telling
 
     def start(self) -> None:
-        self._roster.start(self._swept, self._clerk.moves.forgot)
+        self._roster.start(self._inherited, self._clerk.moves.forgot)
 
     async def knows(self, user: int) -> bool:
         """Whether there is such a user.
@@ -202,9 +202,9 @@ class Presence:
             self._clerk.moves.leave(user, here.left)
         self._arm_sweep()
 
-    def _swept(self, gone: Mapping[str, float]) -> None:
-        """A node died; these were its users, and are nowhere else."""
-        self._clerk.tell_gone({int(user): at for user, at in gone.items()})
+    def _inherited(self, users: Mapping[str, float]) -> None:
+        """A node died: of these it can't tell any more."""
+        self._clerk.tell_for_others({int(user): at for user, at in users.items()})
 
     def _hold_again(self, settles: float) -> None:
         """The roster forgot this node: everybody onto it anew.

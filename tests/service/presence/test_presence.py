@@ -9,7 +9,7 @@ from events.emitter import SSE_KEPT, Emitter
 from events.engines.base import Engine
 from events.errors import DatabaseUnavailable, EngineUnavailable
 from events.event import Event, PushEvent
-from events.rosters.base import Forgotten, Gone, Moved
+from events.rosters.base import Forgotten, Moved, Untold
 from events.rosters.local import LocalRoster
 from events.router import Router
 from service.presence import clerk
@@ -29,17 +29,27 @@ class FakeRoster(LocalRoster):
         self.moves = 0
         self.closed = False
         self.held_elsewhere: set[str] = set()
+        self.owed: dict[str, float] = {}  # answers that were lost
+        self.acknowledged: set[str] = set()
 
-    def start(self, gone: Gone, forgotten: Forgotten) -> None:
-        self.gone, self.forgotten = gone, forgotten
+    def start(self, untold: Untold, forgotten: Forgotten) -> None:
+        self.untold, self.forgotten = untold, forgotten
 
     async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
         self.moves += 1
         self._check()
         moved = await super().move(joins, [user for user in leaves if user not in self.held_elsewhere], now)
         if self.answers_away:
+            self.owed.update(dict.fromkeys(moved.came | moved.gone, now))
             raise EngineUnavailable("Redis is away")
+        if self.owed:
+            self.untold(self.owed)
+            self.owed = {}
         return moved
+
+    async def told(self, users: Collection[str]) -> None:
+        self._check()
+        self.acknowledged.update(users)
 
     async def present(self, users: Collection[str]) -> dict[str, float]:
         self._check()
@@ -228,7 +238,7 @@ async def test_change_waits_for_an_engine_that_cannot_carry_it_to_other_nodes(st
 async def test_change_that_may_have_been_lost_on_its_way_is_told_again(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
-    stage.roster.gone({"3": stage.clock() - 20})
+    stage.roster.untold({"3": stage.clock() - 20})
     stage.engine.loses = True
     await until(lambda: stage.told)
     stage.engine.loses = False
@@ -311,17 +321,66 @@ async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stag
 async def test_users_of_a_dead_node_are_told_of_as_gone_when_they_were_active_last(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
-    stage.roster.gone({"3": stage.clock() - 20})
+    stage.roster.untold({"3": stage.clock() - 20})
     await stage.idle()
     assert stage.told == [(3, False, ["1"])]
     assert stage.circles.seen[3] == stage.clock() - 20
+
+
+async def test_what_is_told_is_acknowledged_and_nothing_before(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.acknowledged.clear()
+    stage.engine.loses = True
+    stage.roster.untold({"3": stage.clock() - 20})
+    await until(lambda: len(stage.told) > 2)
+    assert stage.roster.acknowledged == set()
+    stage.engine.loses = False
+    await stage.idle()
+    assert stage.roster.acknowledged == {"3"}
+
+
+async def test_acknowledgement_waits_for_a_roster_that_is_away_and_nothing_is_told_again(
+    stage: Stage,
+) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.emitter.on("sse.push", lambda push: setattr(stage.roster, "away", push.data["user_id"] == 2))
+    stage.roster.acknowledged.clear()
+    stage.open(2)
+    await until(lambda: stage.roster.away)
+    assert stage.roster.acknowledged == set()
+    stage.roster.away = False
+    await stage.idle()
+    assert stage.roster.acknowledged == {"2"}
+    assert stage.told == [(2, True, ["1"])]
+
+
+async def test_users_who_are_taken_back_quietly_are_acknowledged(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.acknowledged.clear()
+    stage.roster.lose()
+    stage.roster.forgotten(0.05)
+    await stage.idle()
+    assert stage.roster.acknowledged == {"1"}
+
+
+async def test_one_of_whom_a_dead_node_had_yet_to_tell_is_told_of_as_they_are(stage: Stage) -> None:
+    stage.open(1)
+    stage.open(2)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.untold({"2": stage.clock() - 20, "3": stage.clock() - 20})
+    await stage.idle()
+    assert stage.told == [(3, False, ["1", "2"]), (2, True, ["1"])]
 
 
 async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_online(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
     stage.emitter.on("sse.push", lambda push: stage.roster._active.setdefault("3", stage.clock()))
-    stage.roster.gone({"3": stage.clock() - 20})
+    stage.roster.untold({"3": stage.clock() - 20})
     await stage.idle()
     assert stage.told == [(3, False, ["1"]), (3, True, ["1"])]
 

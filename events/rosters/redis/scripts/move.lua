@@ -7,6 +7,7 @@ for i = 6, last do
     local user = ARGV[i]
     if redis.call('SADD', own, user) == 1 and redis.call('HINCRBY', holders, user, 1) == 1 then
         told[#told + 1] = user
+        owe(user, ARGV[4])
     end
     redis.call('HSET', activity, user, ARGV[4])
 end
@@ -14,8 +15,8 @@ told[1] = #told - 1
 for i = last + 1, #ARGV do
     local user = ARGV[i]
     if redis.call('SREM', own, user) == 1 and release(user) then
-        redis.call('HDEL', activity, user)
         told[#told + 1] = user
+        owe(user, part(user))
     end
 end
 return told

@@ -1,5 +1,6 @@
 -- This node lives. ARGV: prefix, node, seconds of a lease, an epoch for a roster that has none, the epoch that the node
--- knows ('' for none), seconds that nodes have to say anew whom they hold.
+-- knows ('' for none), seconds that nodes have to say anew whom they hold, seconds that they have to come back when the
+-- server was away.
 -- Answers the epoch, whether the node was known, and ms of those seconds that are left.
 local lease = tonumber(ARGV[3])
 redis.call('HSETNX', state, 'epoch', ARGV[4])
@@ -9,9 +10,12 @@ if ARGV[5] ~= '' and ARGV[5] ~= epoch then
 end
 local lost = tonumber(redis.call('HGET', state, 'lost') or '0')
 local heard = tonumber(redis.call('HGET', state, 'heard') or now)
-if now - heard > lease / 2 then -- nobody could say that it lives: the server was away, and none is dead for that
-    for _, other in ipairs(redis.call('ZRANGE', nodes, 0, -1)) do
-        redis.call('ZADD', nodes, now + lease, other)
+if now - heard > lease / 2 then
+    -- Nobody could say that it lives: the server was away, it seems, and who lived when last one was heard may live still.
+    -- They get less than half a lease, so that who says nothing does not seem to have lived when this comes again.
+    local until_ = string.format('%.3f', now + tonumber(ARGV[7]))
+    for _, other in ipairs(redis.call('ZRANGEBYSCORE', nodes, heard + lease / 2, until_)) do
+        redis.call('ZADD', nodes, until_, other)
     end
 end
 redis.call('HSET', state, 'heard', string.format('%.3f', now))

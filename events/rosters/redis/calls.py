@@ -1,0 +1,97 @@
+"""A node's calls of the roster's server: its scripts, each loaded once a connection, and plain commands.
+
+Knows one connection, how to make it anew, and which failures leave it in use. Does not know what the scripts do.
+"""
+
+import asyncio
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import hiredis
+
+from events.engines.redis.link import Address, Link
+from events.errors import EngineUnavailable
+
+CALL_S = 5.0  # seconds without an answer after which the connection is given up
+_SCRIPTS = ("renew", "move", "told", "touch", "sweep", "recall", "retire")
+_KEYS = ("nodes", "holders", "activity", "graves", "state", "untold")
+
+
+@lru_cache
+def _script(name: str) -> str:
+    folder = files("events.rosters.redis") / "scripts"
+    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+class Calls:
+    """What *node* asks the server at *url* (:class:`events.engines.redis.link.Address`).
+
+    Args:
+        client: What the connection is called in the server's list of clients.
+    """
+
+    def __init__(self, url: str, node: str, client: str) -> None:
+        self._address = Address.parse(url)
+        self._node = node
+        self._client = client
+        self._link = Link()
+        self._shas: dict[str, str] = {}
+        self._connecting = asyncio.Lock()
+        self.prefix = f"{{{self._address.prefix}}}:presence:"
+
+    async def run(self, name: str, *arguments: str | float) -> Any:
+        """What the script *name* answers.
+
+        Raises:
+            EngineUnavailable: Nothing, or it refuses. It may have run all the same.
+        """
+        keys = [self.prefix + key for key in _KEYS]
+        more = (len(keys), *keys, self.prefix, self._node, *arguments)
+        await self._connect()
+        try:
+            return await self.call("EVALSHA", self._shas[name], *more)
+        except EngineUnavailable as error:
+            if not isinstance(error.__cause__, hiredis.ReplyError) or "NOSCRIPT" not in str(error.__cause__):
+                raise
+            return await self.call("EVAL", _script(name), *more)  # it is known again by this
+
+    async def call(self, *command: str | bytes | float) -> Any:
+        """What the server answers to *command*.
+
+        Raises:
+            EngineUnavailable: Nothing, or it refuses.
+        """
+        await self._connect()
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await self._link.call(*command)
+        except TimeoutError:
+            self._drop()
+            raise EngineUnavailable("Redis does not answer") from None
+        except hiredis.HiredisError as error:
+            if str(error).startswith("READONLY"):
+                self._drop()  # it is a replica by now: another may be found under its name
+            raise EngineUnavailable(f"Redis refuses: {error}") from error
+
+    def close(self) -> None:
+        self._link.abort()
+
+    def _drop(self) -> None:
+        self._link.abort()
+        self._link = Link()
+
+    async def _connect(self) -> None:
+        async with self._connecting:
+            if self._link.open:
+                return
+            link = Link()
+            await link.connect(self._address, self._client)
+            try:
+                async with asyncio.timeout(CALL_S):
+                    for name in _SCRIPTS:
+                        self._shas[name] = (await link.call("SCRIPT", "LOAD", _script(name))).decode()
+            except (TimeoutError, hiredis.HiredisError) as error:
+                link.abort()
+                raise EngineUnavailable(f"can't use Redis at {self._address}: {error}") from None
+            self._link = link

@@ -1,0 +1,126 @@
+"""The server is away, hangs, refuses, or comes back with nothing."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from events.errors import EngineUnavailable
+from events.rosters.redis import calls
+from events.rosters.redis import roster as module
+from tests.conftest import until
+from tests.events.rosters.contract import NOW
+from tests.events.rosters.redis.nodes import Nodes, hold, lease_of, pass_time
+from tests.redis_server import RedisServer
+
+
+async def test_server_that_lost_all_is_noticed_and_nobody_is_told_of_as_gone(
+    redis_server: RedisServer,
+) -> None:
+    nodes = Nodes(redis_server, timeout=1.5)
+    (one, told), (other, others) = nodes.node(), nodes.node()
+    await one.move(["1"], [], NOW)
+    await other.move(["2"], [], NOW)
+    redis_server.kill()
+    with pytest.raises(EngineUnavailable):
+        await one.present(["1"])
+    redis_server.start()
+    await until(lambda: told.forgotten and others.forgotten)
+    assert all(4 < settles <= module.SETTLE_S for settles in [*told.forgotten, *others.forgotten])
+    assert await one.present(["1", "2"]) == {}
+    assert (await one.move(["1"], [], NOW)).came == {"1"}
+    assert told.times == others.times == 0
+    new, of_new = nodes.node()
+    await new.move(["3"], [], NOW)
+    assert of_new.forgotten, "one that is new waits with the others"
+    await nodes.close()
+
+
+async def test_node_that_finds_another_roster_too_late_is_told_so(
+    redis_server: RedisServer, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "SETTLE_S", 0.01)
+    nodes = Nodes(redis_server, timeout=60)
+    (one, told), (other, others) = nodes.node(), nodes.node()
+    await one.move(["1"], [], NOW)
+    await other.move(["2"], [], NOW)
+    redis_server.call("FLUSHALL")
+    await one.check()
+    await asyncio.sleep(0.02)
+    await other.check()
+    assert told.forgotten[0] > 0
+    assert others.forgotten == [0.0]
+    await nodes.close()
+
+
+async def test_outage_longer_than_a_lease_kills_nobody(redis_server: RedisServer) -> None:
+    redis_server.stop()
+    redis_server.start(aof=True)
+    nodes = Nodes(redis_server, timeout=0.5)
+    (one, told), (other, others) = nodes.node(), nodes.node()
+    await one.move(["1"], [], NOW)
+    await other.move(["2"], [], NOW)
+    redis_server.kill()
+    await asyncio.sleep(0.6)
+    redis_server.start(aof=True)
+    for node in (one, other, one):
+        await node._renew()
+        await node._sweep()
+    assert (told.times, others.times, told.forgotten, others.forgotten) == (0, 0, [], [])
+    assert (await one.present(["1", "2"])).keys() == {"1", "2"}
+    await nodes.close()
+
+
+async def test_dead_node_gets_some_time_after_an_outage_and_but_once(slow_nodes: Nodes) -> None:
+    (dead, _), (other, _) = slow_nodes.node(), slow_nodes.node()
+    await hold(dead, "1")
+    await hold(other, "2")
+    lease = 60 * module._LEASE
+    assert await lease_of(dead, other) == pytest.approx(lease, abs=1)
+    slow_nodes.kill(dead)
+    await pass_time(other, lease + 1)
+    await other._renew()
+    assert await lease_of(dead, other) == pytest.approx(lease * module._RETURN, abs=1)
+    await pass_time(other, lease + 1)
+    await other._renew()
+    assert await lease_of(dead, other) < -lease / 2
+    assert await lease_of(other, other) == pytest.approx(lease, abs=1)
+
+
+async def test_node_that_died_long_before_an_outage_gets_no_time(slow_nodes: Nodes) -> None:
+    (dead, _), (other, _) = slow_nodes.node(), slow_nodes.node()
+    await hold(dead, "1")
+    await hold(other, "2")
+    lease = 60 * module._LEASE
+    slow_nodes.kill(dead)
+    for part in (0.4, 0.4, 1.2):
+        await pass_time(other, lease * part)
+        await other._renew()
+    assert await lease_of(dead, other) == pytest.approx(-lease, abs=1)
+
+
+async def test_server_that_hangs_is_given_up(redis_server: RedisServer, monkeypatch: Any) -> None:
+    monkeypatch.setattr(calls, "CALL_S", 0.1)
+    nodes = Nodes(redis_server, timeout=60)
+    node, _ = nodes.node()
+    await node.move(["1"], [], NOW)
+    redis_server.pause()
+    try:
+        with pytest.raises(EngineUnavailable, match="does not answer"):
+            await node.present(["1"])
+    finally:
+        redis_server.resume()
+    assert await node.present(["1"]) == {"1": NOW}
+    await nodes.close()
+
+
+async def test_server_that_refuses_is_told_of(redis_server: RedisServer) -> None:
+    nodes = Nodes(redis_server, timeout=60)
+    node, _ = nodes.node()
+    await node.move(["1"], [], NOW)
+    redis_server.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(EngineUnavailable, match="refuses"):
+        await node.move(["2"], [], NOW)
+    redis_server.call("CONFIG", "SET", "maxmemory", "0")
+    assert (await node.move(["2"], [], NOW)).came == {"2"}
+    await nodes.close()
