@@ -136,6 +136,49 @@ def test_what_is_unusual_or_wrong_is_left_to_the_model(body: bytes) -> None:
     assert read_plain(body, is_list=False) is None
 
 
+DEEP = b"[" * 201 + b"]" * 201
+
+
+@pytest.mark.parametrize(
+    ("data", "by_model"),
+    [
+        (b"1.10", b"1.1"),
+        (b"-0", b"0"),
+        (b"0.12345678901234567890", b"0.12345678901234568"),
+        (b'["\\u0041\\/"]', b'["A/"]'),
+        (b'{"a":1,"a":2}', b'{"a":2}'),
+        (b"1e999", None),
+        (b"9" * 4301, None),
+        (DEEP, None),
+    ],
+    ids=lambda value: value[:24].decode() if value else "refused",
+)
+def test_model_changes_or_refuses_what_goes_out_as_it_came(data: bytes, by_model: bytes | None) -> None:
+    """The table of docs/design/0005-lean-publish.md."""
+    body = b'{"userId":"1","data":%b}' % data
+    [plain] = read_plain(body, is_list=False) or []
+    event = outcome(plain)
+    assert isinstance(event, Event) and event.data == data
+    of_model = read_by_model(b"[%b]" % body)
+    found = of_model[0] if of_model else None
+    assert (found.data if isinstance(found, Event) else None) == by_model
+
+
+@pytest.mark.parametrize("data", [b'{"of":%b}' % DEEP, b'{"of":%b}' % (b"9" * 4301)], ids=["deep", "digits"])
+def test_topic_narrowed_by_its_data_refuses_what_it_cant_read(data: bytes) -> None:
+    [plain] = read_plain(b'{"userId":"1","data":%b}' % data, is_list=False) or []
+    with pytest.raises(BadEvent, match="data can't be read"):
+        encode(plain, "app", Topic("app", narrowed_by=("of",)), 1.0, 2**16)
+
+
+def test_field_that_stands_twice_is_the_last_either_way() -> None:
+    body = b'{"userId":"1","userId":"2","data":1,"data":3}'
+    [plain] = read_plain(body, is_list=False) or []
+    [by_model] = read_by_model(b"[%b]" % body) or []
+    assert same(outcome(plain), by_model)
+    assert isinstance(by_model, Event) and (by_model.data, by_model.keys[0][-1]) == (b"3", "2")
+
+
 def test_number_of_more_digits_than_python_reads_is_refused_where_it_must_be_read() -> None:
     [event] = read_plain(b'{"userId":"1","data":{"n":%b}}' % (b"9" * 5000), is_list=False) or []
     assert isinstance(event, PlainEvent)
