@@ -5,7 +5,6 @@ from itertools import count
 from operator import attrgetter
 
 import msgspec
-from pydantic_core import from_json
 
 from events.event import Event
 from events.ids import format_id
@@ -14,6 +13,7 @@ PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay sma
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 
 _heads = msgspec.json.Encoder()
+_read_heads = msgspec.json.Decoder(list[tuple[float, float | None, str, str | None, tuple[str, ...]]])
 _head: Callable[[Event], tuple[object, ...]] = attrgetter("at", "expires", "topic", "name", "keys")
 _data: Callable[[Event], bytes] = attrgetter("data")
 
@@ -27,8 +27,8 @@ def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
     """The events of a row, numbered from *first*."""
     heads, *lines = body.split(b"\n")
     events = []
-    for seq, (at, expires, topic, name, keys), data in zip(count(first), from_json(heads), lines):
-        event = Event(topic, tuple(keys), data, name=name, at=at, expires=expires)
+    for seq, (at, expires, topic, name, keys), data in zip(count(first), _read_heads.decode(heads), lines):
+        event = Event(topic, keys, data, name=name, at=at, expires=expires)
         event.seq, event.id = seq, format_id(epoch, seq)
         events.append(event)
     return events

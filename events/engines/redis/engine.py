@@ -29,8 +29,9 @@ from events.window import Window
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
 FLUSH_S = 5.0  # seconds that a close waits for what was sent
 
-# What a server that is full, busy or without a disk answers; a new connection would hear the same.
-_REFUSALS = ("OOM", "MISCONF", "BUSY")
+# What a server answers that is full, busy or without a disk, or where another has put something under our keys; a new
+# connection would hear the same.
+_REFUSALS = ("OOM", "MISCONF", "BUSY", "WRONGTYPE")
 
 _log = structlog.get_logger()
 
@@ -196,7 +197,7 @@ class RedisEngine(Engine):
         self._standing.raise_floor(floor)
         await self._feed.reached(head)
         now = self._clock()
-        events = [self._feed.read(seq, body) for seq, body in zip(found[::2], found[1::2], strict=True)]
+        events = self._feed.read_all(zip(found[::2], found[1::2], strict=True))
         return [event for event in events if event.expires is None or event.expires > now], upto
 
     async def check(self) -> None:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import structlog
+
 from events.engines.packs import unpack
 from events.engines.redis.link import Link
 from events.errors import EngineUnavailable
@@ -16,6 +18,9 @@ from events.event import Event
 from events.ids import format_id
 
 CHANNELS_AT_ONCE = 1000  # channels of one SUBSCRIBE
+_DIGITS = 15  # of a number: as many as the server's scripts count exactly
+
+_log = structlog.get_logger()
 
 
 class Feed:
@@ -220,23 +225,34 @@ class Feed:
     def hear(self, messages: Iterable[list[Any]]) -> list[Event]:
         """The events that *messages* tell, in order, each once, and not those heard before."""
         events: list[Event] = []
+        faults: list[Exception] = []
         for _, channel, payload in messages:
-            if channel == self._own:
-                self.head = max(self.head, int(payload))
-                continue
-            line, _, body = payload.partition(b"\n")
-            number, _, token = line.partition(b" ")
-            seq = int(number)
-            if seq:
-                if seq <= self.head:  # one event comes once for each of its keys that this node listens to
-                    continue
-                self.head = seq
-            elif token == self._last_token:
-                continue
+            try:
+                event = self._told(channel, payload)
+            except Exception as error:  # noqa: BLE001 - anybody with the right may say anything on our channels
+                faults.append(error)
             else:
-                self._last_token = token
-            events.append(self.read(seq, body))
+                if event is not None:
+                    events.append(event)
+        _tell_of(faults)
         return events
+
+    def _told(self, channel: bytes, payload: bytes) -> Event | None:
+        if channel == self._own:
+            self.head = max(self.head, _number(payload))
+            return None
+        line, _, body = payload.partition(b"\n")
+        number, _, token = line.partition(b" ")
+        seq = _number(number)
+        # One event comes once for each of its keys that this node listens to.
+        if seq <= self.head if seq else token == self._last_token:
+            return None
+        event = self.read(seq, body)
+        if seq:
+            self.head = seq
+        else:
+            self._last_token = token
+        return event
 
     def wake(self) -> None:
         """Tell those who wait for a number that it was heard, if it was; after the events were handed on."""
@@ -276,3 +292,27 @@ class Feed:
         else:
             event.id, event.kept = None, False
         return event
+
+    def read_all(self, found: Iterable[tuple[int, bytes]]) -> list[Event]:
+        """The events of all numbers and bodies that are events."""
+        events: list[Event] = []
+        faults: list[Exception] = []
+        for seq, body in found:
+            try:
+                events.append(self.read(seq, body))
+            except Exception as error:  # noqa: BLE001 - anybody with the right may put anything under our keys
+                faults.append(error)
+        _tell_of(faults)
+        return events
+
+
+def _number(text: bytes) -> int:
+    number = int(text) if len(text) <= _DIGITS else -1
+    if number < 0:
+        raise ValueError("not a number of an event")
+    return number
+
+
+def _tell_of(faults: list[Exception]) -> None:
+    if faults:
+        _log.error("engine.garbled", messages=len(faults), error=str(faults[0]) or repr(faults[0]))

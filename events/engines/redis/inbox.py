@@ -113,10 +113,13 @@ class Inbox:
                 receipt = self._publish(read_entry(entry[0].decode(), entry[1]))
             except BadEvent as error:
                 reason = str(error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours is told where all others are
+                receipt = asyncio.get_running_loop().create_future()
+                receipt.set_exception(error)
         return asyncio.get_running_loop().create_task(self._finish(entry, receipt, reason))
 
     async def _finish(self, entry: _Entry | None, receipt: Receipt | None, reason: str) -> bool:
-        """Put an entry away once it is published, or refused; whether it is."""
+        """Put an entry away once it is published, or refused; whether there is nothing more to do for now."""
         if entry is None:  # trimmed while somebody held it, as Redis 6.2 tells
             return True
         id_, fields = entry
@@ -127,6 +130,9 @@ class Inbox:
             reason = str(error)
         except SsePushError:
             return False
+        except Exception as error:  # noqa: BLE001 - one entry must not hold up all others, and none may be lost
+            _log.error("inbox.crashed", id=id_.decode(), exc_info=error)
+            return True  # it stays in the group's list: after CLAIM_S it is taken again, by us or by others
         if reason and fields is not None:
             _log.warning("inbox.refused", id=id_.decode(), detail=reason)
             await self._link.call(

@@ -4,6 +4,8 @@ A node that was away learns which store it is, subscribes, asks for a mark, and 
 (docs/design/0006-redis.md). Knows the store and where the node stands; does not know connections.
 """
 
+import structlog
+
 from events.engines.redis.feed import Feed
 from events.engines.redis.outbox import Outbox
 from events.engines.redis.standing import Standing
@@ -12,6 +14,8 @@ from events.ids import new_epoch
 
 RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
 RECOVER_PAGE = 1000  # events read at once for that
+
+_log = structlog.get_logger()
 
 
 class Recovery:
@@ -30,7 +34,9 @@ class Recovery:
             run_id: The life of the server, by its own name.
         """
         before, known = self._feed.epoch, max(self._feed.head, self._outbox.given)
-        epoch, head, floor, past = await self._store.join(before, known, run_id, new_epoch())
+        epoch, head, floor, past, strays = await self._store.join(before, known, run_id, new_epoch())
+        if strays:
+            _log.warning("engine.strays_removed", entries=strays)
         parts = [entry.decode().partition(":") for entry in past]
         uptos = {name: int(upto) for upto, _, name in parts}
         self._feed.belong_to(epoch.decode(), uptos)
@@ -54,8 +60,10 @@ class Recovery:
     async def _read_missed(self, head: int) -> None:
         stood = self._feed.head
         found = await self._store.all_between(stood, head, RECOVER_PAGE)
-        events = [self._feed.read(int(id_.partition(b"-")[0]), body) for id_, (_, body) in found]
-        self._feed.head = events[-1].seq if len(events) == RECOVER_PAGE else head
+        numbers = [int(id_.partition(b"-")[0]) for id_, _ in found]
+        bodies = [fields[-1] for _, fields in found]
+        events = self._feed.read_all(zip(numbers, bodies, strict=True))
+        self._feed.head = numbers[-1] if len(found) == RECOVER_PAGE else head
         self._standing.deliver([event for event in events if any(map(self._feed.listens, event.keys))])
         _, _, floor = await self._store.mark()
         if stood < floor:  # it has overtaken us: what was read may have a hole

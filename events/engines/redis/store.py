@@ -70,7 +70,9 @@ class RemoteStore:
         return dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
 
     def join(self, epoch: str, head: int, run_id: str, new_epoch: str) -> Answer:
-        """Epoch, head and floor, and past epochs as ``NUMBER:EPOCH``: up to the number the store is still that one."""
+        """Epoch, head and floor, past epochs as ``NUMBER:EPOCH`` (up to the number the store is still that one), and
+        how many entries that are no events were removed.
+        """
         return self._run("join", epoch, head, run_id, new_epoch, PAST_EPOCHS)
 
     def mark(self) -> Answer:

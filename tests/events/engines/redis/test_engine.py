@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
-from events.engines.redis import recovery, session
+from events.engines.redis import outbox, recovery, session, standing
+from events.engines.redis.audit import Audit
 from events.engines.redis.engine import RedisEngine
 from events.engines.redis.feed import Feed
 from events.engines.redis.link import Link
 from events.engines.redis.recovery import Recovery
-from events.errors import EngineUnavailable
+from events.errors import EngineUnavailable, Overloaded
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace
@@ -110,4 +112,80 @@ async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
     await other.keep(*map(said, range(50)))
     await until(lambda: broken)
     assert broken[0] == "behind"
+    await place.clean()
+
+
+async def test_fault_while_marking_is_told_and_the_node_connects_anew(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "TICK_S", 0.01)
+    place = RedisPlace(server)
+    life = await place.open()
+    await life.keep(said("before"))
+    missing, faults = Audit.missing, 1
+
+    async def stumble(audit: Audit) -> list[int]:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise ZeroDivisionError("a fault")
+        return await missing(audit)
+
+    monkeypatch.setattr(Audit, "missing", stumble)
+    with capture_logs() as logs:
+        await until(lambda: [log for log in logs if log["event"] == "engine.recovered"])
+    assert ("engine.unreachable", "a fault") in [(log["event"], log.get("error")) for log in logs]
+    await life.keep(said("after"))
+    assert said_of(life.told) == said_of([said("before"), said("after")])
+    await place.clean()
+
+
+async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_and_loses_nothing(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "MAX_HELD_BYTES", 2000)
+    place = RedisPlace(server)
+    life, other = await place.open(), await place.open()
+    catch_up, times = Recovery.catch_up, 0
+
+    async def catch_up_amid_a_burst(recovery: Recovery) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:  # all that is published now is held, until it is too much
+            await other.keep(*map(said, range(100)))
+            await until(lambda: not life.engine._session._messages.open)
+        await catch_up(recovery)
+
+    monkeypatch.setattr(Recovery, "catch_up", catch_up_amid_a_burst)
+    server.call("CLIENT", "KILL", "ID", str(life.engine._session._messages.id))
+    await until(lambda: times > 1)
+    await until(lambda: len(life.told) == 100)
+    assert said_of(life.told) == said_of([*map(said, range(100))])
+    await until(lambda: life.engine._standing._held is None)
+    await place.clean()
+
+
+@pytest.mark.parametrize("limit", ["MAX_WAITING_EVENTS", "MAX_WAITING_BYTES"])
+async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    place = RedisPlace(server)
+    life = await place.open()
+    lost: list[int] = []
+    monkeypatch.setattr(life.engine._outbox, "lost", lost.append)
+    size = len(said(0).data)
+    monkeypatch.setattr(outbox, limit, 10 if limit == "MAX_WAITING_EVENTS" else 10 * size)
+    server.pause()
+    try:
+        receipts = [life.append(said(number % 10)) for number in range(15)]
+        for refused in receipts[10:]:
+            with pytest.raises(Overloaded):
+                await refused
+    finally:
+        server.resume()
+    kept = [await receipt for receipt in receipts[:10]]
+    await life.keep(said("after"))
+    assert (len(kept), lost) == (10, [1] * 5)
+    assert said_of(life.told) == said_of([*map(said, range(10)), said("after")])
+    assert (life.engine._outbox._events, life.engine._outbox._bytes) == (0, 0)
     await place.clean()

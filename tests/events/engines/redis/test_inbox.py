@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hiredis
 import pytest
+from structlog.testing import capture_logs
 
 from events.engines.redis.inbox import CLAIM_S, GROUP, MAX_EVENTS, Inbox, read_entry
 from events.engines.redis.link import Address
@@ -153,6 +154,83 @@ async def test_inbox_keeps_what_cant_be_kept_now(
     assert left(server) == 1
     desk.refuses = None
     await until(lambda: desk.data == [1])
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["when handed on", "when kept"])
+async def test_entry_that_makes_the_service_stumble_holds_up_no_other_and_is_not_lost(
+    server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    desk = Desk()
+    publish, mended = desk.publish, False
+
+    def stumble(events: Sequence[PushEvent]) -> "asyncio.Future[list[str]]":
+        if events[0].data != "poison" or mended:
+            return publish(events)
+        if at_once:
+            raise ZeroDivisionError
+        desk.refuses = ZeroDivisionError()
+        receipt = publish(events)
+        desk.refuses = None
+        return receipt
+
+    monkeypatch.setattr(desk, "publish", stumble)
+    poison = put(server, {"userId": "1", "data": "poison"})
+    put(server, {"userId": "1", "data": "beside it"})
+    with capture_logs() as logs:
+        open_inbox(desk, claim_s=0.2)
+        await until(lambda: desk.data == ["beside it"])
+        put(server, {"userId": "1", "data": "after it"})
+        await until(lambda: desk.data == ["beside it", "after it"])
+        await until(lambda: (left(server), pending(server)) == (1, 1))
+        await until(lambda: sum(log["event"] == "inbox.crashed" for log in logs) > 1)
+    told = [log for log in logs if log["event"].startswith("inbox.")]
+    assert {(log["event"], log["id"], type(log["exc_info"])) for log in told} == {
+        ("inbox.crashed", poison, ZeroDivisionError)
+    }
+    mended = True
+    await until(lambda: desk.data == ["beside it", "after it", "poison"])
+    await until(lambda: (left(server), pending(server)) == (0, 0))
+
+
+@pytest.mark.parametrize("kind", ["a text", "a list"])
+async def test_inbox_of_a_wrong_type_is_told_and_taken_when_it_is_one_again(
+    server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    server.call(
+        *(("SET", "{sse-push}:inbox", "x") if kind == "a text" else ("RPUSH", "{sse-push}:inbox", "x"))
+    )
+    desk = Desk()
+    with capture_logs() as logs:
+        open_inbox(desk)
+        await until(lambda: sum(log["event"] == "inbox.failed" for log in logs) > 1)
+    assert all("WRONGTYPE" in log["error"] for log in logs)
+    server.call("DEL", "{sse-push}:inbox")
+    put(server, {"userId": "1", "data": 1})
+    await until(lambda: desk.data == [1])
+
+
+async def test_fault_of_the_inbox_itself_is_told_and_it_goes_on(
+    server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    take, faults = Inbox._take, 2
+
+    async def stumble(inbox: Inbox) -> None:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise ZeroDivisionError("a fault")
+        await take(inbox)
+
+    monkeypatch.setattr(Inbox, "_take", stumble)
+    put(server, {"userId": "1", "data": 1})
+    desk = Desk()
+    with capture_logs() as logs:
+        open_inbox(desk)
+        await until(lambda: desk.data == [1])
+    assert [(log["event"], log["error"]) for log in logs] == [("inbox.failed", "a fault")] * 2
     await until(lambda: (left(server), pending(server)) == (0, 0))
 
 

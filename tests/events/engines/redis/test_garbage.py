@@ -1,0 +1,139 @@
+"""What others put under our keys, or say on our channels: it is told, it stops nothing for good, and it loses nothing."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from events.engines.redis.engine import RedisEngine
+from events.errors import EngineUnavailable
+from tests.conftest import until
+from tests.events.engines.places import EVERYTHING, Life, keys_of, said, said_of
+from tests.events.engines.redis.place import RedisPlace
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    server = RedisServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def place(server: RedisServer) -> AsyncIterator[RedisPlace]:
+    place = RedisPlace(server)
+    yield place
+    await place.clean()
+
+
+def key(place: RedisPlace, name: str) -> str:
+    return f"{{{place._prefix}}}:{name}"
+
+
+async def keep_in_the_end(life: Life, word: str) -> str:
+    """Publish *word* until that works, as a publisher does; its id."""
+    ids: list[str] = []
+
+    async def tried() -> bool:
+        try:
+            ids.extend(await life.keep(said(word, key=f"key of {word}")))
+        except EngineUnavailable:
+            return False
+        return True
+
+    while not await tried():
+        await until(lambda: life.engine.reachable)
+    return ids[0]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"rubbish", b"99999999999999999999 \n[]", b"-3\n", b"7\n[[1,2,3,4,5]]\n1", b'0 x\n[["a"]]\n1', b"\xff\n\xff", b"1" * 5000],
+    ids=repr,
+)  # fmt: skip
+async def test_rubbish_on_channels_is_told_and_passed_over(
+    server: RedisServer, place: RedisPlace, payload: bytes
+) -> None:
+    life = await place.open()
+    assert isinstance(life.engine, RedisEngine)
+    [channel] = [life.engine._feed.channel(its) for its in EVERYTHING]
+    link = life.engine._session._messages
+    with capture_logs() as logs:
+        for where in (channel, life.engine._store.own_channel):
+            server.call("PUBLISH", where, payload)
+        await life.keep(said(1), said(2))
+    assert said_of(life.told) == said_of([said(1), said(2)])
+    assert sum(log["messages"] for log in logs if log["event"] == "engine.garbled") == 2
+    assert link.open and life.engine._session._messages is link
+
+
+async def test_rubbish_between_events_of_one_read_loses_none_of_them(place: RedisPlace) -> None:
+    life = await place.open()
+    assert isinstance(life.engine, RedisEngine)
+    feed, messages = life.engine._feed, []
+    for seq, event in enumerate(map(said, range(3)), 1):
+        body = b'[[1.0,null,"app",null,["app"]]]\n' + event.data
+        messages += [[b"message", b"for:app", b"%d\n%b" % (seq, body)], [b"message", b"for:app", b"rubbish"]]
+    assert said_of(feed.hear(messages)) == said_of([said(0), said(1), said(2)])
+
+
+async def test_entries_that_others_added_to_the_events_are_removed(
+    server: RedisServer, place: RedisPlace
+) -> None:
+    life = await place.open()
+    before = await life.keep(said("before"))
+    epoch = life.engine.epoch
+    broken: list[str] = []
+    life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
+    for number in range(3):
+        server.call("XADD", key(place, "events"), "*", "event", f"stray {number}")
+    with capture_logs() as logs:
+        after = await keep_in_the_end(life, "after")
+    assert [log["entries"] for log in logs if log["event"] == "engine.strays_removed"] == [3]
+    assert (life.engine.epoch, broken) == (epoch, [])
+    assert [event.id for event in await life.replay()] == [*before, after]
+    other = await place.open()
+    assert [event.id for event in await other.replay()] == [*before, after]
+
+
+async def test_stray_entry_is_not_taken_for_an_event_missed(server: RedisServer, place: RedisPlace) -> None:
+    life = await place.open()
+    await life.keep(said("before"))
+    server.call("XADD", key(place, "events"), "1-7", "event", "stray")
+    server.call("CLIENT", "KILL", "TYPE", "pubsub")
+    await until(lambda: not life.engine.reachable)
+    await until(lambda: life.engine.reachable)
+    await keep_in_the_end(life, "after")
+    assert said_of(life.told) == said_of([said("before"), said("after")])
+
+
+async def test_key_of_a_wrong_type_fails_its_own_events_only(server: RedisServer, place: RedisPlace) -> None:
+    life = await place.open()
+    [bad] = [its for its in said("fails", ["bad"]).keys if its.endswith("bad")]
+    server.call("SET", key(place, f"key:{bad}"), "a text")
+    link = life.engine._session._commands  # type: ignore[attr-defined]
+    with capture_logs() as logs, pytest.raises(EngineUnavailable):
+        await life.keep(said("fails", ["bad"], key="again"))
+    assert "WRONGTYPE" in next(log["error"] for log in logs if log["event"] == "engine.failed")
+    good = await life.keep(said("goes on", ["good"]))
+    assert link.open, "a new connection would hear the same"
+    server.call("DEL", key(place, f"key:{bad}"))
+    again = await life.keep(said("fails", ["bad"], key="again"))
+    assert [event.id for event in await life.replay(keys_of("good"))] == good
+    assert [event.id for event in await life.replay(keys_of("bad"))] == again, "the key was not used up"
+
+
+async def test_store_whose_hash_was_lost_is_another_and_goes_on(
+    server: RedisServer, place: RedisPlace
+) -> None:
+    life = await place.open()
+    broken: list[str] = []
+    life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
+    await life.keep(*map(said, range(5)))
+    epoch = life.engine.epoch
+    server.call("DEL", key(place, "store"))
+    after = await keep_in_the_end(life, "after")
+    assert (life.engine.epoch != epoch, broken) == (True, ["unknown"])
+    assert [event.id for event in await life.replay(after=life.engine.floor)] == [after]
