@@ -146,6 +146,10 @@ class Presence:
         for here in self._here.values():
             self._clerk.ask(here.watches)
 
+    def look_again(self, watch: Watch) -> None:
+        """What *watch* is told is old already: tell it anew how all friends are."""
+        self._clerk.ask([watch])
+
     def drain(self) -> None:
         """This node goes away: who leaves it now is about to come to another."""
         self._draining = True

@@ -1,28 +1,26 @@
 """One open stream of a user who watches how their friends are. Knows its connection and its place in the router.
 
-Until it was told how all of them are (``initial``), what happens to them is held back, so that nothing that is told falls
-between the two and nothing older comes after.
+While it is looked how all of them are (``initial``), the first time or again, what happens to them is held back, so that
+nothing that is told falls between the two and nothing older comes after.
 """
 
 from typing import TYPE_CHECKING
 
 from events.event import Event
-from events.router import Filter, Subscription, from_event
+from events.router import Filter, Sink, Subscription, from_event
 from events.topics import Topic, event_keys
 from service.connection import Connection
 
 if TYPE_CHECKING:
     from service.presence.presence import Presence
 
-MAX_HELD_BYTES = (
-    65_536  # bytes held back; past it they are let go, for what is told next is newer than they are
-)
+MAX_HELD_BYTES = 65_536  # bytes held back; past it they are let go, and it is looked anew how all friends are
 
 
 class Watch:
     """A stream of *user*'s, from when it is asked for until it is closed."""
 
-    __slots__ = ("_connection", "_held", "_presence", "_subscription", "_where", "user")
+    __slots__ = ("_connection", "_held", "_overflowed", "_presence", "_subscription", "_where", "user")
 
     def __init__(self, presence: "Presence", topic: Topic, user: int) -> None:
         self._presence = presence
@@ -30,6 +28,7 @@ class Watch:
         self._connection: Connection | None = None
         self._subscription: Subscription | None = None
         self._held: list[bytes] | None = []
+        self._overflowed = False  # what was held back was let go: what is told next is older than that
         self.user = user
 
     @property
@@ -62,24 +61,32 @@ class Watch:
     def write(self, data: bytes) -> None:
         """Something happened that must wait."""
         if self._held is not None and not self._presence.is_telling:
+            self._held.append(data)
             if sum(map(len, self._held)) > MAX_HELD_BYTES:
                 self._held.clear()
-            self._held.append(data)
+                self._overflowed = True
 
     def begin(self) -> None:
-        """From now on it is looked how the friends are: what is held so far is older."""
-        if self._held:
-            self._held.clear()
+        """From now on it is looked how the friends are: what is held so far is older, what comes is newer."""
+        if self._held is None and self._connection is not None:
+            self._feed(self)
+        self._held = []
+        self._overflowed = False
 
     def tell(self, initial: Event) -> None:
-        """How the friends are, then what was held back; from now on things as they happen."""
-        connection = self._connection
-        if connection is None or self._subscription is None:
+        """How the friends are, then what was held back; from now on things as they happen, unless some of it was let go."""
+        connection, held = self._connection, self._held
+        if connection is None or held is None:
             return
-        text = connection.lane.encode([initial])
-        if self._held is not None:
-            text += b"".join(self._held)
+        if self._overflowed:
+            self._presence.look_again(self)
+        else:
             self._held = None
+            self._feed(connection)
+        connection.write(connection.lane.encode([initial]) + b"".join(held))
+
+    def _feed(self, sink: Sink) -> None:
+        """What happens goes to *sink* from now on."""
+        if self._connection is not None and self._subscription is not None:
             self._subscription.close()
-            self._subscription = from_event(connection.lane, self._where, connection)
-        connection.write(text)
+            self._subscription = from_event(self._connection.lane, self._where, sink)

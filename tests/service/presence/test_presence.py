@@ -1,6 +1,6 @@
 """Presence when what it needs is away, and what it keeps at the end. tests/handlers/test_presence.py sees it through HTTP."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from events.emitter import SSE_KEPT, Emitter
 from events.engines.base import Engine
 from events.errors import DatabaseUnavailable, EngineUnavailable
-from events.event import Event, PushEvent
+from events.event import MAX_USERS, Event, PushEvent
 from events.rosters.base import Forgotten, Moved, Untold
 from events.rosters.local import LocalRoster
 from events.router import Router
@@ -160,6 +160,20 @@ class Stage:
         watch, connection = self.presence.watch(user), FakeConnection(self.router)
         watch.opened(connection)  # type: ignore[arg-type]
         return watch, connection
+
+    def deliver(self, watch: Watch, name: str, size: int = 1) -> None:
+        """Something comes for *watch* from another node."""
+        self.router.deliver([Event("presence", watch.keys, b"1" * size, name, kept=False)])
+
+    def happens_while_looking(self, happen: Callable[[], None]) -> None:
+        """*happen* is called each time when it is looked who the friends are."""
+        original = self.circles.of
+
+        async def of(users: Collection[int]) -> dict[int, Circle]:
+            happen()
+            return await original(users)
+
+        self.circles.of = of  # type: ignore[method-assign]
 
     async def idle(self) -> None:
         await until(lambda: self.presence.is_idle)
@@ -388,22 +402,81 @@ async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_on
 async def test_what_happens_before_initial_is_written_comes_behind_it(stage: Stage) -> None:
     stage.circles.away = True
     watch, connection = stage.open(1)
-    for size in (10, MAX_HELD_BYTES):
-        event = Event("presence", watch.keys, b'"%b"' % (b"x" * size), "early", kept=False)
-        stage.router.deliver([event])
+    stage.deliver(watch, "early")
     assert connection.written == []
-    original, stage.circles.of = stage.circles.of, None  # type: ignore[assignment, method-assign]
-
-    async def of(users: Collection[int]) -> dict[int, Circle]:
-        stage.router.deliver([Event("presence", watch.keys, b"1", "meanwhile", kept=False)])
-        return await original(users)
-
-    stage.circles.of = of  # type: ignore[method-assign]
+    stage.happens_while_looking(lambda: stage.deliver(watch, "meanwhile"))
     stage.circles.away = False
     await stage.idle()
     assert connection.names == ["initial", "meanwhile"]
-    stage.router.deliver([Event("presence", watch.keys, b"1", "later", kept=False)])
+    stage.deliver(watch, "later")
     assert connection.names[2:] == ["later"]
+
+
+async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(stage: Stage) -> None:
+    watch, connection = stage.open(1)
+    await stage.idle()
+    stage.happens_while_looking(lambda: stage.deliver(watch, "meanwhile"))
+    stage.presence.refresh()
+    await stage.idle()
+    assert connection.names == ["initial", "initial", "meanwhile"]
+    stage.deliver(watch, "later")
+    assert connection.names[3:] == ["later"]
+
+
+async def test_stream_that_misses_what_could_not_be_held_back_is_told_anew(stage: Stage) -> None:
+    watch, connection = stage.open(1)
+    looks = iter([MAX_HELD_BYTES, 10])
+
+    def happen() -> None:
+        stage.deliver(watch, "early")
+        stage.deliver(watch, "large", next(looks))
+        stage.deliver(watch, "late")
+
+    stage.happens_while_looking(happen)
+    await stage.idle()
+    assert connection.names == ["initial", "late", "initial", "early", "large", "late"]
+    stage.deliver(watch, "live")
+    assert connection.names[6:] == ["live"]
+
+
+async def test_held_back_are_so_many_bytes_at_the_most(stage: Stage) -> None:
+    stage.circles.away = True
+    watch, _ = stage.open(1)
+    for _ in range(10):
+        stage.deliver(watch, "early", MAX_HELD_BYTES // 3)
+        assert watch._held is not None
+        assert sum(map(len, watch._held)) <= MAX_HELD_BYTES
+    stage.circles.away = False
+    await stage.idle()
+
+
+async def test_more_friends_than_one_event_may_name_are_told_by_several(stage: Stage) -> None:
+    friends = range(2, 2 * MAX_USERS + 5)
+    stage.circles.users = range(1, friends.stop)
+    await stage.roster.move([str(friend) for friend in friends], [], stage.clock())
+    stage.open(1)
+    await stage.idle()
+    assert [(user, online, len(audience)) for user, online, audience in stage.told] == [
+        (1, True, MAX_USERS), (1, True, MAX_USERS), (1, True, 3)
+    ]  # fmt: skip
+    assert [int(friend) for _, _, audience in stage.told for friend in audience] == [*friends]
+
+
+async def test_telling_that_crashes_is_over(
+    stage: Stage, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.open(1)
+    await stage.idle()
+    with monkeypatch.context() as patched:
+        patched.setattr(clerk, "change", None)
+        stage.open(2)
+        await until(lambda: "presence.crashed" in [line["event"] for line in logged])
+        await stage.idle()
+    assert not stage.presence.is_telling
+    watch, connection = stage.open(3)
+    stage.happens_while_looking(lambda: stage.deliver(watch, "meanwhile"))
+    await stage.idle()
+    assert connection.names == ["initial", "meanwhile"]
 
 
 async def test_refresh_tells_every_stream_anew(stage: Stage) -> None:
