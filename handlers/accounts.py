@@ -97,12 +97,19 @@ async def list_users(request: web.Request) -> web.Response:
 async def change_user(request: web.Request) -> web.Response:
     await _admin(request)
     change, _ = await read_model(request, UserChange)
-    return json_response(await request.app[NODE].accounts.change(number_in_path(request), change))
+    node, number = request.app[NODE], number_in_path(request)
+    user = await node.accounts.change(number, change)
+    if change.active is not None:
+        node.presence.look((await node.circles.of([number]))[number])
+    return json_response(user)
 
 
 async def remove_user(request: web.Request) -> web.Response:
     await _admin(request)
-    await request.app[NODE].accounts.remove(number_in_path(request))
+    node, number = request.app[NODE], number_in_path(request)
+    circle = (await node.circles.of([number]))[number]
+    await node.accounts.remove(number)
+    node.presence.look(circle)
     return web.Response(status=204)
 
 

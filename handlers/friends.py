@@ -34,7 +34,9 @@ async def ask(request: web.Request) -> web.Response:
 
 async def end(request: web.Request) -> web.Response:
     user = await _caller_number(request)
-    await request.app[NODE].friends.end(user, number_in_path(request))
+    node, other = request.app[NODE], number_in_path(request)
+    if await node.friends.end(user, other):
+        node.presence.look((user, other))
     return web.Response(status=204)
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from events.errors import Conflict, NotFound, Unauthenticated
 from service.database import Database
+from service.friends import friends_of, lock, mark_changed
 from service.passwords import Passwords
 from service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, plain_email
 from service.tables import UserRow
@@ -95,9 +97,11 @@ class Accounts:
         if change.password is not None:
             values["password_hash"] = await self._passwords.hash(change.password.get_secret_value())
         async with self._database.write() as session:
+            if "active" in values:
+                await _show_friends(session, user_id)
             if values:
                 await session.execute(update(UserRow).where(UserRow.id == user_id).values(values))
-            row = await session.get(UserRow, user_id)
+            row = await session.get(UserRow, user_id, populate_existing=True)
         if row is None:
             raise NotFound(UNKNOWN_USER)
         _log.info("user.changed", user=str(user_id), fields=sorted(change.model_fields_set))
@@ -110,10 +114,17 @@ class Accounts:
             NotFound: There is no such user.
         """
         async with self._database.write() as session:
+            await _show_friends(session, user_id)
             removed = await session.scalar(delete(UserRow).where(UserRow.id == user_id).returning(UserRow.id))
         if removed is None:
             raise NotFound(UNKNOWN_USER)
         _log.info("user.removed", user=str(user_id))
+
+
+async def _show_friends(session: AsyncSession, user_id: int) -> None:
+    """*user_id* comes into the circles of their friends, or goes out of them."""
+    await lock(session, {user_id, *await friends_of(session, user_id)})
+    await mark_changed(session, await friends_of(session, user_id))  # from here on no friendship can begin
 
 
 def _shown(row: UserRow) -> User:

@@ -1,6 +1,6 @@
 """Friendships: asked for, standing once both have asked, ended by either. Knows rows; does not know who is online."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,7 +38,7 @@ class Friends:
         low, high = sorted((user_id, other_id))
         try:
             async with self._database.write() as session:
-                other = await _both(session, user_id, other_id)
+                _, other = await _both(session, user_id, other_id)
                 asked = await _pair(session, low, high)
                 mine, theirs = asked if user_id == low else reversed(asked)
                 if not mine:
@@ -46,6 +46,8 @@ class Friends:
                     column = FriendshipRow.low_asked if user_id == low else FriendshipRow.high_asked
                     pair = (FriendshipRow.low_id == low, FriendshipRow.high_id == high)
                     await session.execute(update(FriendshipRow).where(*pair).values({column: True}))
+                if theirs and not mine:
+                    await mark_changed(session, (user_id, other_id))
         except IntegrityError:  # one of them was removed meanwhile
             raise NotFound(UNKNOWN_USER) from None
         return Friend(user_id=other_id, name=other.name, state=_state(True, theirs)), theirs and not mine
@@ -66,6 +68,8 @@ class Friends:
                 )
                 .returning(and_(FriendshipRow.low_asked, FriendshipRow.high_asked))
             )
+            if stood:
+                await mark_changed(session, (user_id, other_id))
         return bool(stood)
 
     async def list(self, user_id: int) -> Sequence[Friend]:
@@ -109,9 +113,35 @@ async def _user(session: AsyncSession, user_id: int) -> UserRow:
     return row
 
 
-async def _both(session: AsyncSession, user_id: int, other_id: int) -> UserRow:
-    await _user(session, user_id)
-    return await _user(session, other_id)
+async def _both(session: AsyncSession, user_id: int, other_id: int) -> tuple[UserRow, UserRow]:
+    """The rows of the two, locked: what a user asks at once counts one by one."""
+    rows = await lock(session, (user_id, other_id))
+    found = {row.id: row for row in rows if row.active}
+    if len(found) < len({user_id, other_id}):
+        raise NotFound(UNKNOWN_USER)
+    return found[user_id], found[other_id]
+
+
+async def lock(session: AsyncSession, users: Collection[int]) -> Sequence[UserRow]:
+    """The rows of those of *users* who exist, for this session alone to change.
+
+    In order, as all who lock several do, or two might wait for each other. SQLite has one writer at a time anyway.
+    """
+    rows = select(UserRow).where(UserRow.id.in_(users)).order_by(UserRow.id)
+    return (await session.scalars(rows.with_for_update(key_share=True))).all()
+
+
+async def friends_of(session: AsyncSession, user_id: int) -> Sequence[int]:
+    """The friends of *user_id*, whether they are active or not."""
+    other = case((FriendshipRow.low_id == user_id, FriendshipRow.high_id), else_=FriendshipRow.low_id)
+    stands = FriendshipRow.low_asked & FriendshipRow.high_asked
+    return (await session.scalars(select(other).where(_of(user_id), stands))).all()
+
+
+async def mark_changed(session: AsyncSession, users: Collection[int]) -> None:
+    """The circles of *users*, whose rows are locked, have changed: nodes that look see it."""
+    version = UserRow.circle_version
+    await session.execute(update(UserRow).where(UserRow.id.in_(users)).values({version: version + 1}))
 
 
 async def _pair(session: AsyncSession, low: int, high: int) -> tuple[bool, bool]:

@@ -4,7 +4,7 @@ Times are seconds since the Unix epoch, as everywhere in the service. A change h
 service/migrations/; tests/service/test_database.py compares the two.
 """
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, MetaData, String, true
+from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, MetaData, String, text, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from events.topics import MAX_NAME
@@ -32,6 +32,7 @@ class UserRow(Base):
     Attributes:
         email: In the one form of :func:`service.people.plain_email`.
         last_seen: When they were last online; ``None`` for never.
+        circle_version: How often their circle of friends has changed; nodes look whether it did.
     """
 
     __tablename__ = "users"
@@ -45,6 +46,7 @@ class UserRow(Base):
     active: Mapped[bool] = mapped_column(default=True, server_default=true())
     created_at: Mapped[float] = mapped_column(Float(53))
     last_seen: Mapped[float | None] = mapped_column(Float(53))
+    circle_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class FriendshipRow(Base):

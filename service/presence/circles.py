@@ -14,11 +14,12 @@ class Circles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def known(self, users: Collection[int]) -> dict[int, bool]:
-        """Those of *users* who have an account that is active."""
+    async def known(self, users: Collection[int]) -> dict[int, int]:
+        """Those of *users* who have an account that is active, and the version of their circle: another one is another circle."""
+        asked = select(UserRow.id, UserRow.circle_version).where(UserRow.id.in_(users), UserRow.active)
         async with self._database.read() as session:
-            rows = await session.scalars(select(UserRow.id).where(UserRow.id.in_(users), UserRow.active))
-            return dict.fromkeys(rows, True)
+            connection = await session.connection()
+            return {row.id: row.circle_version for row in await connection.execute(asked)}
 
     async def of(self, users: Collection[int]) -> dict[int, Circle]:
         """The friends of each of *users*; friends who are shut out are left away."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from service.presence.circles import Circle, Circles
 
 TOLD_PER_TURN = 5  # users told of, or told, in one turn of the loop (some ms): live events go on between
+COMPARED = 500  # streams of whose circles it is seen at once whether they changed: a number each, some ms
 AGAIN_S = 1.0  # seconds until what could not be done is tried again
+NOBODYS = -1  # the version of the circle of one who has no account any more
 
 _log = structlog.get_logger()
 
@@ -58,6 +60,9 @@ class Clerk:
         self._clock = clock
         self._news: News = {}  # to be told
         self._asking: dict[Watch, None] = {}  # streams to be told how all friends are
+        self._comparing: dict[
+            Watch, None
+        ] = {}  # streams of whose circles it is to be seen whether they changed
         self._met: dict[tuple[int, int], None] = {}  # two who became friends
         self._settled = 0.0  # by the loop's time when all nodes have said whom they hold
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +84,12 @@ class Clerk:
     def forget(self, watch: Watch) -> None:
         """*watch* is closed."""
         self._asking.pop(watch, None)
+        self._comparing.pop(watch, None)
+
+    def compare(self, watches: Iterable[Watch]) -> None:
+        """Tell those of *watches* whose circle is another by now how all friends are."""
+        self._comparing.update(dict.fromkeys(watches))
+        self._wake()
 
     def introduce(self, one: int, other: int) -> None:
         """Tell two who became friends of each other."""
@@ -110,7 +121,7 @@ class Clerk:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="presence")
 
     def _has_work(self) -> bool:
-        if self.moves.waiting or self._news or self._met:
+        if self.moves.waiting or self._news or self._met or self._comparing:
             return True
         return bool(self._asking) and self._is_settled()
 
@@ -122,6 +133,7 @@ class Clerk:
             while self._has_work():
                 try:
                     self._news.update(await self.moves.work())
+                    await self._compare()
                     await self._tell()
                     self._recovered()
                 except (DatabaseUnavailable, EngineUnavailable) as error:
@@ -131,6 +143,17 @@ class Clerk:
                     _log.error("presence.crashed", exc_info=error)
         finally:
             self._task = None
+
+    async def _compare(self) -> None:
+        """What can't be done is left: it is done again with the next heartbeat."""
+        watches = take(self._comparing, COMPARED)
+        if watches:
+            versions = await self._circles().known({watch.user for watch in watches})
+            for watch in watches:
+                version = versions.get(watch.user, NOBODYS)
+                if watch.version != version:
+                    watch.version = version
+                    self._asking[watch] = None
 
     async def _tell(self) -> None:
         """Tell the news to the friends who are present, and streams how all friends are."""

@@ -63,7 +63,7 @@ class Presence:
         self._grace = grace
         self._tick_s = beat / SLOTS
         self._clock = clock
-        self._known: Batch[int, bool] = Batch(lambda users: circles().known(users), size=BULK)
+        self._known: Batch[int, int] = Batch(lambda users: circles().known(users), size=BULK)
         self._clerk = Clerk(roster, circles, engine, emitter, self._hold_again, clock)
         self._here: dict[int, _Here] = {}
         self._slots: list[set[int]] = [set() for _ in range(SLOTS)]
@@ -94,17 +94,14 @@ class Presence:
     def start(self) -> None:
         self._roster.start(self._inherited, self._clerk.moves.forgot)
 
-    async def knows(self, user: int) -> bool:
-        """Whether there is such a user.
+    async def watch(self, user: int) -> Watch | None:
+        """For a stream of *user*'s that is about to open; ``None`` where there is no such user.
 
         Raises:
             DatabaseUnavailable: It can't be told now.
         """
-        return bool(await self._known.get(user))
-
-    def watch(self, user: int) -> Watch:
-        """For a stream of *user*'s that is about to open."""
-        return Watch(self, TOPIC, user)
+        version = await self._known.get(user)
+        return None if version is None else Watch(self, TOPIC, user, version)
 
     def connected(self, user: int) -> Event:
         """What a stream of *user*'s begins with."""
@@ -145,6 +142,11 @@ class Presence:
         self._clerk.moves.check()
         for here in self._here.values():
             self._clerk.ask(here.watches)
+
+    def look(self, users: Iterable[int]) -> None:
+        """See whether the circles of *users* have changed, and if so, tell their streams here who is in them."""
+        here = [self._here[user] for user in users if user in self._here]
+        self._clerk.compare(watch for one in here for watch in one.watches)
 
     def look_again(self, watch: Watch) -> None:
         """What *watch* is told is old already: tell it anew how all friends are."""
@@ -187,6 +189,7 @@ class Presence:
         if users:
             self._emitter.emit(SSE_KEPT, [heartbeat(users, self._clock())])
             self.update_activity(users)
+            self.look(users)
 
     def _arm_sweep(self) -> None:
         """Look again when the first to leave, who stands first, has no more grace."""

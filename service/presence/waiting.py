@@ -10,9 +10,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def take(waiting: dict[Key, Value]) -> dict[Key, Value]:
+def take(waiting: dict[Key, Value], count: int = BULK) -> dict[Key, Value]:
     """The first of what waits, no more than is done at once."""
-    taken = dict(islice(waiting.items(), BULK))
+    taken = dict(islice(waiting.items(), count))
     for key in taken:
         del waiting[key]
     return taken

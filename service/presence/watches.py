@@ -18,11 +18,24 @@ MAX_HELD_BYTES = 65_536  # bytes held back; past it they are let go, and it is l
 
 
 class Watch:
-    """A stream of *user*'s, from when it is asked for until it is closed."""
+    """A stream of *user*'s, from when it is asked for until it is closed.
 
-    __slots__ = ("_connection", "_held", "_overflowed", "_presence", "_subscription", "_where", "user")
+    Attributes:
+        version: That of the user's circle, as it was, or before it was, looked who the friends are.
+    """
 
-    def __init__(self, presence: "Presence", topic: Topic, user: int) -> None:
+    __slots__ = (
+        "_connection",
+        "_held",
+        "_overflowed",
+        "_presence",
+        "_subscription",
+        "_where",
+        "user",
+        "version",
+    )
+
+    def __init__(self, presence: "Presence", topic: Topic, user: int, version: int) -> None:
         self._presence = presence
         self._where = Filter(event_keys(topic, topic.name, [user]))  # nothing is for everybody
         self._connection: Connection | None = None
@@ -30,6 +43,7 @@ class Watch:
         self._held: list[bytes] | None = []
         self._overflowed = False  # what was held back was let go: what is told next is older than that
         self.user = user
+        self.version = version
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ class PresenceStream(base.AttendedStream):
             DatabaseUnavailable: That can't be told now.
         """
         number = user_number(caller.require_user())
-        if number is None or not await node.presence.knows(number):
+        watch = None if number is None else await node.presence.watch(number)
+        if watch is None:
             raise NotFound(UNKNOWN_USER)
-        return node.presence.watch(number)
+        return watch

@@ -134,6 +134,18 @@ async def test_migrations_make_the_tables_of_the_models(database: Database) -> N
         assert await connection.run_sync(differences) == []
 
 
+async def test_database_of_the_release_before_keeps_its_users(database: Database) -> None:
+    async with database.write() as session:
+        session.add(user("ada@example.com"))
+        await session.flush()
+        await session.execute(text("ALTER TABLE users DROP COLUMN circle_version"))
+        await session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await database.close()
+    async with database.read() as session:
+        [row] = await session.scalars(select(UserRow))
+    assert (row.email, row.circle_version) == ("ada@example.com", 0)
+
+
 def test_newest_revision_is_that_of_the_files() -> None:
     scripts = ScriptDirectory.from_config(config())
     assert scripts.get_current_head() == HEAD

@@ -100,3 +100,24 @@ async def test_user_may_ask_so_many(people: People, monkeypatch: pytest.MonkeyPa
     assert caught.value.limit == "friends"
     assert await states(people, 3) == {}
     await people.befriend(2, 3)  # to be asked by many takes nothing from the one who is
+
+
+async def test_user_who_asks_many_at_once_may_ask_no_more(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(friends, "MAX_FRIENDS", 2)
+    for name in ("dan", "eve", "fay", "gus", "hal"):
+        await people.add(name)
+    answers = await asyncio.gather(
+        *(people.friends.ask(1, other) for other in range(2, 9)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers].count(OverLimit) == 5
+    assert len(await states(people, 1)) == 2
+
+
+async def test_those_who_ask_each_other_at_once_do_not_wait_for_ever(people: People) -> None:
+    pairs = [(one, other) for one in (1, 2, 3) for other in (1, 2, 3) if one != other]
+    for _ in range(5):
+        await asyncio.gather(*(people.friends.ask(one, other) for one, other in pairs))
+        assert await states(people, 1) == {2: "accepted", 3: "accepted"}
+        await asyncio.gather(*(people.friends.end(one, other) for one, other in pairs))

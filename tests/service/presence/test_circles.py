@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
@@ -38,7 +38,26 @@ async def test_friend_who_is_shut_out_is_left_away(people: People, circles: Circ
     await people.befriend(1, 2)
     await people.accounts.change(2, UserChange(active=False))
     assert await circles.of([1, 2]) == {1: {}, 2: {1: None}}
-    assert await circles.known([1, 2, 77]) == {1: True}
+    assert (await circles.known([1, 2, 77])).keys() == {1}
+
+
+async def test_circle_that_changes_has_another_version(people: People, circles: Circles) -> None:
+    async def changed(act: Awaitable[object]) -> set[int]:
+        before = await circles.known([1, 2, 3, 4])
+        await act
+        after = await circles.known([1, 2, 3, 4])
+        return {user for user, version in after.items() if before.get(user, version) != version}
+
+    assert await changed(people.friends.ask(1, 2)) == set()
+    assert await changed(people.friends.ask(2, 1)) == {1, 2}
+    assert await changed(people.befriend(1, 3)) == {1, 3}
+    assert await changed(people.friends.ask(2, 1)) == set()
+    assert await changed(people.accounts.change(1, UserChange(name="Ada"))) == set()
+    assert await changed(people.accounts.change(1, UserChange(active=False))) == {2, 3}
+    assert await changed(people.accounts.change(1, UserChange(active=True))) == {2, 3}
+    assert await changed(people.friends.end(2, 1)) == {1, 2}
+    assert await changed(people.friends.end(1, 2)) == set()
+    assert await changed(people.accounts.remove(1)) == {3}
 
 
 async def test_when_somebody_was_seen_is_kept(people: People, circles: Circles) -> None:

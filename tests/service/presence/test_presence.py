@@ -16,6 +16,7 @@ from service.presence import clerk
 from service.presence.circles import Circle
 from service.presence.presence import Presence
 from service.presence.watches import MAX_HELD_BYTES, Watch
+from service.streams.presence import TOPIC
 from tests.conftest import until
 from tests.events.fakes import Clock
 
@@ -76,9 +77,11 @@ class FakeCircles:
         self.users = users
         self.away = False
         self.seen: dict[int, float] = {}
+        self.version = 0
 
-    async def known(self, users: Collection[int]) -> dict[int, bool]:
-        return {user: True for user in users if user in self.users}
+    async def known(self, users: Collection[int]) -> dict[int, int]:
+        self._check()
+        return {user: self.version for user in users if user in self.users}
 
     async def of(self, users: Collection[int]) -> dict[int, Circle]:
         self._check()
@@ -157,7 +160,7 @@ class Stage:
         self.told.append((push.data["user_id"], push.data["is_online"], push.user_ids))
 
     def open(self, user: int) -> tuple[Watch, FakeConnection]:
-        watch, connection = self.presence.watch(user), FakeConnection(self.router)
+        watch, connection = Watch(self.presence, TOPIC, user, 0), FakeConnection(self.router)
         watch.opened(connection)  # type: ignore[arg-type]
         return watch, connection
 
@@ -489,6 +492,32 @@ async def test_refresh_tells_every_stream_anew(stage: Stage) -> None:
     assert stage.told == []
 
 
+async def test_stream_whose_circle_changed_is_told_anew_once(stage: Stage) -> None:
+    connections = [stage.open(user)[1] for user in (1, 1, 2)]
+    await stage.idle()
+    for _ in range(2):
+        stage.presence.look([1, 77])
+        await stage.idle()
+        stage.circles.version = 3
+    stage.presence.look([1])
+    await stage.idle()
+    assert [connection.names for connection in connections] == [["initial"] * 2, ["initial"] * 2, ["initial"]]
+
+
+async def test_look_at_circles_that_fails_is_left_to_the_next(stage: Stage, logged: list[Any]) -> None:
+    _, connection = stage.open(1)
+    await stage.idle()
+    stage.circles.version, stage.circles.away = 1, True
+    stage.presence.look([1])
+    await stage.idle()
+    assert [line["event"] for line in logged] == ["presence.failed"]
+    stage.circles.away = False
+    stage.presence.look([1])
+    await stage.idle()
+    assert connection.names == ["initial", "initial"]
+    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
+
+
 async def test_crash_is_logged_and_does_not_end_it(stage: Stage, logged: list[Any]) -> None:
     stage.open(1)
     await stage.idle()
@@ -502,10 +531,11 @@ async def test_crash_is_logged_and_does_not_end_it(stage: Stage, logged: list[An
 
 
 async def test_stream_that_was_never_opened_leaves_nothing(stage: Stage) -> None:
-    stage.presence.watch(1).closed()
+    watch = await stage.presence.watch(1)
+    assert watch is not None
+    watch.closed()
     assert len(stage.presence) == 0
-    assert await stage.presence.knows(1)
-    assert not await stage.presence.knows(77)
+    assert await stage.presence.watch(77) is None
 
 
 async def test_close_keeps_when_everybody_was_last_seen() -> None:
