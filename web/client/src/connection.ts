@@ -41,7 +41,8 @@ export function connect(request: Request, handlers: ConnectionHandlers, signal: 
 	throw new StreamError("unsupported", "neither fetch streams nor EventSource are here");
 }
 
-function hasFetchStreams(): boolean {
+/** Whether a response can be read as it comes. */
+export function hasFetchStreams(): boolean {
 	return typeof fetch === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
 }
 

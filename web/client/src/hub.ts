@@ -10,8 +10,8 @@ import { isAfter } from "./ids.ts";
 import { type Access, type Host, Lead } from "./lead.ts";
 import { type Listener, Listeners } from "./listeners.ts";
 import { CONNECTING, type Message, type View, type Wish } from "./messages.ts";
-import { isHidden, watchSurroundings } from "./surroundings.ts";
-import { Tab } from "./tab.ts";
+import { isHidden, watchPageLife, watchSurroundings } from "./surroundings.ts";
+import { type AnyTab, LoneTab, Tab } from "./tab.ts";
 import type { Gap } from "./wire.ts";
 
 /** Milliseconds for the other tabs to say where they stand, when a new leader does not know. */
@@ -26,10 +26,11 @@ const REMIND_MS = 1000;
 export class Hub {
 	readonly name: string;
 	readonly #access: Access;
+	readonly #isAlone: boolean;
 	readonly #listeners = new Listeners();
 	readonly #chain = new Chain();
 	readonly #others = new Map<string, Wish>();
-	#tab: Tab<Message> | null = null;
+	#tab: AnyTab<Message> | null = null;
 	#lead: Lead | null = null;
 	#isFailed = false;
 	#isBehind = false;
@@ -38,9 +39,13 @@ export class Hub {
 	#reminding: ReturnType<typeof setTimeout> | undefined;
 	#unwatch: () => void = () => {};
 
-	/** @param name Of the group of tabs: see identity.ts. */
-	constructor(name: string, access: Access) {
+	/**
+	 * @param name Of the group of tabs: see identity.ts.
+	 * @param isAlone Whether tabs can't find each other here: then it serves this one.
+	 */
+	constructor(name: string, access: Access, isAlone = false) {
 		this.name = name;
+		this.#isAlone = isAlone;
 		this.#access = access;
 	}
 
@@ -80,23 +85,17 @@ export class Hub {
 	// -- coming and going ----------------------------------------------------------------------------
 
 	#start(): void {
-		const onHide = () => this.#leave();
-		const onResume = () => this.#join();
-		const onShow = ({ persisted }: PageTransitionEvent) => persisted && this.#join();
-		window.addEventListener("pagehide", onHide);
-		window.addEventListener("pageshow", onShow);
-		// A page that the browser freezes reads nothing more; let go, and another tab leads at once.
-		document.addEventListener("freeze", onHide);
-		document.addEventListener("resume", onResume);
+		// A page that is put away reads nothing more; it lets go, and another tab leads at once.
+		const unwatchLife = watchPageLife(
+			() => this.#leave(),
+			() => this.#join(),
+		);
 		const unwatch = watchSurroundings(
 			() => this.wake(),
 			() => {},
 		);
 		this.#unwatch = () => {
-			window.removeEventListener("pagehide", onHide);
-			window.removeEventListener("pageshow", onShow);
-			document.removeEventListener("freeze", onHide);
-			document.removeEventListener("resume", onResume);
+			unwatchLife();
 			unwatch();
 		};
 		this.#join();
@@ -109,8 +108,8 @@ export class Hub {
 	}
 
 	#join(): void {
-		if (this.#tab !== null) return; // a page out of the back/forward cache is told of twice
-		this.#tab = new Tab<Message>(this.name, {
+		if (this.#tab !== null) return; // a page that is back may be told of twice
+		this.#tab = new (this.#isAlone ? LoneTab : Tab<Message>)(this.name, {
 			onMessage: (message, from) => this.#onMessage(message, from),
 			onLead: () => void this.#onLead(),
 			onRobbed: () => this.#onRobbed(),
@@ -145,7 +144,7 @@ export class Hub {
 		}
 	}
 
-	async #forgetTheGone(tab: Tab<Message>): Promise<ReadonlySet<string>> {
+	async #forgetTheGone(tab: AnyTab<Message>): Promise<ReadonlySet<string>> {
 		const living = await tab.others();
 		for (const id of [...this.#others.keys()]) if (!living.has(id)) this.#others.delete(id);
 		return living;
@@ -177,7 +176,7 @@ export class Hub {
 		this.#chain.moveTo(positions.reduce((last, one) => (isAfter(last, one) ? one : last)));
 	}
 
-	#host(tab: Tab<Message>): Host {
+	#host(tab: AnyTab<Message>): Host {
 		return {
 			chain: this.#chain,
 			wishes: () => [[tab.id, this.#ownWish()], ...this.#others],

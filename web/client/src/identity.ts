@@ -10,6 +10,8 @@ const FLEETING = new Set(["exp", "iat", "nbf", "jti", "auth_time", "nonce", "at_
 /**
  * A name that says nothing of the token itself, the same for all tokens that say the same of a caller.
  *
+ * Where there are no hashes it does say it; tabs don't find each other there either, so that it stays in the page.
+ *
  * @param where What else sets streams apart: the URL.
  */
 export async function nameOf(
@@ -18,6 +20,7 @@ export async function nameOf(
 	user: string | undefined,
 ): Promise<string> {
 	const told = JSON.stringify([where, user ?? null, token === undefined ? null : (claims(token) ?? token)]);
+	if (crypto.subtle === undefined) return told;
 	const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(told));
 	return Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,8 +1,9 @@
 /**
- * How a stream is opened for views: `/v1/stream` through the hub that all tabs share, where there can be one, everything
- * else by a connection of the page.
+ * How a stream is opened for views: `/v1/stream` through a hub, all topics over one connection, which all tabs share where
+ * the browser lets them; everything else by a connection of its own.
  */
 
+import { hasFetchStreams } from "./connection.ts";
 import { guarded } from "./events.ts";
 import type { Hub } from "./hub.ts";
 import type { Listener } from "./listeners.ts";
@@ -21,7 +22,7 @@ function canBeInHub(options: SharedOptions): boolean {
 	const { url, token, getToken, user, headers, fetch, lastEventId, reconnect } = options;
 	const isKnown = token !== undefined || getToken !== undefined || user !== undefined;
 	const isPlain = !headers && !fetch && !lastEventId && reconnect !== false;
-	return isKnown && isPlain && canShareBetweenTabs() && partsOf(url) !== null;
+	return isKnown && isPlain && typeof window !== "undefined" && hasFetchStreams() && partsOf(url) !== null;
 }
 
 /** The URL of a `/v1/stream` without its topics, and those; null for any other. */
@@ -36,23 +37,19 @@ function partsOf(url: string | URL): { base: string; topics: Set<string> } | nul
 const hubs = new Map<string, Hub>();
 
 async function hubFor(options: SharedOptions, base: string): Promise<Hub> {
-	// A page that shares nothing does not load what it takes.
+	// A page that has no such stream does not load what it takes.
 	const { Hub, nameOf } = await import("./between_tabs.ts");
-	await navigator.locks.query(); // rejects where the browser keeps a page's storage from it
+	const isAlone = !(await canShareBetweenTabs());
 	const { getToken, user, credentials, heartbeatMs, minMs } = options;
 	// Without a name for the user only the token says who it is.
 	const token =
 		options.token ??
 		(user === undefined ? await getToken?.("first", new AbortController().signal) : undefined);
 	const name = await nameOf(base, token, user);
-	new BroadcastChannel(name).close(); // throws there
 	const known = hubs.get(name);
 	if (known !== undefined) return known;
-	const access = { url: base, credentials, heartbeatMs, minMs };
-	const hub = new Hub(name, {
-		...access,
-		...(getToken ? { getToken: holding(token, getToken) } : { token }),
-	});
+	const how = getToken ? { getToken: holding(token, getToken) } : { token };
+	const hub = new Hub(name, { url: base, credentials, heartbeatMs, minMs, ...how }, isAlone);
 	hubs.set(name, hub);
 	return hub;
 }
@@ -87,7 +84,7 @@ class HubStream implements Stream {
 				this.#hub = hub;
 				hub.add(this.#listener);
 			},
-			// Whatever keeps tabs apart (no token now, storage that is blocked), a stream of one's own tries on.
+			// There is no token now; a stream of one's own tries on.
 			() => {
 				if (this.status.state === "closed") return;
 				this.#own = openStream({ ...options, onState: (status) => this.#tell(status) });

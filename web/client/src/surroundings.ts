@@ -13,14 +13,18 @@ export function isHidden(): boolean {
 	return typeof document !== "undefined" && document.visibilityState === "hidden";
 }
 
-/** Whether tabs can find each other here: Web Locks and hashes want a secure context (https, or a loopback host). */
-export function canShareBetweenTabs(): boolean {
-	return (
-		typeof window !== "undefined" &&
-		typeof BroadcastChannel === "function" &&
-		typeof navigator.locks?.request === "function" &&
-		typeof crypto.subtle?.digest === "function"
-	);
+/**
+ * Whether tabs can find each other here. Web Locks and hashes want a secure context (https, or a loopback host); where the
+ * browser keeps a page's storage from it, they are there and refuse.
+ */
+export async function canShareBetweenTabs(): Promise<boolean> {
+	try {
+		await navigator.locks.query();
+		new BroadcastChannel("sse-push").close();
+		return crypto.subtle !== undefined;
+	} catch {
+		return false;
+	}
 }
 
 /**
@@ -42,5 +46,22 @@ export function watchSurroundings(onWake: () => void, onHidden: () => void): () 
 		window.removeEventListener("pageshow", onWake);
 		document.removeEventListener("visibilitychange", onVisibility);
 		document.removeEventListener("resume", onWake);
+	};
+}
+
+/**
+ * Tells when the browser puts the page away, frozen or into the back/forward cache, and when it is back: each maybe twice.
+ */
+export function watchPageLife(onAway: () => void, onBack: () => void): () => void {
+	const onShow = ({ persisted }: PageTransitionEvent) => persisted && onBack();
+	window.addEventListener("pagehide", onAway);
+	window.addEventListener("pageshow", onShow);
+	document.addEventListener("freeze", onAway);
+	document.addEventListener("resume", onBack);
+	return () => {
+		window.removeEventListener("pagehide", onAway);
+		window.removeEventListener("pageshow", onShow);
+		document.removeEventListener("freeze", onAway);
+		document.removeEventListener("resume", onBack);
 	};
 }

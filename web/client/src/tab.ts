@@ -12,6 +12,34 @@ export interface TabHandlers<Message> {
 	onRobbed(): void;
 }
 
+/** What a hub asks of the tab it is in. */
+export type AnyTab<Message> = Pick<Tab<Message>, "id" | "post" | "stand" | "resign" | "others" | "leave">;
+
+/** A tab that can find no others: it leads. */
+export class LoneTab implements AnyTab<unknown> {
+	readonly id = "";
+	#handlers: TabHandlers<never> | null;
+
+	constructor(_name: string, handlers: TabHandlers<never>) {
+		this.#handlers = handlers;
+	}
+
+	post(): void {}
+	resign(): void {}
+
+	stand(): void {
+		queueMicrotask(() => this.#handlers?.onLead());
+	}
+
+	async others(): Promise<Set<string>> {
+		return new Set();
+	}
+
+	leave(): void {
+		this.#handlers = null;
+	}
+}
+
 export class Tab<Message> {
 	readonly id: string = crypto.randomUUID();
 	readonly #name: string;

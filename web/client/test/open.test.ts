@@ -16,8 +16,9 @@ beforeEach(() => {
 	onTestFinished(() => void vi.unstubAllGlobals());
 });
 
-function open(server: TestServer, token: string) {
-	const stream = openAny({ url: server.url.replace("/stream", "/v1/stream?topics=app"), token });
+function open(server: TestServer, token: string, topic = "app") {
+	const url = server.url.replace("/stream", `/v1/stream?topics=${topic}`);
+	const stream = openAny({ url, token });
 	onTestFinished(() => stream.close());
 	return stream;
 }
@@ -30,13 +31,31 @@ test("a stream that tabs may share is shared by lock and channel", async () => {
 	expect((await locks.query()).held).toHaveLength(2);
 });
 
-test("where locks are refused a page has a stream of its own", async () => {
+test("where locks are refused a page has one connection of its own for all its topics", async () => {
 	Object.assign(locks, { query: refused, request: refused });
 	const server = await serve();
-	const stream = open(server, "no locks");
-	await until(() => stream.status.state === "open");
-	stream.close();
+	const streams = ["app", "presence", "chat:general"].map((topic) => open(server, "no locks", topic));
+	await until(() => streams.every(({ status }) => status.state === "open"));
+	expect(server.visits).toHaveLength(1);
+	expect(server.visit(0).query.get("topics")).toBe("app,presence,chat:general");
+	for (const stream of streams) stream.close();
 	await until(() => server.visit(0).gone);
+});
+
+test("a page in no secure context, without locks and hashes, has one of its own too", async () => {
+	Object.defineProperty(navigator, "locks", { value: undefined, configurable: true });
+	vi.stubGlobal("crypto", {});
+	const server = await serve((visit) => {
+		if (visit.header("Authorization") === "Bearer bad") visit.refuse(401);
+		else visit.stream("event: app\ndata: 1\n\n");
+	});
+	const streams = [open(server, "one"), open(server, "one", "presence"), open(server, "another")];
+	const bad = open(server, "bad");
+	await until(() => streams.every(({ status }) => status.state === "open"));
+	await until(() => bad.status.state === "closed");
+	expect(server.visits.filter(({ gone }) => !gone)).toHaveLength(2);
+	bad.reconnect();
+	await until(() => server.visits.length === 4 && bad.status.state === "closed");
 });
 
 test("where channels are refused a page has a stream of its own", async () => {
