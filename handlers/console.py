@@ -7,6 +7,7 @@ get one, and everything else of the service runs all the same.
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,12 +69,23 @@ class Asset:
     gzipped: Representation | None
 
     def for_request(self, request: web.Request) -> Representation:
-        takes = request.headers.get("Accept-Encoding", "").lower()
-        return self.gzipped if self.gzipped is not None and "gzip" in takes else self.plain
+        if self.gzipped is not None and takes_gzip(request.headers.get("Accept-Encoding", "")):
+            return self.gzipped
+        return self.plain
 
 
 Build = Mapping[str, Asset]
 BUILD = web.AppKey("BUILD", Build)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an ``Accept-Encoding`` (RFC 9110, section 12.5.3) takes gzip: by its name, else by ``*``."""
+    weights: dict[str, str] = {}
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        weights[name.strip()] = weight.replace(" ", "")
+    wanted = weights.get("gzip", weights.get("x-gzip", weights.get("*")))
+    return wanted is not None and not re.fullmatch(r"q=0(\.0*)?", wanted)
 
 
 def routes() -> list[web.RouteDef]:

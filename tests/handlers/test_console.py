@@ -106,3 +106,23 @@ async def test_without_a_build_a_page_says_how_to_get_it(
     assert "make console" in answer.body.decode() and 'href="docs"' in answer.body.decode()
     assert "script-src" not in answer.headers["Content-Security-Policy"]
     assert (await service.get("/docs")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "takes"),
+    [
+        ("gzip, br", True),
+        ("GZIP;q=0.5", True),
+        ("br, *", True),
+        ("x-gzip", True),
+        ("gzip;q=0.001", True),
+        ("", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("*;q=0", False),
+        ("identity", False),
+        ("notgzip", False),
+    ],
+)
+def test_gzip_is_taken_by_name_and_weight(accepted: str, takes: bool) -> None:
+    assert console.takes_gzip(accepted) is takes
