@@ -147,7 +147,7 @@ export class TopicStream {
 		if (topics.length === 1 && isRefusal(error)) {
 			this.#refuse(topics[0] as string, error);
 			this.#adjustIn(0);
-		} else if (isRefusal(error)) this.#sortOut(topics);
+		} else if (isRefusal(error)) this.#sortOut(topics, () => this.#refuse(topics.at(-1) as string, error));
 		else this.#tell({ state: "closed", failures: 0, retryAt: null, error });
 	}
 
@@ -156,17 +156,22 @@ export class TopicStream {
 		this.#options.onChange();
 	}
 
-	/** One of *topics* is refused, and the answer does not say which: each is asked for alone, the refused go. */
-	#sortOut(topics: string[]): void {
+	/**
+	 * One of *topics* is refused, and the answer does not say which: each is asked for alone, the refused go.
+	 *
+	 * @param onNone All of them may be had, but not together: they are too many.
+	 */
+	#sortOut(topics: string[], onNone: () => void): void {
 		const [first, ...rest] = topics;
 		if (first === undefined) {
+			onNone();
 			this.#adjustIn(0);
 			return;
 		}
 		const next = () => {
 			this.#probe?.close();
 			this.#probe = null;
-			this.#sortOut(rest);
+			this.#sortOut(rest, this.refused.has(first) ? () => {} : onNone);
 		};
 		this.#probe = openStream({
 			...this.#options.access,

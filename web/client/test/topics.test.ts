@@ -5,12 +5,12 @@ import { serve, type Visit } from "./server.ts";
 const until = (condition: () => unknown) =>
 	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
 
-/** A service with topics a, b and c; who asks for another is refused. Streams begin at *head*, or where they resume. */
+/** A service with topics a, b and c, three at most; who asks for another is refused. Streams begin at *head*, or where they resume. */
 async function service(...topics: string[]) {
 	const state = { head: "k7f3q2xa-1", streams: [] as Visit[] };
 	const server = await serve((visit) => {
 		const asked = visit.query.get("topics")?.split(",") ?? [];
-		if (asked.some((topic) => !["a", "b", "c", "a:x/y", "a:x"].includes(topic))) {
+		if (asked.length > 3 || asked.some((topic) => !["a", "b", "c", "a:x/y", "a:x"].includes(topic))) {
 			visit.refuse(asked.includes("secret") ? 403 : 400);
 			return;
 		}
@@ -108,6 +108,16 @@ test("of several topics those that are refused are found, at the beginning and l
 	expect(live()[0]?.query.get("topics")).toBe("a,b");
 	want("secret");
 	await until(() => stream.refused.size === 1);
+});
+
+test("topics that are too many together give up the last, and nothing is asked in a loop", async () => {
+	const { server, live, want, stream } = await service();
+	want("a", "b", "c", "a:x");
+	await until(() => stream.status.state === "open");
+	expect([...stream.active]).toEqual(["a", "b", "c"]);
+	expect([...stream.refused.keys()]).toEqual(["a:x"]);
+	expect(server.visits).toHaveLength(6); // all, each alone, and those that fit
+	expect(live()).toHaveLength(1);
 });
 
 test("where there is no room for a second stream the first makes way", async () => {
