@@ -7,7 +7,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext
 
 from tests.conftest import SECRET
-from tests.e2e.browser.console import Console
+from tests.e2e.browser.console import SIGNING_KEY, Console
 from tests.e2e.client import Api
 from tests.process import ServerProcess, running
 
@@ -32,6 +32,7 @@ async def api() -> AsyncIterator[Api]:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     """The service of the console's tests. It is not killed, and its users are their tests' own."""
     settings = {
+        "function_signing_key": SIGNING_KEY,
         "heartbeat_s": 1,
         "jwt_secret": SECRET,
         "max_connections_per_user": 2,

@@ -32,6 +32,7 @@ TABS = (
     "Redirect",
     "Inspector",
 )
+SIGNING_KEY = "ab" * 32  # of the service's channel functions
 WITHIN_MS = 15_000
 
 expect.set_options(timeout=WITHIN_MS)

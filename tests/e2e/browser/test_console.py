@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.e2e.browser.console import AXE, TABS, THE_CONSOLE, Console
+from tests.e2e.browser.console import AXE, SIGNING_KEY, TABS, THE_CONSOLE, Console
 from tests.e2e.client import ADMIN, Api, demo
 from tests.process import ServerProcess, eventually
 
@@ -45,6 +45,10 @@ async def test_every_tab_sends_and_receives(console: Console) -> None:
     await expect(console.page.get_by_role("img", name="Connections: ")).to_be_visible()
 
     await console.to("Redirect")
+    await console.send()
+    await expect(console.page.get_by_text("401 UNAUTHORIZED")).to_be_visible()
+    await console.page.get_by_label("Signing key").fill(SIGNING_KEY)
+    await expect(console.page.get_by_text("X-Signature:").first).to_be_visible()
     await console.send()
     await expect(console.page.get_by_text("CLIENT_NOT_CONNECTED")).to_be_visible()
     await console.page.get_by_role("button", name="Connect", exact=True).click()

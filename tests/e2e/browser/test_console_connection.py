@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 from pathlib import Path
 
 from playwright.async_api import BrowserContext, expect
@@ -9,6 +10,7 @@ from playwright.async_api import BrowserContext, expect
 from tests.e2e.browser.console import THE_CONSOLE, Console, notify
 from tests.e2e.client import Api, demo
 from tests.e2e.stream import Stream
+from tests.e2e.test_shutdown import stall
 from tests.process import ServerProcess, eventually, running
 
 pytestmark = THE_CONSOLE
@@ -101,6 +103,31 @@ async def test_nothing_is_missing_or_doubled_when_the_service_was_killed(
         await expect(console.page.locator("[data-notice=connection]")).to_be_hidden()
         assert (await console.figure("reconnects"), await console.figure("gaps")) == (1, 0)
         assert console.errors == []
+
+
+async def test_service_that_is_stopping_is_told_and_comes_back(
+    context: BrowserContext, api: Api, tmp_path: Path
+) -> None:
+    async with running(tmp_path, retry_ms=100, shutdown_s=20) as server:
+        console = await Console.open(context, server, demo("42"))
+        await console.is_live()
+        sent = [await notify(api, server, "42", 1)]
+        held = await stall(server, api, "slow")  # keeps it from its end
+        server.send_signal(signal.SIGTERM)
+        notice = console.page.locator("[data-notice=connection]")
+        await expect(notice).to_contain_text("The service is not ready for streams just now")
+        await expect(console.page.locator("[data-state=waiting]")).to_contain_text("Reconnecting")
+
+        held.reset()
+        await server.exited()
+        await server.start()
+        sent.append(await notify(api, server, "42", 2))
+        await notice.get_by_role("button", name="Try now").click()
+        await console.is_live()
+        await expect(console.rows("Notifications")).to_have_count(2)
+        assert await console.ids("Notifications") == sent[::-1]
+        await expect(notice).to_be_hidden()
+        assert (console.errors, await console.figure("gaps")) == ([], 0)
 
 
 async def test_gap_is_shown_when_the_store_was_lost(

@@ -44,3 +44,28 @@ async def test_token_that_expires_is_told_and_a_new_one_goes_on(
     await console.page.get_by_role("button", name="Sign in again").click()
     await console.sign_in("brief")
     assert console.errors == []
+
+
+# As a browser does whose user lets no site keep data: all that tabs and reloads lean on is there, and refuses.
+REFUSE = """
+const refuse = () => { throw new DOMException("denied in this context", "SecurityError"); };
+for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get: refuse });
+window.BroadcastChannel = class { constructor() { refuse(); } };
+for (const name of ["query", "request"]) LockManager.prototype[name] = async () => refuse();
+"""
+
+
+async def test_console_works_where_the_browser_keeps_nothing(
+    context: BrowserContext, server: ServerProcess
+) -> None:
+    await context.add_init_script(REFUSE)
+    console = await Console.open(context, server)
+    await console.sign_in("nowhere")
+    for room in ("one", "two", "three", "four", "five", "six"):
+        await console.to("Chat")
+        await console.page.get_by_label("Enter a room").fill(room)
+        await console.page.get_by_role("button", name="Enter", exact=True).click()
+    await console.send()  # all rooms are one connection: a request still gets through
+
+    await expect(console.rows("Messages in six").last).to_contain_text("Hello from the console")
+    assert console.errors == []

@@ -58,6 +58,29 @@ async def test_list_that_is_scrolled_stands_still_and_says_how_many_are_new(
     await expect(console.rows("Notifications").first).to_contain_text("Number 30")
 
 
+async def test_lists_go_by_arrow_keys_and_what_is_gone_stays_gone(console: Console, api: Api) -> None:
+    await console.sign_in("keys")
+    await api.publish(console.server, [{"userId": "keys", "data": f"number {n}"} for n in range(100)])
+    await eventually(lambda: _more(console, 100), "all came")
+    await console.to("Inspector")
+    await console.page.get_by_role("checkbox", name="heartbeats").uncheck()
+    await console.page.get_by_label("Holds the text").fill("number 9")
+    await expect(console.rows("Frames")).to_have_count(11)
+
+    await console.page.get_by_role("region", name="Frames").focus()
+    for key in ("ArrowUp", "ArrowUp", "Enter"):
+        await console.page.keyboard.press(key)
+    await expect(console.page.get_by_role("region", name="One frame")).to_contain_text("number 98")
+    await console.page.keyboard.press("Tab")  # one stop, however many items
+    assert not await console.page.evaluate("document.activeElement.matches('.frame')")
+    await console.page.get_by_label("Holds the text").fill("number 42")  # though the list stood still
+    await expect(console.rows("Frames")).to_have_count(1)
+    await console.page.get_by_role("button", name="Clear").click()
+    await expect(console.page.get_by_text("No such frame yet")).to_be_visible()
+    await api.publish(console.server, [{"userId": "keys", "data": "number 42 again"}])
+    await expect(console.rows("Frames")).to_have_count(1)
+
+
 HOSTILE = [
     None,
     "text",

@@ -1,7 +1,8 @@
 // Signed in or not, and the one live connection that comes and goes with that.
 
 import { useEffect, useState } from "react";
-import { Live } from "./live/live.ts";
+import { requests } from "./api/request.ts";
+import { forgetRooms, Live } from "./live/live.ts";
 import { forgetTurns } from "./pages/turns.ts";
 import { DeskContext } from "./parts/hooks.ts";
 import { forget, remember, remembered, type Session } from "./session/session.ts";
@@ -18,7 +19,9 @@ export function App() {
 	};
 	const signOut = (why?: string) => {
 		forget();
+		forgetRooms();
 		forgetTurns();
+		requests.clear();
 		setWhy(why);
 		setSession(undefined);
 	};

@@ -1,4 +1,5 @@
-// A request as a line for a shell. The token is left to a variable: such lines end in chats and tickets.
+// A request as a line for a shell. The token is left to a variable, passwords are left out: such lines end in chats and
+// tickets.
 
 export interface Call {
 	readonly method: string;
@@ -21,8 +22,12 @@ export function curlOf(call: Call, base: string): string {
 	if (call.body !== undefined) parts.push(`-H 'Content-Type: application/json'`);
 	for (const [name, value] of Object.entries(call.headers ?? {}))
 		parts.push(`-H ${quoted(`${name}: ${value}`)}`);
-	if (call.body !== undefined) parts.push(`-d ${quoted(JSON.stringify(call.body))}`);
+	if (call.body !== undefined) parts.push(`-d ${quoted(JSON.stringify(call.body, unsaid))}`);
 	return parts.join(" \\\n  ");
+}
+
+function unsaid(name: string, value: unknown): unknown {
+	return name === "password" && value ? "********" : value;
 }
 
 function quoted(text: string): string {

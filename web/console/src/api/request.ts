@@ -1,6 +1,7 @@
 // Requests to the service: JSON out, an answer in, and a log of them for the inspector. Never throws: what went
 // wrong is part of the answer, for a form to show.
 
+import { parseRetryAfter } from "sse-push-client";
 import { Feed } from "../live/feed.ts";
 import type { Call } from "./curl.ts";
 
@@ -52,22 +53,32 @@ export function note(call: Call, started: number, status: number, said: string |
 	}));
 }
 
-function headersFor(call: Call, token: string | undefined): Headers {
+/** Undefined where the token holds what no header may. */
+function headersFor(call: Call, token: string | undefined): Headers | undefined {
 	const headers = new Headers(call.headers);
-	if (token !== undefined && !call.anonymous) headers.set("Authorization", `Bearer ${token}`);
 	if (call.body !== undefined) headers.set("Content-Type", "application/json");
+	try {
+		if (token !== undefined && !call.anonymous) headers.set("Authorization", `Bearer ${token}`);
+	} catch {
+		return undefined;
+	}
 	return headers;
 }
 
 async function attempt<Body>(call: Call, token: string | undefined): Promise<Answer<Body>> {
+	const headers = headersFor(call, token);
+	if (headers === undefined) return refusal(0, "The token is not valid: it fits in no header.");
 	try {
 		const response = await fetch(base + call.path, {
 			method: call.method,
-			headers: headersFor(call, token),
+			headers,
 			credentials: "omit",
 			...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
 		});
-		const body: unknown = parsed(await response.text());
+		const text = await response.text();
+		const body = parsed(text);
+		if (response.ok && text && body === undefined)
+			return refusal(response.status, "What answered is not the service: its answer is no JSON.");
 		if (response.ok) return { ok: true, status: response.status, body: body as Body };
 		return {
 			ok: false,
@@ -75,9 +86,13 @@ async function attempt<Body>(call: Call, token: string | undefined): Promise<Ans
 			problem: problemOf(response.status, body, retryAfterOf(response)),
 		};
 	} catch {
-		const detail = "No answer: the service is not reachable just now.";
-		return { ok: false, status: 0, problem: { title: "No answer", detail, ...NOTHING } };
+		return refusal(0, "The service is not reachable just now.");
 	}
+}
+
+function refusal(status: number, detail: string): Answer<never> {
+	const title = status ? `Status ${status}` : "No answer";
+	return { ok: false, status, problem: { title, detail, ...NOTHING } };
 }
 
 const NOTHING = { requestId: undefined, limit: undefined, retryAfter: undefined };
@@ -86,7 +101,7 @@ function parsed(text: string): unknown {
 	try {
 		return text ? JSON.parse(text) : undefined;
 	} catch {
-		return text;
+		return undefined;
 	}
 }
 
@@ -101,9 +116,11 @@ export function problemOf(status: number, body: unknown, retryAfterMs: number | 
 	const errors = Array.isArray(said.errors)
 		? said.errors.map((one) => text(one?.detail)).filter(Boolean)
 		: [];
+	// Functions have a form of their own.
+	const failure = (said.error ?? {}) as { readonly type?: unknown; readonly message?: unknown };
 	return {
-		title: text(said.title) ?? `Status ${status}`,
-		detail: errors.length ? errors.join("; ") : (text(said.detail) ?? ""),
+		title: text(said.title) ?? text(failure.type) ?? `Status ${status}`,
+		detail: errors.length ? errors.join("; ") : (text(said.detail) ?? text(failure.message) ?? ""),
 		requestId: text(said.request_id),
 		limit: text(said.limit),
 		retryAfter: retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000),
@@ -111,6 +128,5 @@ export function problemOf(status: number, body: unknown, retryAfterMs: number | 
 }
 
 function retryAfterOf(response: Response): number | undefined {
-	const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
-	return Number.isFinite(seconds) ? seconds * 1000 : undefined;
+	return parseRetryAfter(response.headers.get("Retry-After"), Date.now());
 }

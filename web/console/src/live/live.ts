@@ -13,6 +13,7 @@ import {
 } from "sse-push-client";
 import { base, send } from "../api/request.ts";
 import { mayHaveAccount } from "../session/identity.ts";
+import { ofTab } from "../session/kept.ts";
 import type { Session } from "../session/session.ts";
 import { Cell, Feed } from "./feed.ts";
 import {
@@ -35,6 +36,11 @@ const KEPT_ROWS = 2000;
 const KEPT_SAMPLES = 360; // half an hour at a sample each 5 s
 const MAX_ROOMS = 20;
 const ROOMS_KEY = "sse-push.rooms";
+
+/** Who signs in next is not to see where somebody else was. */
+export function forgetRooms(): void {
+	ofTab.delete(ROOMS_KEY);
+}
 
 export interface RefusedRoom {
 	readonly room: string;
@@ -152,7 +158,7 @@ export class Live {
 	#roomsChanged(): void {
 		const rooms = [...this.#roomStreams.keys()];
 		this.rooms.set(rooms);
-		localStorage.setItem(ROOMS_KEY, JSON.stringify(rooms));
+		ofTab.set(ROOMS_KEY, JSON.stringify(rooms));
 	}
 
 	#onEvent(event: StreamEvent): void {
@@ -222,7 +228,7 @@ function pathOf(topics: readonly string[]): string {
 
 function rememberedRooms(): readonly string[] {
 	try {
-		const rooms: unknown = JSON.parse(localStorage.getItem(ROOMS_KEY) ?? "");
+		const rooms: unknown = JSON.parse(ofTab.get(ROOMS_KEY) ?? "");
 		if (Array.isArray(rooms) && rooms.every((room) => typeof room === "string"))
 			return rooms.slice(0, MAX_ROOMS);
 	} catch {

@@ -6,6 +6,7 @@ import { Button, Field } from "../parts/controls.tsx";
 import { sentence, shown, text, time } from "../parts/format.ts";
 import { useCell, useDesk, useFeed, useTotal } from "../parts/hooks.ts";
 import { List } from "../parts/list.tsx";
+import { Long } from "../parts/long.tsx";
 import { Card, Empty, Notice, Page } from "../parts/panels.tsx";
 import { Sender } from "../parts/sender.tsx";
 
@@ -60,10 +61,10 @@ function Message({ item, mine }: { readonly item: Item<ChatMessage>; readonly mi
 	return (
 		<article className={mine ? "message mine" : "message"} data-id={item.id}>
 			<h3>
-				{mine ? "You" : text(item.data, "username") || text(item.data, "userId") || "Somebody"}
+				<bdi>{mine ? "You" : text(item.data, "username") || text(item.data, "userId") || "Somebody"}</bdi>
 				<time dateTime={timestamp}>{time(timestamp)}</time>
 			</h3>
-			<p>{text(item.data, "message") || shown(item.data)}</p>
+			<Long text={text(item.data, "message") || shown(item.data)} />
 		</article>
 	);
 }

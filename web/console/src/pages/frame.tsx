@@ -1,9 +1,10 @@
-// One frame: as a line of a list, and whole.
+// Frames: as lines of a list, and one of them whole.
 
-import { useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import type { Kind, Row } from "../live/items.ts";
 import { CopyButton } from "../parts/controls.tsx";
 import { count, pretty, time } from "../parts/format.ts";
+import { List } from "../parts/list.tsx";
 import { Badge, Card, Code, type Tone } from "../parts/panels.tsx";
 
 const TONES: Record<Kind, Tone> = {
@@ -16,16 +17,45 @@ const TONES: Record<Kind, Tone> = {
 	state: "ok",
 };
 
+interface FrameListProps {
+	readonly label: string;
+	readonly rows: readonly Row[];
+	readonly chosen: Row | undefined;
+	readonly onChoose: (row: Row) => void;
+	readonly empty: ReactNode;
+}
+
+export function FrameList({ rows, chosen, onChoose, ...more }: FrameListProps) {
+	return (
+		<List
+			newest="bottom"
+			usual={34}
+			items={rows}
+			keyOf={(row) => row.seq}
+			draw={(row) => <FrameRow row={row} chosen={row === chosen} onChoose={() => onChoose(row)} />}
+			choosable
+			{...more}
+		/>
+	);
+}
+
 interface FrameRowProps {
 	readonly row: Row;
 	readonly chosen: boolean;
 	readonly onChoose: () => void;
 }
 
-export function FrameRow({ row, chosen, onChoose }: FrameRowProps) {
+function FrameRow({ row, chosen, onChoose }: FrameRowProps) {
 	const tone = row.kind === "state" && row.name !== "open" ? "warn" : TONES[row.kind];
 	return (
-		<button type="button" className="frame" aria-pressed={chosen} data-kind={row.kind} onClick={onChoose}>
+		<button
+			type="button"
+			tabIndex={-1}
+			className="frame"
+			aria-pressed={chosen}
+			data-kind={row.kind}
+			onClick={onChoose}
+		>
 			<time>{time(row.at)}</time>
 			<Badge tone={tone}>
 				{row.kind === "event" || row.kind === "state" ? row.name || "message" : row.kind}

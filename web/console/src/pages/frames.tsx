@@ -7,9 +7,8 @@ import type { Kind, Row } from "../live/items.ts";
 import { Button, Chips, CopyButton, Field } from "../parts/controls.tsx";
 import { count } from "../parts/format.ts";
 import { useCell, useDesk, useFeed } from "../parts/hooks.ts";
-import { List } from "../parts/list.tsx";
 import { Card, Code, Empty } from "../parts/panels.tsx";
-import { FrameCard, FrameRow } from "./frame.tsx";
+import { FrameCard, FrameList } from "./frame.tsx";
 
 const GROUPS: Record<string, readonly Kind[]> = {
 	events: ["event"],
@@ -25,6 +24,11 @@ export function Frames() {
 	const [text, setText] = useState("");
 	const [chosen, setChosen] = useState<Row>();
 	const all = held ?? newest;
+	const clear = () => {
+		live.rows.clear();
+		setHeld(undefined);
+		setChosen(undefined);
+	};
 	const rows = useMemo(() => {
 		const kinds = new Set(shown.flatMap((group) => GROUPS[group] ?? []));
 		return all.filter((row) => kinds.has(row.kind) && (!text || row.raw.includes(text)));
@@ -39,18 +43,17 @@ export function Frames() {
 						<Button icon={held ? "play" : "pause"} onClick={() => setHeld(held ? undefined : newest)}>
 							{held ? "Go on" : "Hold"}
 						</Button>
-						<Button icon="trash" onClick={() => live.rows.clear()}>
+						<Button icon="trash" onClick={clear}>
 							Clear
 						</Button>
 					</div>
 				</div>
-				<List
+				<FrameList
+					key={`${shown} ${text}`}
 					label="Frames"
-					newest="bottom"
-					usual={34}
-					items={rows}
-					keyOf={(row) => row.seq}
-					draw={(row) => <FrameRow row={row} chosen={row === chosen} onChoose={() => setChosen(row)} />}
+					rows={rows}
+					chosen={chosen}
+					onChoose={setChosen}
 					empty={
 						<Empty icon="inspect" title="No such frame yet">
 							Frames show here as they come; a heartbeat comes every 15 seconds.

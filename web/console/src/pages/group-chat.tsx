@@ -6,6 +6,7 @@ import { time } from "../parts/format.ts";
 import { useDesk } from "../parts/hooks.ts";
 import { Icon } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
+import { Long } from "../parts/long.tsx";
 import { Badge, Card, Empty, Notice, Page } from "../parts/panels.tsx";
 import { Curl } from "../parts/sender.tsx";
 import { type Exp, type Line, useMembers, useTurns } from "./turns.ts";
@@ -16,7 +17,7 @@ export function GroupChatPage() {
 	const { session } = useDesk();
 	const [room, setRoom] = useState("general");
 	const turns = useTurns();
-	useMembers(room);
+	const none = useMembers(room);
 	return (
 		<Page title="Group chat" about="Ask a room's AI members. Each that answers gives you 5 exp with them.">
 			<div className="columns">
@@ -35,7 +36,7 @@ export function GroupChatPage() {
 				/>
 				<div className="stack">
 					<Ask room={room} onRoom={setRoom} turns={turns} />
-					<Experience exps={turns.exps} />
+					<Experience exps={turns.exps} none={none} />
 				</div>
 			</div>
 		</Page>
@@ -54,10 +55,10 @@ function Said({ line, me }: { readonly line: Line; readonly me: string }) {
 		<article className={`message ${mine ? "mine" : ""} ${line.kind}`}>
 			<h3>
 				{line.kind === "ai" && <Icon name="spark" size={14} />}
-				{mine ? "You" : line.who}
+				<bdi>{mine ? "You" : line.who}</bdi>
 				<time>{time(line.at)}</time>
 			</h3>
-			<p>{line.text}</p>
+			<Long text={line.text} />
 		</article>
 	);
 }
@@ -116,7 +117,13 @@ function Ask({ room, onRoom, turns }: AskProps) {
 	);
 }
 
-function Experience({ exps }: { readonly exps: readonly Exp[] }) {
+interface ExperienceProps {
+	readonly exps: readonly Exp[];
+	/** What to say where there are none. */
+	readonly none: string;
+}
+
+function Experience({ exps, none }: ExperienceProps) {
 	return (
 		<Card title="Members and your exp">
 			{exps.length ? (
@@ -140,7 +147,7 @@ function Experience({ exps }: { readonly exps: readonly Exp[] }) {
 					))}
 				</ul>
 			) : (
-				<p className="hint">This room has no AI members, or is not open to you.</p>
+				<p className="hint">{none}</p>
 			)}
 		</Card>
 	);

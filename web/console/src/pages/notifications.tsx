@@ -7,6 +7,7 @@ import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
 import { Icon, type IconName } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
+import { Long } from "../parts/long.tsx";
 import { Empty, Page, type Tone } from "../parts/panels.tsx";
 import { Sender } from "../parts/sender.tsx";
 
@@ -62,11 +63,11 @@ function Note({ item }: { readonly item: Item<Notification> }) {
 				<Icon name={icon} size={17} />
 			</span>
 			<div>
-				<h3>
+				<h3 dir="auto">
 					<span className="unseen">{type}: </span>
 					{text(item.data, "title") || "Without a title"}
 				</h3>
-				<p>{text(item.data, "message") || shown(item.data)}</p>
+				<Long text={text(item.data, "message") || shown(item.data)} />
 			</div>
 			<time dateTime={timestamp}>{time(timestamp)}</time>
 		</article>

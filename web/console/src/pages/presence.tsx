@@ -162,7 +162,7 @@ function FriendRow({ friend, presence, now, busy, onChange }: RowProps) {
 				{[...name][0]?.toUpperCase()}
 			</span>
 			<div>
-				<b>{name}</b>
+				<b dir="auto">{name}</b>
 				<small>
 					{state === "accepted" ? saidOf(presence, now) : state === "asked" ? "asks you" : "asked by you"} ·{" "}
 					{user_id}
@@ -219,7 +219,7 @@ function AddUser() {
 			call={call}
 			says={(body) => (
 				<>
-					{name} is user <code>{(body as { id: number }).id}</code>
+					<bdi>{name}</bdi> is user <code>{(body as { id: number }).id}</code>
 				</>
 			)}
 		>

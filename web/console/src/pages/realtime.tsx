@@ -44,6 +44,7 @@ export function RealtimePage() {
 						<Field label="Entity id" placeholder="any" value={id} onValue={setId} />
 					</search>
 					<List
+						key={`${type} ${id}`}
 						label="Entity updates"
 						newest="top"
 						usual={64}
@@ -76,10 +77,12 @@ function Update({ item }: { readonly item: Item<EntityUpdate> }) {
 		<article className="update" data-id={item.id}>
 			<Badge tone={TONES.get(action) ?? "idle"}>{action}</Badge>
 			<h3>
-				{text(item.data, "entityType")} <code>{text(item.data, "entityId")}</code>
+				<bdi>{text(item.data, "entityType")}</bdi> <code>{text(item.data, "entityId")}</code>
 			</h3>
 			<time dateTime={timestamp}>{time(timestamp)}</time>
-			<p className="data">{text(item.data, "data") || shown(item.data)}</p>
+			<p className="data" dir="auto">
+				{text(item.data, "data") || shown(item.data)}
+			</p>
 		</article>
 	);
 }

@@ -1,12 +1,13 @@
 // The channel function `redirectClient`, from both ends: a client's stream that shows where it is sent instead of going
 // there, and the call that sends it.
 
-import { useEffect, useRef, useState } from "react";
-import { openStream, type Stream, type StreamStatus } from "sse-push-client";
-import { base, note } from "../api/request.ts";
+import { useState } from "react";
+import type { StreamStatus } from "sse-push-client";
+import { faultOf, useSignature } from "../api/signature.ts";
 import { Feed } from "../live/feed.ts";
+import { useHandStream } from "../live/hand-stream.ts";
 import { Button, Field } from "../parts/controls.tsx";
-import { shown, text, time } from "../parts/format.ts";
+import { sentence, shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
 import { Icon } from "../parts/icon.tsx";
 import { List } from "../parts/list.tsx";
@@ -24,9 +25,13 @@ const KEPT = 200;
 export function RedirectPage() {
 	const { session } = useDesk();
 	const [clientId, setClientId] = useState(session.who.id);
-	const client = useClient(clientId);
-	const items = useFeed(client.events);
+	const [events] = useState(() => new Feed<ClientEvent>(KEPT));
+	const items = useFeed(events);
+	const { status, open, close } = useHandStream();
+	const on = status !== undefined;
 	const path = `/sse/connect?clientId=${encodeURIComponent(clientId)}`;
+	const connect = () =>
+		open(path, { onEvent: ({ data }) => events.push((seq) => ({ seq, at: Date.now(), data })) });
 	return (
 		<Page
 			title="Redirect"
@@ -39,21 +44,21 @@ export function RedirectPage() {
 							label="Client id"
 							value={clientId}
 							onValue={setClientId}
-							disabled={client.on}
-							hint={<ClientState on={client.on} status={client.status} />}
+							disabled={on}
+							hint={<ClientState status={status} />}
 						/>
-						{client.on ? (
-							<Button onClick={client.disconnect}>Disconnect</Button>
+						{on ? (
+							<Button onClick={close}>Disconnect</Button>
 						) : (
-							<Button look="primary" disabled={!clientId} onClick={client.connect}>
+							<Button look="primary" disabled={!clientId} onClick={connect}>
 								Connect
 							</Button>
 						)}
 					</div>
-					{client.on && client.status?.error && (
+					{status?.error && (
 						<Notice tone="bad">
 							<b>This client's stream is not open</b>
-							<p>{client.status.error.problem?.detail ?? client.status.error.message}</p>
+							<p>{sentence(status.error.problem?.detail ?? status.error.message)}</p>
 						</Notice>
 					)}
 					<List
@@ -64,7 +69,7 @@ export function RedirectPage() {
 						keyOf={(item) => item.seq}
 						draw={(item) => <Told item={item} />}
 						empty={
-							client.on ? (
+							on ? (
 								<Empty icon="redirect" title="Connected, and told nothing yet">
 									Call the function, and where this client would be sent shows here.
 								</Empty>
@@ -83,35 +88,8 @@ export function RedirectPage() {
 	);
 }
 
-function useClient(clientId: string) {
-	const { session } = useDesk();
-	const [events] = useState(() => new Feed<ClientEvent>(KEPT));
-	const [status, setStatus] = useState<StreamStatus>();
-	const [on, setOn] = useState(false);
-	const stream = useRef<Stream>(undefined);
-	const disconnect = () => {
-		stream.current?.close();
-		stream.current = undefined;
-		setOn(false);
-		setStatus(undefined);
-	};
-	const connect = () => {
-		const path = `/sse/connect?clientId=${encodeURIComponent(clientId)}`;
-		note({ method: "GET", path, streams: true }, performance.now(), 0, "stream opened");
-		stream.current = openStream({
-			url: base + path,
-			token: session.token,
-			onState: setStatus,
-			onEvent: ({ data }) => events.push((seq) => ({ seq, at: Date.now(), data })),
-		});
-		setOn(true);
-	};
-	useEffect(() => () => stream.current?.close(), []);
-	return { events, status, on, connect, disconnect };
-}
-
-function ClientState({ on, status }: { readonly on: boolean; readonly status: StreamStatus | undefined }) {
-	if (!on) return "Not connected";
+function ClientState({ status }: { readonly status: StreamStatus | undefined }) {
+	if (status === undefined) return "Not connected";
 	const [tone, text] = (
 		{
 			open: ["ok", "Connected"],
@@ -119,7 +97,7 @@ function ClientState({ on, status }: { readonly on: boolean; readonly status: St
 			connecting: ["warn", "Connecting"],
 			waiting: ["warn", "Waiting"],
 		} as const
-	)[status?.state ?? "connecting"] as readonly [Tone, string];
+	)[status.state] as readonly [Tone, string];
 	return <Badge tone={tone}>{text}</Badge>;
 }
 
@@ -163,15 +141,18 @@ function CallFunction({ clientId }: { readonly clientId: string }) {
 	const [method, setMethod] = useState("redirectClient");
 	const [target, setTarget] = useState<string>();
 	const [url, setUrl] = useState("https://example.com/checkout");
+	const [key, setKey] = useState("");
 	const body = {
 		method,
 		params: { input: { clientId: target ?? clientId, url } },
 		context: { channel: { id: "console" }, caller: { id: "console", type: "system" } },
 	};
+	const signature = useSignature(JSON.stringify(body), key.trim());
+	const headers = signature === undefined ? undefined : { "X-Signature": signature };
 	return (
 		<Sender
 			title="Call the function"
-			call={{ method: "PUT", path: "/functions", body }}
+			call={{ method: "PUT", path: "/functions", body, ...(headers && { headers }) }}
 			says={(answer) => <FunctionAnswer answer={answer} />}
 		>
 			<Field label="Method" required value={method} onValue={setMethod} />
@@ -182,7 +163,28 @@ function CallFunction({ clientId }: { readonly clientId: string }) {
 				onValue={setUrl}
 				hint="Its origin must be among the service's SSE_PUSH_REDIRECT_ORIGINS."
 			/>
+			<Field
+				label="Signing key"
+				type="password"
+				autoComplete="off"
+				placeholder="none"
+				value={key}
+				onValue={setKey}
+				error={faultOf(key.trim())}
+				hint={<SigningHint signature={signature} />}
+			/>
 		</Sender>
+	);
+}
+
+function SigningHint({ signature }: { readonly signature: string | undefined }) {
+	if (signature === undefined)
+		return "The service's SSE_PUSH_FUNCTION_SIGNING_KEY, in hex, where it has one: what is not signed it refuses with 401.";
+	return (
+		<>
+			The body is signed, base64 of HMAC-SHA256: <code>X-Signature: {signature}</code>. The key stays in this
+			page.
+		</>
 	);
 }
 

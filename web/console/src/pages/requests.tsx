@@ -19,11 +19,13 @@ export function Requests() {
 				label="Requests"
 				newest="top"
 				usual={40}
+				choosable
 				items={items}
 				keyOf={(item) => item.seq}
 				draw={(item) => (
 					<button
 						type="button"
+						tabIndex={-1}
 						className="frame"
 						aria-pressed={item === chosen}
 						onClick={() => setChosen(item)}

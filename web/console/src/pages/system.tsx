@@ -6,7 +6,7 @@ import type { Item, SystemStatus } from "../live/items.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Field } from "../parts/controls.tsx";
 import { bytes, count, duration, rate } from "../parts/format.ts";
-import { useDesk, useFeed } from "../parts/hooks.ts";
+import { useCell, useDesk, useFeed } from "../parts/hooks.ts";
 import { Badge, Card, Empty, Page } from "../parts/panels.tsx";
 import { Sender } from "../parts/sender.tsx";
 
@@ -51,11 +51,17 @@ export function SystemPage() {
 }
 
 function About({ now }: { readonly now: SystemStatus | undefined }) {
+	const { live } = useDesk();
+	const { state } = useCell(live.status);
 	if (now === undefined) return "How this node of the service is.";
 	return (
 		<>
-			<Badge tone={now.status === "ok" ? "ok" : "warn"}>{now.status}</Badge> node <code>{now.nodeId}</code>,
-			version {now.version}
+			{state === "open" ? (
+				<Badge tone={now.status === "ok" ? "ok" : "warn"}>{now.status}</Badge>
+			) : (
+				<Badge tone="idle">not known now</Badge>
+			)}{" "}
+			node <code>{now.nodeId}</code>, version {now.version}
 		</>
 	);
 }

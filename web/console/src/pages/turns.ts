@@ -5,6 +5,7 @@ import { type StreamError, type TurnFrame, takeTurn } from "sse-push-client";
 import type { Call } from "../api/curl.ts";
 import { base, note, type Problem, problemOf, send } from "../api/request.ts";
 import { Cell, Feed } from "../live/feed.ts";
+import { sentence } from "../parts/format.ts";
 import { useCell, useDesk, useFeed } from "../parts/hooks.ts";
 import type { Tone } from "../parts/panels.tsx";
 
@@ -74,20 +75,29 @@ interface Member {
 
 const TYPED_MS = 400; // a room's name is being typed until nothing was for so long
 
-/** The members of *room*, and what has been earned with them so far. */
-export function useMembers(room: string): void {
+/** Learns of the members of *room*, and what has been earned with them so far; returns what to say where there are none. */
+export function useMembers(room: string): string {
 	const { session } = useDesk();
+	const [none, setNone] = useState("");
 	useEffect(() => {
+		let isOld = false;
+		setNone(room && "Looking who is there…");
 		const look = async () => {
 			const path = `/api/chat/rooms/${encodeURIComponent(room)}/members`;
 			const answer = await send<readonly Member[]>({ method: "GET", path }, session.token);
+			if (isOld) return;
 			const members = answer.ok ? answer.body.map(earned) : [];
+			setNone(answer.ok ? "This room has no AI members." : sentence(answer.problem.detail));
 			// A turn may have been quicker than this answer, and exp never falls.
 			exps.update((known) => members.map((one) => known.find((its) => isLater(its, one)) ?? one));
 		};
 		const timer = setTimeout(() => room && void look(), TYPED_MS);
-		return () => clearTimeout(timer);
+		return () => {
+			isOld = true;
+			clearTimeout(timer);
+		};
 	}, [room, session]);
+	return none;
 }
 
 function isLater(one: Exp, other: Exp): boolean {

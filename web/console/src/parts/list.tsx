@@ -2,7 +2,7 @@
 // stands still, and says how many have come since.
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useLayoutEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactNode, useLayoutEffect, useRef, useState } from "react";
 import { Button } from "./controls.tsx";
 import { count } from "./format.ts";
 
@@ -19,12 +19,15 @@ interface ListProps<Item> {
 	readonly newest: "top" | "bottom";
 	/** Pixels that an item usually takes. */
 	readonly usual: number;
+	/** Whether each item is a button: one stop for the Tab key, and the arrow keys go from item to item. */
+	readonly choosable?: boolean;
 }
 
 export function List<Item>(props: ListProps<Item>) {
-	const { label, items, keyOf, draw, empty, newest, usual } = props;
+	const { label, items, keyOf, draw, empty, newest, usual, choosable } = props;
 	const box = useRef<HTMLDivElement>(null);
 	const [held, setHeld] = useState<readonly Item[]>();
+	if (held !== undefined && !items.length) setHeld(undefined); // what was cleared does not come back
 	const drawn = held ?? items;
 	const at = (index: number) => drawn[newest === "top" ? drawn.length - 1 - index : index] as Item;
 	const rows = useVirtualizer({
@@ -47,14 +50,36 @@ export function List<Item>(props: ListProps<Item>) {
 		const fromEnd = element.scrollHeight - element.scrollTop - element.clientHeight;
 		const away = (newest === "top" ? element.scrollTop : fromEnd) > NEAR;
 		if (away && held === undefined) setHeld(items);
-		if (!away && held !== undefined) setHeld(undefined);
+		if (!away && held !== undefined && !isInside(element)) setHeld(undefined);
+	};
+	/** What has the focus must not move away: the list stands still. */
+	const onFocus = () => {
+		if (choosable && held === undefined && box.current && isInside(box.current)) setHeld(items);
+	};
+	const onKeyDown = (event: KeyboardEvent) => {
+		const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+		if (!choosable || step === undefined || !box.current) return;
+		event.preventDefault();
+		const buttons = [...box.current.querySelectorAll("button")];
+		const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
+		const inSight = buttons.filter((one) => isInSight(one, box.current as HTMLElement));
+		const next = at >= 0 ? buttons[at + step] : inSight.at(newest === "top" ? 0 : -1);
+		next?.focus();
 	};
 	const newer = held === undefined ? 0 : newerThan(held, items, keyOf);
 	if (!items.length) return <div className="list-box vacant">{empty}</div>;
 	return (
 		<div className="list-box">
-			{/* biome-ignore lint/a11y/noNoninteractiveTabindex: a place that scrolls takes the focus to be scrolled by keys */}
-			<section className="list" ref={box} onScroll={onScroll} tabIndex={0} aria-label={label}>
+			<section
+				className="list"
+				ref={box}
+				onScroll={onScroll}
+				onFocus={onFocus}
+				onKeyDown={onKeyDown}
+				// biome-ignore lint/a11y/noNoninteractiveTabindex: a place that scrolls takes the focus to be scrolled by keys
+				tabIndex={0}
+				aria-label={label}
+			>
 				<ul className="list-all" style={{ height: rows.getTotalSize() }}>
 					{rows.getVirtualItems().map((row) => (
 						<li
@@ -86,6 +111,16 @@ export function List<Item>(props: ListProps<Item>) {
 			)}
 		</div>
 	);
+}
+
+/** Whether the focus is on something in *element*, rather than on it or elsewhere. */
+function isInside(element: HTMLElement): boolean {
+	return document.activeElement !== element && element.contains(document.activeElement);
+}
+
+function isInSight(one: HTMLElement, box: HTMLElement): boolean {
+	const [inner, outer] = [one.getBoundingClientRect(), box.getBoundingClientRect()];
+	return inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1;
 }
 
 function newerThan<Item>(

@@ -1,6 +1,7 @@
 // Who is signed in, in this tab alone: the token stands in sessionStorage and nowhere else.
 
 import { type Identity, identityOf } from "./identity.ts";
+import { ofTab } from "./kept.ts";
 
 const KEY = "sse-push.token";
 
@@ -23,14 +24,14 @@ export function sessionOf(token: string): Session {
 }
 
 export function remembered(): Session | undefined {
-	const token = sessionStorage.getItem(KEY);
+	const token = ofTab.get(KEY);
 	return token ? sessionOf(token) : undefined;
 }
 
 export function remember(session: Session): void {
-	sessionStorage.setItem(KEY, session.token);
+	ofTab.set(KEY, session.token);
 }
 
 export function forget(): void {
-	sessionStorage.removeItem(KEY);
+	ofTab.delete(KEY);
 }

@@ -148,18 +148,19 @@ function AccountForm({ busy, enter }: FormProps) {
 
 function TokenForm({ busy, enter }: FormProps) {
 	const [token, setToken] = useState("");
-	const who = token.trim() ? identityOf(token.trim()) : undefined;
+	const given = token.replace(/\s/g, ""); // it may have been wrapped where it was copied from
+	const who = given ? identityOf(given) : undefined;
 	const hint = who
 		? `Names ${who.name} (${who.id}), ${who.roles.join(", ") || "no roles"}.`
 		: "A JWT, or a demo token: base64 of id:name:email:role,role.";
 	const submit = (event: FormEvent) => {
 		event.preventDefault();
-		void enter(async () => token.trim());
+		void enter(async () => given);
 	};
 	return (
 		<form onSubmit={submit}>
 			<Field label="Token" required rows={5} value={token} onValue={setToken} hint={hint} />
-			<Button type="submit" look="primary" disabled={busy || !token.trim()}>
+			<Button type="submit" look="primary" disabled={busy || !given}>
 				Continue
 			</Button>
 		</form>

@@ -1,12 +1,14 @@
 // Light, dark, or as the system has it. That choice may be kept for good; the token may not.
 
+import { forGood } from "./kept.ts";
+
 export type Theme = "auto" | "light" | "dark";
 
 const KEY = "sse-push.theme";
 const THEMES: readonly Theme[] = ["auto", "light", "dark"];
 
 export function rememberedTheme(): Theme {
-	const kept = localStorage.getItem(KEY) as Theme;
+	const kept = forGood.get(KEY) as Theme;
 	return THEMES.includes(kept) ? kept : "auto";
 }
 
@@ -16,7 +18,7 @@ export function applyTheme(theme: Theme): void {
 }
 
 export function chooseTheme(theme: Theme): void {
-	localStorage.setItem(KEY, theme);
+	forGood.set(KEY, theme);
 	applyTheme(theme);
 }
 

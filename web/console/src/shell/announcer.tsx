@@ -19,15 +19,10 @@ export function Announcer() {
 		}, EVERY_MS);
 		return () => clearInterval(timer);
 	}, [live]);
-	const connection = {
-		connecting: "",
-		open: "Connected",
-		waiting: "Connection lost",
-		closed: "Disconnected",
-	}[state];
 	return (
 		<div className="unseen">
-			<p role="status">{connection}</p>
+			{/* What is wrong with it is said by the notice above the page. */}
+			<p role="status">{state === "open" ? "Connected" : ""}</p>
 			<p role="status">{text}</p>
 		</div>
 	);

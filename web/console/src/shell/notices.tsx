@@ -7,7 +7,7 @@ import { Notice } from "../parts/panels.tsx";
 
 export function Notices() {
 	return (
-		<div className="notices">
+		<div className="notices" role="status">
 			<ConnectionNotice />
 			<GapNotice />
 		</div>
@@ -31,7 +31,7 @@ function ConnectionNotice() {
 		</Button>
 	);
 	return (
-		<div role="status" data-notice="connection">
+		<div data-notice="connection">
 			<Notice tone={state === "closed" ? "bad" : "warn"} actions={again}>
 				<b>
 					{expired
@@ -40,7 +40,7 @@ function ConnectionNotice() {
 				</b>
 				<p>
 					{expired
-						? "What comes meanwhile is kept for you: sign in again, and it goes on."
+						? "Nothing more comes until you sign in again; the lists begin anew then."
 						: sentence(error.problem?.detail ?? plain(error.message))}
 					{state === "waiting" && <span aria-hidden="true">{` · again in ${left} s`}</span>}
 				</p>
@@ -68,7 +68,7 @@ function GapNotice() {
 	const gap = useCell(live.gap);
 	if (gap === undefined) return null;
 	return (
-		<div role="status" data-notice="gap">
+		<div data-notice="gap">
 			<Notice tone="warn" onClose={() => live.gap.set(undefined)}>
 				<b>Some events are missing here, {time(gap.at)}</b>
 				<p>
