@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -36,6 +37,10 @@ from tests.model_server import ModelServer
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
+
+# Whoever forbids caches of bytecode would have all sources compiled at each of a hundred starts of a process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 DEADLINE_S = 10.0  # seconds; a passing test needs milliseconds, a busy machine some hundred
 SECRET = "a-secret-for-tests-of-more-than-32-bytes"
