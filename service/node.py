@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -211,6 +211,7 @@ def _login_rate(name: str, per_minute: float) -> RateLimit:
     return RateLimit(per_minute / 60, name=name, burst=per_minute)
 
 
+@cache
 def _version() -> str:
     try:
         return version("sse-push")
