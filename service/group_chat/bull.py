@@ -133,22 +133,26 @@ class BullQueue(JobQueue):
     def _completed(self, told: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
         if (job := self._ours.get(told["jobId"])) is not None:
-            self._spawn(self._see_to(job, _result(told.get("returnvalue"))))
+            self._spawn(self._see_to(job, _result(told.get("returnvalue")), is_kept=True))
 
     def _failed(self, told: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
         if (job := self._ours.get(told["jobId"])) is not None:
-            self._spawn(self._see_to(job, None))
+            self._spawn(self._see_to(job, None, is_kept=False))
 
-    async def _see_to(self, job: Job, result: Result | None) -> None:
-        """Hand *job* on, once at a time, and take it out of the queue when all is seen to."""
+    async def _see_to(self, job: Job, result: Result | None, *, is_kept: bool) -> None:
+        """Hand *job* on, once at a time, and take it out of the queue when all is seen to.
+
+        Args:
+            is_kept: It is among those that are done, whatever the worker said; those that failed stay for a day.
+        """
         if job.id in self._seeing_to:
             return
         self._seeing_to.add(job.id)
         try:
             if await self._done(job, result):
                 self._ours.pop(job.id, None)
-                if result is not None:
+                if is_kept:
                     await self._remove(job.id)
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the sweep of all others
             _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
@@ -185,7 +189,7 @@ class BullQueue(JobQueue):
             _log.error("group_chat.answer_lost", job=kept.id, room=job and job.room_id, error="nobody could see to it")  # fmt: skip
             await self._remove(kept.id)
             return
-        await self._see_to(job, _result(kept.returnvalue))
+        await self._see_to(job, _result(kept.returnvalue), is_kept=True)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

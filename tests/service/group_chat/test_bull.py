@@ -1,5 +1,6 @@
 """BullMQ's queue on a real Redis: what happens to answers when nodes and workers die and Redis goes away."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,7 +11,7 @@ from events.errors import EngineUnavailable
 from service.group_chat import bull
 from service.group_chat.bull import BullQueue
 from service.group_chat.jobs import QUEUE
-from service.group_chat.redis_place import RedisPlace, split_url
+from service.group_chat.redis_place import RedisPlace, end, split_url
 from service.group_chat.worker import BullWorker
 from tests.conftest import until
 from tests.redis_server import RedisServer
@@ -117,6 +118,36 @@ async def test_what_is_no_result_counts_as_none(node: Open, redis_server: RedisS
     await until(lambda: seen.results)
 
     assert seen.results == {"turn-1": [None]}
+
+
+@pytest.mark.parametrize("given", ["text", {}, {"content": ""}, {"content": 7}, None, ["a"]])
+async def test_job_done_with_what_is_no_result_is_told_once_and_put_away(
+    node: Open, redis_server: RedisServer, soon: None, given: object
+) -> None:
+    """Not only by the queue's events: the node of the job may be dead, and another sweeps."""
+    asker, sweeper = Seen(), Seen()
+    first = await node(asker)
+    await first.add([job(at=time.time())])
+    await first.close()
+    queue = await node(sweeper)
+
+    async def answer(job: Any, token: str) -> object:
+        return given
+
+    foreign = queue._place.worker(QUEUE, answer, {})
+    running = asyncio.get_running_loop().create_task(foreign.run())
+    await until(lambda: sweeper.results)
+
+    async def put_away() -> bool:
+        return await counts(queue) == {}
+
+    for _ in range(1000):
+        if await put_away():
+            break
+    assert await put_away()
+    assert (asker.results, sweeper.results) == ({}, {"turn-1": [None]})
+    await foreign.close(force=True)
+    await end([running])
 
 
 async def test_stranger_in_the_queue_is_thrown_out(
