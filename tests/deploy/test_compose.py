@@ -13,6 +13,7 @@ import yaml
 
 from tests.deploy.nginx import CONFIG
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
+from tests.docs.pages import rows, section
 from tests.process import HOST, PORTS, eventually, is_free, random_port
 from tests.redis_server import program
 
@@ -110,6 +111,21 @@ def test_no_container_may_do_more_than_it_must(services: dict[str, Any]) -> None
         assert re.fullmatch(r"[\w/-]+:[\w.-]+", service["image"]) and "latest" not in service["image"], name
 
 
+def test_redis_is_set_as_operators_are_told(services: dict[str, Any]) -> None:
+    """Each setting in the table of docs/operations.md, but those whose default it is, with a value that the table has."""
+    told: dict[str, str] = {}
+    for names, values, _ in rows(section("docs/operations.md", "### Redis")):
+        told |= dict(zip(re.findall(r"`([^`]+)`", names), re.split("[;,]", values), strict=True))
+    assert {"client-output-buffer-limit", "appendfsync", "maxmemory-policy", "tcp-keepalive"} <= told.keys()
+    _, *arguments = services["redis"]["command"]
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    for name, value in told.items():
+        if name == "maxmemory":
+            assert f"--{name}" in given
+        elif name != "timeout":
+            assert given[f"--{name}"] in re.findall(r"`([^`]+)`", value), name
+
+
 @pytest.mark.process
 @pytest.mark.skipif(REDIS is None, reason="NOT TESTED: no Redis here, so its command was not tried")
 async def test_redis_keeps_all_and_drops_nothing(services: dict[str, Any], tmp_path: Any) -> None:
@@ -122,7 +138,10 @@ async def test_redis_keeps_all_and_drops_nothing(services: dict[str, Any], tmp_p
             await eventually(lambda: not is_free(port), "redis listens")
             assert "NOAUTH" in await say(port, "PING")
             password = SECRETS["REDIS_PASSWORD"]
-            for name, value in {"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""}.items():
+            wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "save": ""}
+            limits = await say(port, f"AUTH {password}", "CONFIG GET client-output-buffer-limit")
+            assert limits.splitlines()[-1].endswith(f"pubsub {256 * 2**20} {64 * 2**20} 60")
+            for name, value in wanted.items():
                 assert (await say(port, f"AUTH {password}", f"CONFIG GET {name}")).splitlines()[-1] == value
         finally:
             process.terminate()
