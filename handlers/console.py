@@ -19,9 +19,9 @@ from handlers.openapi import Representation, representation, served
 
 DIST = Path(__file__).parent / "console_dist"
 # Nothing is loaded or run but what this origin serves, and that by file; nothing in the page may be a script or a
-# style. Workers stand under it too, for their script is answered with it.
+# style.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _SECURITY = {

@@ -40,7 +40,6 @@ export default defineConfig({
 		modulePreload: { polyfill: false },
 		reportCompressedSize: false,
 	},
-	worker: { format: "es" },
 	server: {
 		proxy: Object.fromEntries(
 			[

@@ -4,7 +4,7 @@ import { type ComponentProps, type ReactNode, useId, useState } from "react";
 import { Icon, type IconName } from "./icon.tsx";
 
 interface ButtonProps extends ComponentProps<"button"> {
-	readonly look?: "primary" | "plain" | "quiet" | "danger";
+	readonly look?: "primary" | "plain" | "quiet";
 	readonly icon?: IconName;
 	readonly small?: boolean;
 }
