@@ -170,6 +170,23 @@ async def crash(page: Page) -> None:
         await page.goto("chrome://crash")
 
 
+async def test_a_frozen_tab_hands_the_connection_on_at_once_and_catches_up(
+    serve: Serve, api: Api, tabs_of: TabsOf, origin: str
+) -> None:
+    server = await serve(cors_origins=origin, retry_ms=100)
+    tabs = tabs_of(server)
+    frozen, other = [await tabs.open() for _ in range(2)]
+    browser = await frozen.context.new_cdp_session(frozen)
+    await browser.send("Page.setWebLifecycleState", {"state": "frozen"})
+    for n in range(3):
+        await api.publish(server, {"userId": 42, "data": n})
+    assert await texts(other, 3) == ["0", "1", "2"]
+
+    await browser.send("Page.setWebLifecycleState", {"state": "active"})
+    assert await texts(frozen, 3) == ["0", "1", "2"]
+    assert await open_streams(api, server) == 1
+
+
 async def test_a_killed_service_comes_back_and_no_tab_lost_or_repeats_anything(
     serve: Serve, api: Api, tabs_of: TabsOf, origin: str
 ) -> None:
