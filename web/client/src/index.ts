@@ -26,7 +26,7 @@ export type {
 	TokenReason,
 } from "./options.ts";
 export { createParser, type Parser, type ParserHandlers, type RawEvent } from "./parser.ts";
-export { type Friend, Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
+export { Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
 export { type SharedOptions, shareStream } from "./shared.ts";
 export { Store } from "./store.ts";
 export { openStream } from "./stream.ts";

@@ -8,9 +8,6 @@ import type { StreamEvent } from "./options.ts";
 import { type AccessOptions, type Connectedness, type Listening, StreamStore } from "./stream_store.ts";
 import type { FriendStatus } from "./wire.ts";
 
-/** A friend, as the service tells it. */
-export type Friend = FriendStatus;
-
 export interface PresenceOptions extends AccessOptions {
 	/** Where the service is, `https://push.example.com`. Default: where the page is from. */
 	readonly baseUrl?: string | undefined;
@@ -18,13 +15,13 @@ export interface PresenceOptions extends AccessOptions {
 
 export interface PresenceSnapshot extends Connectedness {
 	/** Every friend, by id. Kept as last seen while not connected. */
-	readonly friends: Readonly<Record<string, Friend>>;
+	readonly friends: Readonly<Record<string, FriendStatus>>;
 	/** The ids of those who are online. */
 	readonly online: readonly string[];
 }
 
 export class Presence extends StreamStore<PresenceOptions, PresenceSnapshot> {
-	#friends: Readonly<Record<string, Friend>> = {};
+	#friends: Readonly<Record<string, FriendStatus>> = {};
 
 	constructor(options: PresenceOptions) {
 		super(options, { friends: {}, online: [] });
@@ -46,9 +43,9 @@ export class Presence extends StreamStore<PresenceOptions, PresenceSnapshot> {
 	}
 
 	#onEvent({ event, data }: StreamEvent): void {
-		if (event === "presence/initial") this.#friends = data as Record<string, Friend>;
+		if (event === "presence/initial") this.#friends = data as Record<string, FriendStatus>;
 		else if (event === "presence/status_change") {
-			const friend = data as Friend;
+			const friend = data as FriendStatus;
 			this.#friends = { ...this.#friends, [friend.user_id]: friend };
 		} else return;
 		this.changed();

@@ -11,7 +11,8 @@ import { feedKey, groupChatKey, presenceKey } from "./keys.ts";
 import { Presence, type PresenceOptions, type PresenceSnapshot } from "./presence.ts";
 
 export type { Experience, GroupChatOptions, GroupMessage } from "./group_chat.ts";
-export type { Friend, PresenceOptions } from "./presence.ts";
+export type { PresenceOptions } from "./presence.ts";
+export type { FriendStatus } from "./wire.ts";
 
 export interface UseSSEOptions<Data = unknown> extends FeedOptions, FeedCallbacks<Data> {}
 

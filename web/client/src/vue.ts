@@ -22,7 +22,8 @@ import { Presence, type PresenceOptions, type PresenceSnapshot } from "./presenc
 import type { Store } from "./store.ts";
 
 export type { Experience, GroupChatOptions, GroupMessage } from "./group_chat.ts";
-export type { Friend, PresenceOptions } from "./presence.ts";
+export type { PresenceOptions } from "./presence.ts";
+export type { FriendStatus } from "./wire.ts";
 
 /** Each field as a ref of its own. */
 export type Refs<Value> = { readonly [Name in keyof Value]: ComputedRef<Value[Name]> };

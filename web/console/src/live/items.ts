@@ -15,40 +15,6 @@ export interface Item<Data = unknown> {
 	readonly data: Data;
 }
 
-export interface Notification {
-	readonly title: string;
-	readonly message: string;
-	readonly type: "info" | "success" | "warning" | "error";
-	readonly timestamp: string;
-}
-
-export interface EntityUpdate {
-	readonly entityType: string;
-	readonly entityId: string;
-	readonly action: "created" | "updated" | "deleted";
-	readonly data: unknown;
-	readonly timestamp: string;
-}
-
-export interface ChatMessage {
-	readonly roomId: string;
-	readonly message: string;
-	readonly userId: string;
-	readonly username: string;
-	readonly timestamp: string;
-}
-
-export interface SystemStatus {
-	readonly status: string;
-	readonly version: string;
-	readonly nodeId: string;
-	readonly uptime: number;
-	readonly connections: { readonly total: number; readonly byStream: Readonly<Record<string, number>> };
-	readonly eventsSent: number;
-	readonly memory: { readonly rssBytes: number };
-	readonly timestamp: string;
-}
-
 export type Kind = "event" | "heartbeat" | "retry" | "position" | "gap" | "expired" | "state";
 
 /** A line of the inspector: a frame, or what became of the connection. */

@@ -3,33 +3,24 @@
 // Knows topics and what is kept of each; knows nothing of React.
 
 import {
+	type ChatMessage,
+	type EntityUpdate,
 	type Frame,
 	type Gap,
+	type Notification,
 	openAny,
 	Presence,
 	type Stream,
 	type StreamEvent,
 	type StreamStatus,
+	type SystemStatus,
 } from "sse-push-client";
 import { base, send } from "../api/request.ts";
 import { mayHaveAccount } from "../session/identity.ts";
 import { ofTab } from "../session/kept.ts";
 import type { Session } from "../session/session.ts";
 import { Cell, Feed } from "./feed.ts";
-import {
-	type ChatMessage,
-	type EntityUpdate,
-	type Item,
-	itemOf,
-	type Kind,
-	NO_STATS,
-	type Notification,
-	type Row,
-	rowOf,
-	type Stats,
-	type SystemStatus,
-	splitName,
-} from "./items.ts";
+import { type Item, itemOf, type Kind, NO_STATS, type Row, rowOf, type Stats, splitName } from "./items.ts";
 
 const KEPT = 1000; // of each list: what somebody may scroll through
 const KEPT_ROWS = 2000;

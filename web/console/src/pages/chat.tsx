@@ -1,7 +1,8 @@
 // Topics `chat:ROOM`: rooms to enter and leave, their messages, a line to write in.
 
 import { type FormEvent, useState } from "react";
-import type { ChatMessage, Item } from "../live/items.ts";
+import type { ChatMessage } from "sse-push-client";
+import type { Item } from "../live/items.ts";
 import { Button, Field } from "../parts/controls.tsx";
 import { sentence, shown, text, time } from "../parts/format.ts";
 import { useCell, useDesk, useFeed, useTotal } from "../parts/hooks.ts";

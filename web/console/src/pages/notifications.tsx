@@ -1,7 +1,8 @@
 // Topic `notifications`: what came, and a form that sends one.
 
 import { useState } from "react";
-import type { Item, Notification } from "../live/items.ts";
+import type { Notification } from "sse-push-client";
+import type { Item } from "../live/items.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
 import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";

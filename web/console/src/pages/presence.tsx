@@ -1,7 +1,7 @@
 // Topic `presence`, and friendships: who is online, who asks, who is asked. An administrator can make accounts here.
 
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
-import type { Friend as Presence } from "sse-push-client";
+import type { Friend, FriendStatus } from "sse-push-client";
 import type { Call } from "../api/curl.ts";
 import { type Problem, send } from "../api/request.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
@@ -10,12 +10,6 @@ import { useDesk, useNow } from "../parts/hooks.ts";
 import { Badge, Card, Empty, Page } from "../parts/panels.tsx";
 import { Outcome, Sender, type Sending, useSending } from "../parts/sender.tsx";
 import { mayHaveAccount } from "../session/identity.ts";
-
-interface Friend {
-	readonly user_id: number;
-	readonly name: string;
-	readonly state: "requested" | "asked" | "accepted";
-}
 
 const NO_ACCOUNT: Problem = {
 	title: "You have no account here",
@@ -146,7 +140,7 @@ function FriendLists({ friends, changing, onChanged }: ListsProps) {
 
 interface RowProps {
 	readonly friend: Friend;
-	readonly presence: Presence | undefined;
+	readonly presence: FriendStatus | undefined;
 	readonly now: number;
 	readonly busy: boolean;
 	readonly onChange: (call: Call) => void;
@@ -181,7 +175,7 @@ function FriendRow({ friend, presence, now, busy, onChange }: RowProps) {
 	);
 }
 
-function saidOf(presence: Presence | undefined, now: number) {
+function saidOf(presence: FriendStatus | undefined, now: number) {
 	if (presence === undefined) return "waiting to hear";
 	if (!presence.is_online) return presence.last_seen ? `seen ${ago(presence.last_seen, now)}` : "offline";
 	return <Badge tone="ok">online</Badge>;

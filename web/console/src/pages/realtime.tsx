@@ -1,7 +1,8 @@
 // Topic `realtime`: changes of entities as they happen, and how each entity stands now.
 
 import { useMemo, useState } from "react";
-import type { EntityUpdate, Item } from "../live/items.ts";
+import type { EntityUpdate } from "sse-push-client";
+import type { Item } from "../live/items.ts";
 import { Button, Choice, Field } from "../parts/controls.tsx";
 import { shown, text, time } from "../parts/format.ts";
 import { useDesk, useFeed } from "../parts/hooks.ts";
@@ -77,7 +78,8 @@ function Update({ item }: { readonly item: Item<EntityUpdate> }) {
 		<article className="update" data-id={item.id}>
 			<Badge tone={TONES.get(action) ?? "idle"}>{action}</Badge>
 			<h3>
-				<bdi>{text(item.data, "entityType")}</bdi> <code>{text(item.data, "entityId")}</code>
+				<bdi>{text(item.data, "entityType") || "Without an entity"}</bdi>{" "}
+				<code>{text(item.data, "entityId")}</code>
 			</h3>
 			<time dateTime={timestamp}>{time(timestamp)}</time>
 			<p className="data" dir="auto">

@@ -1,8 +1,9 @@
 // Topic `system`: how the service is, as lines over time.
 
 import { useEffect, useState } from "react";
+import type { SystemStatus } from "sse-push-client";
 import { send } from "../api/request.ts";
-import type { Item, SystemStatus } from "../live/items.ts";
+import type { Item } from "../live/items.ts";
 import { Chart } from "../parts/chart.tsx";
 import { Field } from "../parts/controls.tsx";
 import { bytes, count, duration, rate } from "../parts/format.ts";

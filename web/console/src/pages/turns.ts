@@ -1,7 +1,13 @@
 // Turns of the group chat: the request, the frames of its answer, and what they make of the conversation.
 
 import { useEffect, useRef, useState } from "react";
-import { type StreamError, type TurnFrame, takeTurn } from "sse-push-client";
+import {
+	type ExpUpdated,
+	type MemberOfRoom,
+	type StreamError,
+	type TurnFrame,
+	takeTurn,
+} from "sse-push-client";
 import type { Call } from "../api/curl.ts";
 import { base, note, type Problem, problemOf, send } from "../api/request.ts";
 import { Cell, Feed } from "../live/feed.ts";
@@ -21,13 +27,7 @@ export interface Line {
 	readonly tone: Tone;
 }
 
-export interface Exp {
-	readonly personaId: number;
-	readonly personaName: string;
-	readonly newExp: number;
-	readonly newLevel: number;
-	readonly expIncrease: number;
-}
+export type Exp = Omit<ExpUpdated, "type" | "userId">;
 
 export interface Refused {
 	readonly status: number;
@@ -65,14 +65,6 @@ export function useTurns() {
 	return { lines: useFeed(lines), exps: useCell(exps), busy, refused, ask, stop, callOf };
 }
 
-/** A member of a room, as `GET .../members` has it. */
-interface Member {
-	readonly personaId: number;
-	readonly aiName: string;
-	readonly exp: number;
-	readonly level: number;
-}
-
 const TYPED_MS = 400; // a room's name is being typed until nothing was for so long
 
 /** Learns of the members of *room*, and what has been earned with them so far; returns what to say where there are none. */
@@ -84,7 +76,7 @@ export function useMembers(room: string): string {
 		setNone(room && "Looking who is there…");
 		const look = async () => {
 			const path = `/api/chat/rooms/${encodeURIComponent(room)}/members`;
-			const answer = await send<readonly Member[]>({ method: "GET", path }, session.token);
+			const answer = await send<readonly MemberOfRoom[]>({ method: "GET", path }, session.token);
 			if (isOld) return;
 			const members = answer.ok ? answer.body.map(earned) : [];
 			setNone(answer.ok ? "This room has no AI members." : sentence(answer.problem.detail));
@@ -104,7 +96,7 @@ function isLater(one: Exp, other: Exp): boolean {
 	return one.personaId === other.personaId && one.newExp > other.newExp;
 }
 
-function earned({ personaId, aiName, exp, level }: Member): Exp {
+function earned({ personaId, aiName, exp, level }: MemberOfRoom): Exp {
 	return { personaId, personaName: aiName, newExp: exp, newLevel: level, expIncrease: 0 };
 }
 

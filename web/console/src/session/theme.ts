@@ -2,7 +2,7 @@
 
 import { forGood } from "./kept.ts";
 
-export type Theme = "auto" | "light" | "dark";
+type Theme = "auto" | "light" | "dark";
 
 const KEY = "sse-push.theme";
 const THEMES: readonly Theme[] = ["auto", "light", "dark"];
