@@ -60,9 +60,9 @@ class Engine(ABC):
         return None
 
     @property
+    @abstractmethod
     def reachable(self) -> bool:
         """Whether streams can be opened: what is published elsewhere comes here."""
-        return True
 
     @abstractmethod
     async def start(
@@ -110,42 +110,46 @@ class Engine(ABC):
             EngineUnavailable: They can't.
         """
 
-    # An engine of one node hears everything, at once. One of many listens to what somebody here takes.
+    # An engine of many nodes listens to what somebody here takes; one that is alone hears everything (alone.py).
 
-    def listen(self, keys: Sequence[str]) -> None:  # noqa: B027 - what hears everything has nothing to do
+    @abstractmethod
+    def listen(self, keys: Sequence[str]) -> None:
         """A stream is about to take *keys*; returns at once."""
 
-    def unlisten(self, keys: Sequence[str]) -> None:  # noqa: B027 - the same
+    @abstractmethod
+    def unlisten(self, keys: Sequence[str]) -> None:
         """A stream that took *keys* is gone."""
 
+    @abstractmethod
     def current(self, keys: Sequence[str], seq: int | None) -> bool:
         """Whether *keys* are heard by now, and an event numbered *seq*, if it was ever given, is not above ``head``."""
-        return True
 
+    @abstractmethod
     def knows(self, epoch: str, seq: int) -> bool:
         """Whether an id is of this store, and was given: a stream may stand there."""
-        return epoch == self.epoch and seq <= self.head
 
-    async def settle(self, keys: Sequence[str]) -> None:  # noqa: B027 - what is heard at once is settled
+    @abstractmethod
+    async def settle(self, keys: Sequence[str]) -> None:
         """Wait until :meth:`current` is true for *keys* and every number given before this call.
 
         Raises:
             EngineUnavailable: That can't be now.
         """
 
+    @abstractmethod
     def holds(self, keys: Sequence[str], after: int) -> bool:
         """Whether ``window`` has every event for *keys* numbered above *after*."""
-        return after >= self.window.start
 
+    @abstractmethod
     async def heard_elsewhere(self, key: str) -> bool:
-        """Whether a stream on another node takes *key*. An engine of one node knows none.
+        """Whether a stream on another node takes *key*.
 
         Raises:
             EngineUnavailable: It can't be told now.
         """
-        return False
 
-    def take_in(self, publish: Publish) -> None:  # noqa: B027 - nobody gets past the only node
+    @abstractmethod
+    def take_in(self, publish: Publish) -> None:
         """From now on hand what other services put into the store, past all nodes, to *publish*."""
 
     @abstractmethod

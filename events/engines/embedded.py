@@ -20,7 +20,8 @@ from typing import IO, Any, Literal
 
 import structlog
 
-from events.engines.base import Broken, Engine, Failed, Kept, Missed, Receipt
+from events.engines.alone import AloneEngine
+from events.engines.base import Broken, Failed, Kept, Missed, Receipt
 from events.engines.reader import Reader
 from events.engines.store import Store
 from events.errors import EngineUnavailable, Overloaded, StoreInUse
@@ -42,7 +43,7 @@ _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
 
 
-class EmbeddedEngine(Engine):
+class EmbeddedEngine(AloneEngine):
     """Keeps events in ``data_dir/events.db``; the arguments are the store's."""
 
     epoch = ""  # until it is started

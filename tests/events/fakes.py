@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from events.engines.base import Engine, Kept, Receipt
+from events.engines.alone import AloneEngine
+from events.engines.base import Kept, Receipt
 from events.event import Event
 from events.ids import format_id
 from events.topics import Topic, event_keys
@@ -57,7 +58,7 @@ def number(event: Event, epoch: str, seq: int) -> Event:
     return event
 
 
-class MemoryEngine(Engine):
+class MemoryEngine(AloneEngine):
     """Keeps events in memory, at once, unless told to fail.
 
     Attributes:
