@@ -43,6 +43,8 @@ class BullQueue(JobQueue):
         worker: Works in this process too; ``None`` leaves all to others.
     """
 
+    tells_again = True
+
     def __init__(
         self,
         place: RedisPlace,
@@ -132,12 +134,12 @@ class BullQueue(JobQueue):
 
     def _completed(self, told: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
-        if (job := self._ours.get(told["jobId"])) is not None:
+        if (job := self._ours.get(told.get("jobId", ""))) is not None:
             self._spawn(self._see_to(job, _result(told.get("returnvalue")), is_kept=True))
 
     def _failed(self, told: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
-        if (job := self._ours.get(told["jobId"])) is not None:
+        if (job := self._ours.get(told.get("jobId", ""))) is not None:
             self._spawn(self._see_to(job, None, is_kept=False))
 
     async def _see_to(self, job: Job, result: Result | None, *, is_kept: bool) -> None:
@@ -171,25 +173,27 @@ class BullQueue(JobQueue):
             for job in [job for job in self._ours.values() if now - job.asked_at > 2 * MAX_JOB_AGE_S]:
                 del self._ours[job.id]
             try:
-                done = await self._queue.getJobs(["completed"], 0, SWEPT_AT_ONCE - 1, True)
-                for kept in done:
-                    await self._sweep_one(kept, now)
+                done = await self._place.client().zrange(self._queue.keys["completed"], 0, SWEPT_AT_ONCE - 1)
+                for job_id in done:
+                    await self._sweep_one(job_id, now)
             except Exception as error:  # noqa: BLE001 - whatever it is, answers must be looked for again
                 _log.warning("group_chat.sweep_failed", error=repr(error))
 
-    async def _sweep_one(self, kept: Any, now: float) -> None:
-        age = now - kept.finishedOn / 1000
-        if age < NODE_HAS_S and kept.id not in self._ours:
-            return
+    async def _sweep_one(self, job_id: str, now: float) -> None:
+        job: Job | None = None
+        age = 0.0
         try:
+            kept = await self._queue.getJob(job_id)
+            age = now - kept.finishedOn / 1000
             job = Job.model_validate(kept.data)
-        except ValidationError:
-            job = None
-        if job is None or job.id != kept.id or age > self._unseen_s:
-            _log.error("group_chat.answer_lost", job=kept.id, room=job and job.room_id, error="nobody could see to it")  # fmt: skip
-            await self._remove(kept.id)
-            return
-        await self._see_to(job, _result(kept.returnvalue), is_kept=True)
+        except (ValueError, TypeError, AttributeError):
+            pass  # somebody else's, or nothing: it is thrown out, for it would be in the way of all others
+        if job is None or job.id != job_id or age > self._unseen_s:
+            _log.error("group_chat.answer_lost", job=job_id, room=job and job.room_id, error="nobody could see to it")  # fmt: skip
+            await self._remove(job_id)
+            await self._place.client().zrem(self._queue.keys["completed"], job_id)
+        elif age >= NODE_HAS_S or job_id in self._ours:
+            await self._see_to(job, _result(kept.returnvalue), is_kept=True)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

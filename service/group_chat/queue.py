@@ -27,6 +27,14 @@ def pause() -> float:
 
 
 class JobQueue(ABC):
+    """Jobs that wait to be done.
+
+    Attributes:
+        tells_again: Where ``done`` could not see to a result, it is called again later.
+    """
+
+    tells_again = False
+
     @abstractmethod
     async def start(self, done: Done) -> None:
         """Begin; from now on call *done* for jobs that are.

@@ -184,7 +184,7 @@ class GroupChat:
             await self._rooms.answer(job, result, at)
         except SsePushError as error:
             _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error=str(error))
-            if turn is not None and persona is not None:
+            if turn is not None and persona is not None and not self._queue.tells_again:
                 self._failed(turn, persona)
             return False
         if turn is not None and persona is not None:

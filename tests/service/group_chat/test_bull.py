@@ -150,6 +150,36 @@ async def test_job_done_with_what_is_no_result_is_told_once_and_put_away(
     await end([running])
 
 
+async def test_rubbish_among_what_is_done_keeps_no_answer_from_being_seen_to(
+    node: Open, soon: None, logged: list[dict[str, Any]]
+) -> None:
+    asker, sweeper = Seen(), Seen()
+    first = await node(asker)
+    await first.add([job("to the room", at=time.time())])
+    client, key = first._place.client(), f"bull:{QUEUE}"
+    now = time.time() * 1000  # or BullMQ itself would find them too old
+    await client.zadd(f"{key}:completed", {"ghost": now, "broken": now, "strange": now})
+    await client.hset(f"{key}:broken", mapping={"data": "{not json", "finishedOn": "1"})
+    await client.hset(f"{key}:strange", mapping={"data": "[]", "finishedOn": "soon"})
+    await client.xadd(f"{key}:events", {"event": "completed"})
+    await client.xadd(f"{key}:events", {"rubbish": "x"})
+    await first.close()
+
+    queue = await node(sweeper, Oracle())
+    await until(lambda: sweeper.results)
+
+    async def left() -> list[str]:
+        found: list[str] = await queue._place.client().zrange(f"{key}:completed", 0, -1)
+        return found
+
+    for _ in range(1000):
+        if not await left():
+            break
+    assert (sweeper.results, await left()) == ({"turn-1": ["to the room"]}, [])
+    lost = [line["job"] for line in logged if line["event"] == "group_chat.answer_lost"]
+    assert sorted(lost) == ["broken", "ghost", "strange"]
+
+
 async def test_stranger_in_the_queue_is_thrown_out(
     node: Open, soon: None, logged: list[dict[str, Any]]
 ) -> None:

@@ -1,0 +1,91 @@
+"""A turn whose answers can't be told to the room when they come: the store is away just then."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from events.errors import EngineUnavailable
+from service.database import Database
+from service.group_chat.experience import Experience
+from service.group_chat.jobs import Job, Result
+from service.group_chat.personas import load_personas
+from service.group_chat.queue import Done, JobQueue
+from service.group_chat.rooms import Rooms
+from service.group_chat.turns import GroupChat, Said
+from tests.conftest import until
+
+
+class Pile(JobQueue):
+    """Jobs that nobody does; the test says what became of them."""
+
+    def __init__(self, *, tells_again: bool) -> None:
+        self.tells_again = tells_again
+        self.jobs: list[Job] = []
+
+    async def start(self, done: Done) -> None: ...
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        self.jobs += jobs
+
+    async def close(self) -> None: ...
+
+
+class Deaf:
+    """Rooms that can't be told answers while :attr:`away`."""
+
+    away = True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def history(self, room: str) -> list[Any]:
+        return []
+
+    async def tell(self, *said: object) -> None: ...
+
+    async def answer(self, job: Job, result: Result, at: float) -> None:
+        if self.away:
+            raise EngineUnavailable("events can't be kept now")
+        self.told.append(result.content)
+
+
+class Reader:
+    """A caller; what it got, until the turn's end."""
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.ended = ""
+
+    def send(self, frames: bytes) -> None:
+        self.got += frames
+
+    def end(self, reason: str, farewell: bytes = b"") -> None:
+        self.got += farewell
+        self.ended = reason
+
+
+@pytest.mark.parametrize(
+    "tells_again", [True, False], ids=["queue that outlives us", "queue of this process"]
+)
+async def test_caller_waits_for_an_answer_that_is_told_again(tmp_path: Path, tells_again: bool) -> None:
+    queue, rooms, reader = Pile(tells_again=tells_again), Deaf(), Reader()
+    database = Database(f"sqlite:///{tmp_path}/accounts.db", tmp_path)
+    chat = GroupChat(
+        load_personas(None), queue, cast(Rooms, rooms), Experience(database), timeout=60, clock=lambda: 0.0
+    )
+    turn = await chat.say(Said("general", "42", "ada", "hello"), "ada")
+    turn.caller = reader
+    chat.ask(turn)
+    await until(lambda: len(queue.jobs) == 2)
+
+    assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [False, False]
+    assert (reader.got.count(b'"error"'), reader.ended) == ((0, "") if tells_again else (2, "complete"))
+    rooms.away = False
+    assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [True, True]
+
+    assert (rooms.told, reader.ended) == (["hi", "hi"], "complete")
+    assert reader.got.count(b'"ai_response"') == (2 if tells_again else 0)
+    await chat.close()
+    await database.close()
