@@ -17,7 +17,7 @@ export function Notices() {
 function ConnectionNotice() {
 	const { live, signOut } = useDesk();
 	const { state, error, retryAt } = useCell(live.status);
-	const now = useNow(500, state === "waiting");
+	const now = useNow(250, state === "waiting");
 	if (error === null || state === "open") return null;
 	const expired = error.code === "token" || error.status === 401;
 	const left = Math.max(0, Math.ceil(((retryAt ?? now) - now) / 1000));

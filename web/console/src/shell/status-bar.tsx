@@ -43,7 +43,7 @@ function StatePill() {
 	const { live } = useDesk();
 	const status = useCell(live.status);
 	const { openedAt } = useCell(live.stats);
-	const now = useNow(1000);
+	const now = useNow(status.state === "waiting" ? 250 : 1000); // the notice below counts down too
 	const left = Math.max(0, Math.ceil(((status.retryAt ?? now) - now) / 1000));
 	const [tone, text, more] = {
 		connecting: ["warn", "Connecting", ""],
