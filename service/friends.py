@@ -12,9 +12,7 @@ from service.database import Database
 from service.people import UNKNOWN_USER, Friend, FriendState
 from service.tables import FriendshipRow, UserRow
 
-MAX_FRIENDS = (
-    1000  # whom one user may have asked, friends among them: a change of theirs is one event's audience
-)
+MAX_FRIENDS = 1000  # whom one user may have asked, friends among them: one event's audience
 RETRY_AFTER_S = 60  # seconds, for one who has asked as many: nothing changes by itself
 
 
@@ -161,7 +159,6 @@ async def _check_room(session: AsyncSession, user_id: int) -> None:
         and_(FriendshipRow.low_id == user_id, FriendshipRow.low_asked),
         and_(FriendshipRow.high_id == user_id, FriendshipRow.high_asked),
     )
-    if (
-        await session.scalar(select(func.count()).select_from(FriendshipRow).where(asked)) or 0
-    ) >= MAX_FRIENDS:
+    count = select(func.count()).select_from(FriendshipRow).where(asked)
+    if (await session.scalar(count) or 0) >= MAX_FRIENDS:
         raise OverLimit("friends", RETRY_AFTER_S)

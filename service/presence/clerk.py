@@ -60,9 +60,7 @@ class Clerk:
         self._clock = clock
         self._news: News = {}  # to be told
         self._asking: dict[Watch, None] = {}  # streams to be told how all friends are
-        self._comparing: dict[
-            Watch, None
-        ] = {}  # streams of whose circles it is to be seen whether they changed
+        self._comparing: dict[Watch, None] = {}  # streams whose circle may be another by now
         self._met: dict[tuple[int, int], None] = {}  # two who became friends
         self._settled = 0.0  # by the loop's time when all nodes have said whom they hold
         self._task: asyncio.Task[None] | None = None
@@ -139,8 +137,9 @@ class Clerk:
                 except (DatabaseUnavailable, EngineUnavailable) as error:
                     self._failed(error)
                     await asyncio.sleep(AGAIN_S)
-                except Exception as error:  # noqa: BLE001 - what it was doing is lost, what comes next must not be
+                except Exception as error:  # noqa: BLE001 - what it was telling is lost, what comes next must not be
                     _log.error("presence.crashed", exc_info=error)
+                    await asyncio.sleep(AGAIN_S)
         finally:
             self._task = None
 
@@ -165,9 +164,15 @@ class Clerk:
             await self._do_tell(news, asking, met)
         except (DatabaseUnavailable, EngineUnavailable):
             put_back(self._news, news)
-            put_back(self._asking, {watch: None for watch in asking if watch.is_open})
             put_back(self._met, met)
+            self._ask_again(asking)
             raise
+        except Exception:
+            self._ask_again(asking)  # they hold back what happens until they are told
+            raise
+
+    def _ask_again(self, watches: Collection[Watch]) -> None:
+        put_back(self._asking, {watch: None for watch in watches if watch.is_open})
 
     async def _do_tell(
         self,

@@ -70,7 +70,7 @@ class Presence:
         self._hand = 0
         self._leaving: dict[
             int, float
-        ] = {}  # users without a stream, and by the loop's time until when they may return
+        ] = {}  # no stream any more; until then, by the loop's time, they may return
         self._settled = 0.0  # by the loop's time before which nobody leaves
         self._beat: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None

@@ -24,16 +24,7 @@ class Watch:
         version: That of the user's circle, as it was, or before it was, looked who the friends are.
     """
 
-    __slots__ = (
-        "_connection",
-        "_held",
-        "_overflowed",
-        "_presence",
-        "_subscription",
-        "_where",
-        "user",
-        "version",
-    )
+    __slots__ = ("_connection", "_held", "_overflowed", "_presence", "_subscription", "_where", "user", "version")  # fmt: skip
 
     def __init__(self, presence: "Presence", topic: Topic, user: int, version: int) -> None:
         self._presence = presence

@@ -45,9 +45,7 @@ class RedisRoster(Roster):
         self._lease = timeout * _LEASE
         self._epoch = ""
         self._keeper: asyncio.Task[None] | None = None
-        self._unsure = (
-            False  # an answer was lost: there may be something to tell that this node does not know of
-        )
+        self._unsure = False  # an answer was lost: it may have said what this node has to tell
         self._untold: Untold = dict
         self._forgotten: Forgotten = float
 

@@ -522,9 +522,11 @@ async def test_crash_is_logged_and_does_not_end_it(stage: Stage, logged: list[An
     stage.open(1)
     await stage.idle()
     original, stage.circles.of = stage.circles.of, None  # type: ignore[assignment, method-assign]
-    stage.open(2)
+    _, connection = stage.open(2)
     await until(lambda: "presence.crashed" in [line["event"] for line in logged])
     stage.circles.of = original  # type: ignore[method-assign]
+    await stage.idle()
+    assert connection.names == ["initial"]
     stage.open(3)
     await stage.idle()
     assert (3, True, ["1", "2"]) in stage.told
