@@ -3,13 +3,13 @@
 import argparse
 import asyncio
 import gc
-import signal
 import sys
 from typing import Any
 
 import structlog
 from aiohttp import web
 
+from cli.signals import ending_signals
 from cli.workers import MAX_WORKERS, Place, Workers
 from events.engines import EMBEDDED
 from events.errors import SsePushError
@@ -95,7 +95,7 @@ async def _serve(settings: Settings, place: Place | None, own_port: int | None) 
     runner = web.AppRunner(build_app(settings), shutdown_timeout=LEFT_OVER_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
+    for sign in ending_signals():
         loop.add_signal_handler(sign, stop.set)
     if place is not None:
         loop.add_reader(place.line, stop.set)  # nothing ever comes there but the parent's end

@@ -2,12 +2,12 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 from typing import Any
 
 import structlog
 
+from cli.signals import ending_signals
 from service.group_chat.build import build_worker
 from service.logging import configure_logging
 from service.settings import Settings, load_settings
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _work(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
+    for sign in ending_signals():
         loop.add_signal_handler(sign, stop.set)
     worker = build_worker(settings)
     await worker.start()

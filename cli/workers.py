@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from cli.signals import ending_signals
 from service.settings import Settings
 
 MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to Redis and to the database
@@ -24,7 +25,6 @@ RESTART_S = (0.5, 30.0)  # seconds before a dead worker is started again: double
 STEADY_S = 60.0  # seconds of life after which a death is the first again
 AFTER_SHUTDOWN_S = 10.0  # seconds beyond SHUTDOWN_S for workers to keep what they hold, then they are killed
 _READY = b"1"
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 _log = structlog.get_logger()
 
@@ -83,7 +83,8 @@ class Workers:
         reserved = _reserve(self._settings.host, self._settings.port)
         self._settings = self._settings.model_copy(update={"port": reserved.getsockname()[1]})
         # Blocked, so that each waits until it is taken by sigtimedwait: none comes between two lines.
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._signals = {*ending_signals(), signal.SIGCHLD}
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         try:
             with reserved:
                 return self._keep_running()
@@ -100,7 +101,7 @@ class Workers:
             due = [worker.due for worker in self._workers if not worker.pid]
             # Until all are ready they are looked at now and then; a death is a signal.
             wait = max(0.0, min(due) - now) if due else 3600.0 if self._started else 0.1
-            got = signal.sigtimedwait(_SIGNALS, wait)
+            got = signal.sigtimedwait(self._signals, wait)
             dead = self._reap()
             if got is not None and got.si_signo != signal.SIGCHLD:
                 return self._stop()

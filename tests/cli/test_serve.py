@@ -100,7 +100,7 @@ def test_serve_says_that_its_data_is_in_use(start: Start, service: ServerProcess
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_serve_ends_with_0_when_it_is_asked_to(start: Start, tmp_path: Path, sign: signal.Signals) -> None:
     server = start("serve", AUTH_MODE="demo", PORT="0", DATA_DIR=str(tmp_path), LOG_FORMAT="json")
     assert server.stdout is not None
