@@ -47,6 +47,10 @@ async def refusal(response: aiohttp.ClientResponse) -> str:
 
 def trouble(error: Exception) -> str:
     """What went wrong with a connection, in words."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        why = getattr(cause, "verify_message", "") or str(cause)
+        return f"{error.host}:{error.port} can't be trusted: {why}; SSL_CERT_FILE names certificates to trust"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"can't reach {error.host}:{error.port}: {_reason(error.os_error)}"
     if isinstance(error, TimeoutError):

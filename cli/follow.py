@@ -16,7 +16,7 @@ from cli.event_stream import Message, Parser
 
 RETRY_S = 3.0  # seconds before another try, until the service names its own (Firefox takes 5, Chromium 3)
 MIN_RETRY_S = 0.1  # seconds: with `retry: 0` a service that is down would be asked without a pause
-MAX_BACKOFF_S = 60.0  # seconds: a service that comes back is noticed within a minute
+MAX_BACKOFF_S = 30.0  # seconds, and half of it more: a service that comes back is noticed within a minute
 MAX_WAIT_S = 3600.0  # seconds: what a `retry:` or `Retry-After` can ask for at most
 CONNECT_S = 10.0  # seconds for a connection to stand
 SILENCE_S = 90.0  # seconds without a byte, six of the service's heartbeats: nobody is there any more
@@ -107,8 +107,10 @@ class Follower:
                 why = "the stream ended"
             except Unavailable as error:
                 why, retry_after = str(error), error.retry_after
-            except (aiohttp.InvalidURL, aiohttp.ClientConnectorCertificateError) as error:
+            except aiohttp.InvalidURL as error:
                 raise Refused(str(error)) from None
+            except aiohttp.ClientConnectorCertificateError as error:
+                raise Refused(trouble(error)) from None
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 why = trouble(error)
             wait = self._backoff.next_wait(retry_after)

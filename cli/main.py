@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
+from service.version import installed_version
+
 COMMANDS = ("serve", "worker", "token", "user", "publish", "listen")
 
 
@@ -15,16 +17,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     modules = _load(COMMANDS if not given or given[0] not in COMMANDS else given[:1])
     parser = argparse.ArgumentParser(prog="sse-push", description="Pushes server-sent events to users.")
+    parser.add_argument("--version", action="version", version=f"sse-push {installed_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in modules:
         module.add_to(commands)
+    if not given:  # somebody who looks around
+        parser.print_help(sys.stderr)
+        return 2
     arguments = parser.parse_args(given)
     from service.settings import BadSettings
 
     try:
         return int(arguments.run(arguments))
     except BadSettings as error:
-        print(f"sse-push: the settings can't be:\n{error}", file=sys.stderr)
+        print(f"sse-push: these settings can't be used:\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import errno
 import gc
+import os
 import sys
 from typing import Any
 
@@ -16,7 +18,7 @@ from events.errors import SsePushError
 from handlers.app import build_app
 from handlers.server import GuardedSite
 from service.logging import configure_logging
-from service.settings import BadSettings, Settings, load_settings, variable
+from service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
 
 # Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
 # wait for the whole of a broadcast. Python's own is 5 ms.
@@ -55,6 +57,8 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
+    for name, meant in unknown_variables(os.environ).items():
+        _log.warning("settings.unknown", name=name, meant=meant)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     if arguments.workers == 1:
@@ -74,8 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             lambda place: _run_node(place.settings, place, first and first + place.number - 1),
         ).run()
     except OSError as error:
-        print(f"sse-push: can't start: {error}", file=sys.stderr)
-        return 1
+        return _not_started(error, settings.port)
 
 
 def _count(text: str) -> int:
@@ -106,9 +109,8 @@ async def _serve(settings: Settings, place: Place | None, own_port: int | None) 
         if own_port:
             await GuardedSite(runner, "127.0.0.1", own_port).start()
     except (OSError, SsePushError) as error:
-        print(f"sse-push: can't start: {error}", file=sys.stderr)
         await runner.cleanup()
-        return 1
+        return _not_started(error, settings.port)
     except BadSettings:  # something that they want is not installed
         await runner.cleanup()
         raise
@@ -123,6 +125,15 @@ async def _serve(settings: Settings, place: Place | None, own_port: int | None) 
     await runner.app.shutdown()
     await runner.cleanup()
     return 0
+
+
+def _not_started(error: Exception, port: int) -> int:
+    """Tell why a start failed; its exit status."""
+    why = str(error)
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        why = f"port {port} is in use; set {variable('port')} to another" if f", {port})" in why else why
+    print(f"sse-push: can't start: {why}", file=sys.stderr)
+    return 1
 
 
 def _loop_factory() -> Any:

@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,8 @@ def check_database_url(url: str) -> None:
     driver = _DRIVERS.get(scheme)
     if driver is None and scheme not in _DRIVERS.values():
         raise ValueError(f"must be {_FORMS}")
+    if scheme.startswith("postgres") and find_spec("asyncpg") is None:
+        raise ValueError("PostgreSQL is an extra: pip install 'sse-push[postgres]'")
     if scheme.startswith("sqlite") and not re.fullmatch(r"/[^:?].*", rest):
         raise ValueError("must name a file, sqlite:///path: each connection to :memory: would have its own")
 

@@ -4,8 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
@@ -35,6 +34,7 @@ from service.settings import Settings
 from service.status import Roll
 from service.streams import TOPICS
 from service.tokens import Tokens
+from service.version import installed_version
 
 if TYPE_CHECKING:
     from service.accounts import Accounts
@@ -68,7 +68,7 @@ class Node:
         self.clock = clock
         self.started = clock()
         self.id = settings.node_id or secrets.token_hex(4)
-        self.version = _version()
+        self.version = installed_version()
         self.logs_debug = settings.log_level == "debug"
         self.figures = Figures()
         self.registry = new_registry(self)
@@ -209,11 +209,3 @@ class Node:
 
 def _login_rate(name: str, per_minute: float) -> RateLimit:
     return RateLimit(per_minute / 60, name=name, burst=per_minute)
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("sse-push")
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        return "0+unknown"

@@ -5,6 +5,8 @@ Each has its unit in its name and its reason in its description; ``sse-push serv
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -71,6 +73,9 @@ Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Texts, AfterValidator(_origins)]
 Networks = Annotated[Texts, AfterValidator(_networks)]
 _ASYMMETRIC = {"RS256", "ES256", "EdDSA"}
+_OF_COMMANDS = ("URL", "TOKEN")  # what `publish` and `listen` read beside the settings
+# What Kubernetes and Docker tell of a service that is named as this one.
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)")
 
 
 class BadSettings(Exception):
@@ -94,7 +99,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: Path = Field(Path("sse-push-data"), description="Folder of what is kept: events, accounts.")
     engine_url: Annotated[str, AfterValidator(_engine)] = Field(
-        "embedded:", description="Where events are kept."
+        "embedded:",
+        description="Where events are kept: embedded: (in DATA_DIR), or redis://host:port/db (rediss:, unix:).",
     )
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(SecretStr(""), description="Database of accounts, sqlite:///path or postgresql://user:password@host/name; by default accounts.db in DATA_DIR.")  # fmt: skip
     node_id: str = Field("", description="Name of this node in logs and status; made up when empty.")
@@ -238,6 +244,18 @@ def variable(name: str) -> str:
     """The environment variable of the setting *name*."""
     field = Settings.model_fields.get(name.lower())
     return str(field.validation_alias) if field and field.validation_alias else PREFIX + name.upper()
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables with our prefix that nothing reads, each with the name that may have been meant, or ``""``."""
+    known = {variable(name) for name in Settings.model_fields} | {PREFIX + name for name in _OF_COMMANDS}
+    found = {}
+    for name in environment:
+        if not name.startswith(PREFIX) or name in known or _SERVICE_LINK.search(name):
+            continue
+        if name.upper() not in known:
+            found[name] = next(iter(get_close_matches(name, known, n=1, cutoff=0.85)), "")
+    return found
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,9 +1,11 @@
 """What is shown of a refusal, and what of others' text reaches a terminal."""
 
+import ssl
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -80,3 +82,18 @@ async def test_refusal_for_want_of_a_token_says_how_to_give_one() -> None:
 )
 def test_trouble_is_never_empty(error: Exception, said: str) -> None:
     assert trouble(error) == said
+
+
+async def test_trouble_with_a_certificate_says_how_to_trust_it() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    server = TestServer(web.Application(), host="localhost")
+    await server.start_server(ssl=context)
+    port = server.port
+    async with server, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
+            await session.get(server.make_url("/"))
+    assert trouble(caught.value) == (
+        f"localhost:{port} can't be trusted: unable to get local issuer certificate; "
+        "SSL_CERT_FILE names certificates to trust"
+    )

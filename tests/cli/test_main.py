@@ -1,5 +1,7 @@
 """The console script as a whole: its commands, its usage errors, the pipe it writes to."""
 
+from importlib.metadata import version
+
 import pytest
 
 from tests.cli.conftest import WITHIN_S, Run, Start
@@ -20,7 +22,18 @@ def test_main_helps_with_each_command(run: Run, command: str) -> None:
     assert done.out.startswith(f"usage: sse-push {command}")
 
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["listen"], ["token", "--role", "king", "42"]])
+def test_main_says_which_version_it_is(run: Run) -> None:
+    done = run("--version")
+    assert (done.status, done.out, done.err) == (0, f"sse-push {version('sse-push')}\n", "")
+
+
+def test_main_without_a_command_says_what_there_are(run: Run) -> None:
+    done = run()
+    assert (done.status, done.out) == (2, "")
+    assert "\n    serve     run a node\n" in done.err
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["listen"], ["token", "--role", "king", "42"]])
 def test_main_refuses_what_is_no_command(run: Run, argv: list[str]) -> None:
     done = run(*argv)
     assert (done.status, done.out) == (2, "")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import PREFIX, BadSettings, Settings, load_settings
+from service.settings import PREFIX, BadSettings, Settings, load_settings, unknown_variables
 from tests.conftest import SECRET
 
 JWKS = "https://issuer.example.com/jwks.json"
@@ -49,6 +49,29 @@ def test_lists_are_comma_separated(
     monkeypatch.setenv("SSE_PUSH_OPEN_ROOMS", text)
 
     assert _load().open_rooms == values
+
+
+def test_variable_that_nothing_reads_is_found_with_what_may_be_meant() -> None:
+    environment = dict.fromkeys(
+        [
+            "SSE_PUSH_MAX_CONECTIONS",
+            "SSE_PUSH_SHOE_SIZE",
+            "SSE_PUSH_PORT",
+            "sse_push_host",
+            "SSE_PUSH_URL",
+            "PATH",
+        ],
+        "1",
+    )
+    assert unknown_variables(environment) == {
+        "SSE_PUSH_MAX_CONECTIONS": "SSE_PUSH_MAX_CONNECTIONS",
+        "SSE_PUSH_SHOE_SIZE": "",
+    }
+
+
+def test_variables_that_tell_of_a_service_of_this_name_are_nobodys_mistake() -> None:
+    links = ["SSE_PUSH_SERVICE_HOST", "SSE_PUSH_SERVICE_PORT_HTTP", "SSE_PUSH_PORT_8000_TCP_ADDR"]
+    assert unknown_variables(dict.fromkeys(links, "x")) == {}
 
 
 def test_empty_variable_is_as_if_it_were_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
