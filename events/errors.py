@@ -86,6 +86,19 @@ class BadRequest(SsePushError):
     """The request makes no sense; ``str(error)`` says why."""
 
 
+# What each limit is about, for whoever reads the answer; the settings are named as the operator knows them.
+_LIMITS = {
+    "total": "this node has as many streams as it takes (MAX_CONNECTIONS)",
+    "user": "this user has too many streams open (MAX_CONNECTIONS_PER_USER)",
+    "address": "too many streams are open from this address (MAX_CONNECTIONS_PER_ADDRESS)",
+    "rate": "too many commands in a short time (USER_COMMANDS_PER_S)",
+    "login_account": "too many logins were tried for this account",
+    "login_address": "too many logins were tried from this address",
+    "logins": "too many logins at once",
+    "friends": "this user has asked as many friends as one may",
+}
+
+
 class OverLimit(SsePushError):
     """A limit is reached.
 
@@ -95,7 +108,8 @@ class OverLimit(SsePushError):
     """
 
     def __init__(self, limit: str, retry_after: int) -> None:
-        super().__init__(f"over the limit: {limit}")
+        what = _LIMITS.get(limit)
+        super().__init__(f"over the limit: {limit}" + (f"; {what}" if what else ""))
         self.limit = limit
         self.retry_after = retry_after
 

@@ -10,7 +10,7 @@ import structlog
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
-from events.event import Event, Push, encode
+from events.event import Event, Push, PushEvent, encode
 from events.plain import PlainEvent, encode_plain
 from events.topics import Topic, is_name
 
@@ -51,7 +51,12 @@ class Intake:
         name, colon, room = full_name.partition(":")
         topic = self._topics.get(name)
         if topic is None or not (is_name(room) if topic.per_room else not colon):
-            raise BadEvent(f"unknown topic: {full_name[:64]!r}")
+            there_are = ", ".join(
+                f"{name}:ROOM" if topic.per_room else name
+                for name, topic in self._topics.items()
+                if topic.publishable
+            )
+            raise BadEvent(f"unknown topic: {full_name[:64]!r}; there are {there_are}")
         return topic
 
     def encode(self, push: Push, publisher: str | None = None) -> Event:
@@ -73,6 +78,8 @@ class Intake:
                 event = encode_plain(push, topic, now, self._max_bytes)
                 if event is not None:
                     return event
+        elif not isinstance(push, PushEvent):
+            raise BadEvent(f"sse.push takes a PushEvent, not a {type(push).__name__}")
         name = push.topic if push.room is None else push.full_topic
         topic = self._plain.get(name) or self.topic_of(name)
         if publisher is not None and not topic.publishable:

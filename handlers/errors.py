@@ -115,7 +115,8 @@ def faults(error: ValidationError, *, of_list: bool = False) -> list[tuple[int, 
         if fault["type"] == "extra_forbidden":
             named = (*named[:-1], str(named[-1])[:MAX_NAME_SHOWN])
         where = ".".join(map(str, named))
-        message = fault["msg"].removeprefix("Value error, ")
+        extra = fault["type"] == "extra_forbidden"
+        message = "there is no such field" if extra else fault["msg"].removeprefix("Value error, ")
         found.append((index, f"{where}: {message}" if where else message))
     return found
 

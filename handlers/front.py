@@ -103,8 +103,10 @@ def _refusal(request: web.Request, error: web.HTTPException, request_id: str) ->
         if request.method == "OPTIONS":
             settings, origin = request.app[NODE].settings, request.headers.get("Origin")
             return web.Response(status=204, headers=cors.preflight_headers(settings, origin, allow))
-        response = problem(error.status, error.reason, request_id)
+        response = problem(error.status, f"this path takes {allow}", request_id)
         response.headers["Allow"] = allow
         return response
+    if isinstance(error, web.HTTPNotFound):
+        return problem(error.status, "no such path; /docs and /openapi.json have those there are", request_id)
     too_large = isinstance(error, web.HTTPRequestEntityTooLarge)
     return problem(error.status, error.text or "" if too_large else error.reason, request_id)

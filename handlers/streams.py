@@ -103,7 +103,10 @@ def _open_topic(full_name: str) -> tuple[Stream, str | None]:
     name, colon, room = full_name.partition(":")
     stream = BY_TOPIC.get(name)
     if stream is None or stream.topic.per_room != bool(colon):
-        raise BadRequest(f"unknown topic: {full_name[:64]!r}")
+        there_are = ", ".join(
+            f"{name}:ROOM" if one.topic.per_room else name for name, one in BY_TOPIC.items()
+        )
+        raise BadRequest(f"unknown topic: {full_name[:64]!r}; there are {there_are}")
     return stream, room if colon else None
 
 

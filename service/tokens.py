@@ -20,6 +20,7 @@ from service.jwks import KeySet
 from service.settings import Settings
 
 _INVALID = "the token is not valid"
+_NO_DEMO = f"{_INVALID}: a demo token is base64 of id:username:email:role,role"
 _EXPIRED = "the token has expired"
 MAX_TOKEN_CHARS = 8190  # what one header line may hold
 CACHE_TOKENS = 1000  # publishers' verified tokens remembered: a busy one's is not verified each time
@@ -177,15 +178,15 @@ def demo_caller(token: str) -> Caller:
     """
     try:
         if not _BASE64.fullmatch(token):
-            raise Unauthenticated(_INVALID)
+            raise Unauthenticated(_NO_DEMO)
         padded = token.rstrip("=") + "=" * (-len(token.rstrip("=")) % 4)
         text = base64.b64decode(padded, altchars=b"-_" if set("-_") & set(token) else None).decode()
         user_id, name, email, roles_text = text.split(":")
     except (binascii.Error, ValueError):
-        raise Unauthenticated(_INVALID) from None
+        raise Unauthenticated(_NO_DEMO) from None
     roles = frozenset(filter(None, roles_text.split(",")))
     if not is_name(user_id) or not roles <= _DEMO_ROLES:
-        raise Unauthenticated(_INVALID)
+        raise Unauthenticated(_NO_DEMO)
     return Caller(user_id, roles, name=name, email=email)
 
 

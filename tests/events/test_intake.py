@@ -112,6 +112,19 @@ async def test_topic_that_is_not_there_is_refused(bench: Bench, topic: str) -> N
         await bench.push(push(topic=topic))
 
 
+async def test_topic_that_is_not_there_is_told_with_those_that_are(bench: Bench) -> None:
+    with pytest.raises(BadEvent, match=r"'ap'; there are .*app, .*chat:ROOM") as caught:
+        await bench.push(push(topic="ap"))
+    assert "system" not in caught.value.detail, "what can't be published to is no help"
+
+
+@pytest.mark.parametrize("given", [{"user_id": "42"}, None, "hello"])
+async def test_what_is_no_event_is_refused_in_a_word(bench: Bench, given: Any) -> None:
+    with pytest.raises(BadEvent, match=f"takes a PushEvent, not a {type(given).__name__}"):
+        await bench.push(given)
+    assert bench.engine.groups == []
+
+
 @pytest.mark.parametrize("topic", ["app:", "client:"])
 async def test_topic_with_a_colon_and_no_room_is_refused(bench: Bench, topic: str) -> None:
     with pytest.raises(BadEvent):

@@ -75,7 +75,14 @@ async def test_what_is_not_there_is_a_problem(service: Service, method: str, pat
 
 
 async def test_method_that_is_not_allowed_says_which_are(service: Service) -> None:
-    assert "POST" in (await service.get("/v1/events")).headers["Allow"]
+    answer = await service.get("/v1/events")
+
+    assert answer.headers["Allow"] == "OPTIONS, POST"
+    assert answer.json["detail"] == "this path takes OPTIONS, POST"
+
+
+async def test_path_that_is_not_there_says_where_those_are_that_are(service: Service) -> None:
+    assert "/openapi.json" in (await service.get("/v1/app/see")).json["detail"]
 
 
 async def test_body_over_the_limit_is_a_problem(start: Start) -> None:

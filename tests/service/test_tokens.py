@@ -263,6 +263,11 @@ def _demo(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+def test_bad_demo_token_says_what_a_good_one_is() -> None:
+    with pytest.raises(Unauthenticated, match=r"not valid: a demo token is base64 of id:username"):
+        demo_caller("eyJhbGciOiJIUzI1NiJ9.e30.x")
+
+
 def test_demo_token_of_the_contract() -> None:
     assert demo_caller(EXAMPLE) == Caller(
         "test123", frozenset(["user", "admin"]), "testuser", "test@example.com"
