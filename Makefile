@@ -99,13 +99,16 @@ $(CONSOLE): $(CONSOLE_SOURCES)
 $(MADE):
 	@test -n "$(PYTHON)" || { echo "sse-push needs Python 3.11 or newer, and none is here. If there is one: make PYTHON=/path/to/it" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sse-push needs Python 3.11 or newer; $(PYTHON) is $(VERSION)" >&2; exit 1; }
+	@echo "Making an environment in $(VENV); this takes a minute or two, the first time only."
 	@$(PYTHON) -m venv --clear $(VENV) || { echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
 $(SERVICE): $(MADE) $(PACKAGE)
-	$(INSTALL) --editable .
+	@echo "Installing the service and its packages into $(VENV)."
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(DEV): $(MADE) $(PACKAGE)
-	$(INSTALL) --editable '.[dev]'
+	@echo "Installing the service, its packages and the tools of its tests into $(VENV)."
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@ $(SERVICE)
