@@ -68,9 +68,8 @@ class Presence:
         self._here: dict[int, _Here] = {}
         self._slots: list[set[int]] = [set() for _ in range(SLOTS)]
         self._hand = 0
-        self._leaving: dict[
-            int, float
-        ] = {}  # no stream any more; until then, by the loop's time, they may return
+        # Users without a stream, and until when, by the loop's time, they may return.
+        self._leaving: dict[int, float] = {}
         self._settled = 0.0  # by the loop's time before which nobody leaves
         self._beat: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None

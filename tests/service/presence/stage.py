@@ -1,0 +1,179 @@
+"""A presence with everything around it, made for tests: roster, database, engine and connections that can fail."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from events.emitter import SSE_KEPT, Emitter
+from events.engines.base import Engine
+from events.errors import DatabaseUnavailable, EngineUnavailable
+from events.event import Event, PushEvent
+from events.rosters.base import Forgotten, Moved, Untold
+from events.rosters.local import LocalRoster
+from events.router import Router
+from service.presence.circles import Circle
+from service.presence.presence import Presence
+from service.presence.watches import Watch
+from service.streams.presence import TOPIC
+from tests.conftest import until
+from tests.events.fakes import Clock
+
+
+class FakeRoster(LocalRoster):
+    """A roster that can be away: before a move is done, or before it is answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = self.answers_away = False
+        self.moves = 0
+        self.closed = False
+        self.held_elsewhere: set[str] = set()
+        self.owed: dict[str, float] = {}  # answers that were lost
+        self.acknowledged: set[str] = set()
+
+    def start(self, untold: Untold, forgotten: Forgotten) -> None:
+        self.untold, self.forgotten = untold, forgotten
+
+    async def move(self, joins: Collection[str], leaves: Collection[str], now: float) -> Moved:
+        self.moves += 1
+        self._check()
+        moved = await super().move(joins, [user for user in leaves if user not in self.held_elsewhere], now)
+        if self.answers_away:
+            self.owed.update(dict.fromkeys(moved.came | moved.gone, now))
+            raise EngineUnavailable("Redis is away")
+        if self.owed:
+            self.untold(self.owed)
+            self.owed = {}
+        return moved
+
+    async def told(self, users: Collection[str]) -> None:
+        self._check()
+        self.acknowledged.update(users)
+
+    async def present(self, users: Collection[str]) -> dict[str, float]:
+        self._check()
+        return await super().present(users)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def holds(self, user: str) -> bool:
+        return user in self._active
+
+    def lose(self) -> None:
+        self._active.clear()
+
+    def _check(self) -> None:
+        if self.away:
+            raise EngineUnavailable("Redis is away")
+
+
+class FakeCircles:
+    """Everybody is everybody's friend."""
+
+    def __init__(self, users: Collection[int]) -> None:
+        self.users = users
+        self.away = False
+        self.seen: dict[int, float] = {}
+        self.version = 0
+
+    async def known(self, users: Collection[int]) -> dict[int, int]:
+        self._check()
+        return {user: self.version for user in users if user in self.users}
+
+    async def of(self, users: Collection[int]) -> dict[int, Circle]:
+        self._check()
+        return {
+            user: {friend: self.seen.get(friend) for friend in self.users if friend != user} for user in users
+        }
+
+    async def saw(self, seen: Mapping[int, float]) -> None:
+        self._check()
+        self.seen.update(seen)
+
+    def _check(self) -> None:
+        if self.away:
+            raise DatabaseUnavailable("the database can't be reached now")
+
+
+class FakeEngine:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.reachable = True
+        self.loses = False
+
+    def listen(self, keys: Collection[str]) -> None:
+        self.heard += keys
+
+    def unlisten(self, keys: Collection[str]) -> None:
+        for key in keys:
+            self.heard.remove(key)
+
+    async def settle(self, keys: Collection[str]) -> None:
+        assert set(keys) <= set(self.heard)
+        if self.loses:
+            raise EngineUnavailable("Redis is away")
+
+
+class FakeConnection:
+    """What a watch knows of a connection."""
+
+    def __init__(self, router: Router) -> None:
+        self.lane = router.lanes[False, False]
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    @property
+    def names(self) -> list[str]:
+        return [
+            line[7:].decode() for part in self.written for line in part.split(b"\n") if line[:6] == b"event:"
+        ]
+
+
+class Stage:
+    """A presence with everything around it, and what it tells friends: ``(user, online, audience)``."""
+
+    def __init__(self, **more: Any) -> None:
+        self.clock = Clock()
+        self.roster = FakeRoster()
+        self.circles = FakeCircles(range(1, 5))
+        self.engine: Any = FakeEngine()
+        self.router = Router()
+        self.emitter = Emitter()
+        self.emitter.on("sse.push", self._pushed)
+        self.emitter.on(SSE_KEPT, self.router.deliver)
+        self.told: list[tuple[int, bool, list[str]]] = []
+        given: dict[str, Any] = {"grace": 0.0, "beat": 30.0, **more}
+        engine: Engine = self.engine
+        circles: Any = self.circles
+        self.presence = Presence(
+            self.roster, lambda: circles, engine, self.emitter, clock=self.clock, **given
+        )
+        self.presence.start()
+
+    def _pushed(self, push: PushEvent) -> None:
+        assert push.user_ids is not None
+        self.told.append((push.data["user_id"], push.data["is_online"], push.user_ids))
+
+    def open(self, user: int) -> tuple[Watch, FakeConnection]:
+        watch, connection = Watch(self.presence, TOPIC, user, 0), FakeConnection(self.router)
+        watch.opened(connection)  # type: ignore[arg-type]
+        return watch, connection
+
+    def deliver(self, watch: Watch, name: str, size: int = 1) -> None:
+        """Something comes for *watch* from another node."""
+        self.router.deliver([Event("presence", watch.keys, b"1" * size, name, kept=False)])
+
+    def happens_while_looking(self, happen: Callable[[], None]) -> None:
+        """*happen* is called each time when it is looked who the friends are."""
+        original = self.circles.of
+
+        async def of(users: Collection[int]) -> dict[int, Circle]:
+            happen()
+            return await original(users)
+
+        self.circles.of = of  # type: ignore[method-assign]
+
+    async def idle(self) -> None:
+        await until(lambda: self.presence.is_idle)

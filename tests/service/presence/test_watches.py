@@ -1,0 +1,93 @@
+"""What a stream is told, and in which order, while it is looked how all friends are."""
+
+from typing import Any
+
+from service.presence.watches import MAX_HELD_BYTES
+from tests.service.presence.stage import Stage
+
+
+async def test_what_happens_before_initial_is_written_comes_behind_it(stage: Stage) -> None:
+    stage.circles.away = True
+    watch, connection = stage.open(1)
+    stage.deliver(watch, "early")
+    assert connection.written == []
+    stage.happens_while_looking(lambda: stage.deliver(watch, "meanwhile"))
+    stage.circles.away = False
+    await stage.idle()
+    assert connection.names == ["initial", "meanwhile"]
+    stage.deliver(watch, "later")
+    assert connection.names[2:] == ["later"]
+
+
+async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(stage: Stage) -> None:
+    watch, connection = stage.open(1)
+    await stage.idle()
+    stage.happens_while_looking(lambda: stage.deliver(watch, "meanwhile"))
+    stage.presence.refresh()
+    await stage.idle()
+    assert connection.names == ["initial", "initial", "meanwhile"]
+    stage.deliver(watch, "later")
+    assert connection.names[3:] == ["later"]
+
+
+async def test_stream_that_misses_what_could_not_be_held_back_is_told_anew(stage: Stage) -> None:
+    watch, connection = stage.open(1)
+    looks = iter([MAX_HELD_BYTES, 10])
+
+    def happen() -> None:
+        stage.deliver(watch, "early")
+        stage.deliver(watch, "large", next(looks))
+        stage.deliver(watch, "late")
+
+    stage.happens_while_looking(happen)
+    await stage.idle()
+    assert connection.names == ["initial", "late", "initial", "early", "large", "late"]
+    stage.deliver(watch, "live")
+    assert connection.names[6:] == ["live"]
+
+
+async def test_held_back_are_so_many_bytes_at_the_most(stage: Stage) -> None:
+    stage.circles.away = True
+    watch, _ = stage.open(1)
+    for _ in range(10):
+        stage.deliver(watch, "early", MAX_HELD_BYTES // 3)
+        assert watch._held is not None
+        assert sum(map(len, watch._held)) <= MAX_HELD_BYTES
+    stage.circles.away = False
+    await stage.idle()
+
+
+async def test_refresh_tells_every_stream_anew(stage: Stage) -> None:
+    connections = [stage.open(user)[1] for user in (1, 1, 2)]
+    await stage.idle()
+    stage.told.clear()
+    stage.presence.refresh()
+    await stage.idle()
+    assert [connection.names for connection in connections] == [["initial"] * 2] * 3
+    assert stage.told == []
+
+
+async def test_stream_whose_circle_changed_is_told_anew_once(stage: Stage) -> None:
+    connections = [stage.open(user)[1] for user in (1, 1, 2)]
+    await stage.idle()
+    for _ in range(2):
+        stage.presence.look([1, 77])
+        await stage.idle()
+        stage.circles.version = 3
+    stage.presence.look([1])
+    await stage.idle()
+    assert [connection.names for connection in connections] == [["initial"] * 2, ["initial"] * 2, ["initial"]]
+
+
+async def test_look_at_circles_that_fails_is_left_to_the_next(stage: Stage, logged: list[Any]) -> None:
+    _, connection = stage.open(1)
+    await stage.idle()
+    stage.circles.version, stage.circles.away = 1, True
+    stage.presence.look([1])
+    await stage.idle()
+    assert [line["event"] for line in logged] == ["presence.failed"]
+    stage.circles.away = False
+    stage.presence.look([1])
+    await stage.idle()
+    assert connection.names == ["initial", "initial"]
+    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
