@@ -81,7 +81,7 @@ async def one_stream_of(server: ServerProcess, user: str) -> bool:
     return await streams_of(server, user) == 1
 
 
-async def test_nothing_is_missing_or_doubled_when_the_service_was_killed(
+async def test_nothing_is_missing_or_doubled_after_a_kill_and_what_is_lost_is_told(
     context: BrowserContext, api: Api, tmp_path: Path
 ) -> None:
     async with running(tmp_path, retry_ms=100) as server:
@@ -102,6 +102,18 @@ async def test_nothing_is_missing_or_doubled_when_the_service_was_killed(
         await console.is_live()
         await expect(console.page.locator("[data-notice=connection]")).to_be_hidden()
         assert (await console.figure("reconnects"), await console.figure("gaps")) == (1, 0)
+
+        await server.kill()
+        shutil.rmtree(tmp_path / "data")
+        await server.start()
+        await expect(console.page.locator("[data-notice=gap]")).to_contain_text(
+            "Some events are missing here"
+        )
+        await notify(api, server, "42", 9)
+        await expect(console.rows("Notifications")).to_have_count(10)
+        assert await console.figure("gaps") == 1
+        await console.page.get_by_role("button", name="Dismiss").click()
+        await expect(console.page.locator("[data-notice=gap]")).to_be_hidden()
         assert console.errors == []
 
 
@@ -128,25 +140,3 @@ async def test_service_that_is_stopping_is_told_and_comes_back(
         assert await console.ids("Notifications") == sent[::-1]
         await expect(notice).to_be_hidden()
         assert (console.errors, await console.figure("gaps")) == ([], 0)
-
-
-async def test_gap_is_shown_when_the_store_was_lost(
-    context: BrowserContext, api: Api, tmp_path: Path
-) -> None:
-    async with running(tmp_path, retry_ms=100) as server:
-        console = await Console.open(context, server, demo("42"))
-        await console.is_live()
-        await notify(api, server, "42", 1)
-        await expect(console.rows("Notifications")).to_have_count(1)
-        await server.kill()
-        shutil.rmtree(tmp_path / "data")
-        await server.start()
-        await expect(console.page.locator("[data-notice=gap]")).to_contain_text(
-            "Some events are missing here"
-        )
-        await notify(api, server, "42", 2)
-        await expect(console.rows("Notifications")).to_have_count(2)
-        assert await console.figure("gaps") == 1
-        await console.page.get_by_role("button", name="Dismiss").click()
-        await expect(console.page.locator("[data-notice=gap]")).to_be_hidden()
-        assert console.errors == []

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -34,9 +35,14 @@ LOG_IN = """async login => {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
+async def server(listed: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServerProcess]:
     """A process that is not killed: for the tests that need no other."""
-    settings = {"cors_origins": "https://example.com", "max_connections_per_user": 1}
+    settings = {
+        "cors_origins": listed,
+        "max_connections_per_user": 1,
+        "presence_grace_s": 0.1,
+        "presence_heartbeat_s": 0.6,
+    }
     async with running(tmp_path_factory.mktemp("browser"), **settings) as server:
         yield server
 
@@ -46,8 +52,8 @@ async def page(context: BrowserContext) -> Page:
     return await context.new_page()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def elsewhere() -> AsyncIterator[str]:
+@asynccontextmanager
+async def another_server() -> AsyncIterator[str]:
     """The origin of another server, which has nothing but an empty page."""
     app = web.Application()
     app.router.add_get("/", _page)
@@ -57,6 +63,20 @@ async def elsewhere() -> AsyncIterator[str]:
     await site.start()
     yield f"http://{HOST}:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def listed() -> AsyncIterator[str]:
+    """An origin that the service lets in."""
+    async with another_server() as origin:
+        yield origin
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def elsewhere() -> AsyncIterator[str]:
+    """An origin that it knows nothing of."""
+    async with another_server() as origin:
+        yield origin
 
 
 async def _page(request: web.Request) -> web.Response:
@@ -79,8 +99,12 @@ async def got(page: Page, count: int) -> list[list[str]]:
     return seen
 
 
-async def publish_through_a_crash(server: ServerProcess, api: Api, page: Page) -> None:
-    """Publish, kill the process with -9, start it again; the page gets it all, once and in order."""
+async def test_a_page_of_the_same_origin_gets_everything_through_a_crash(
+    serve: Serve, api: Api, page: Page
+) -> None:
+    server = await serve(retry_ms=200)
+    await page.goto(f"{server.url}/system/status")  # any page of this origin
+    await listen(page, f"/v1/app/sse?token={demo(42)}")
     ids = [await api.publish(server, {"userId": 42, "data": {"n": n}}) for n in range(3)]
     assert await got(page, 3) == [["message", f'{{"n":{n}}}', id_] for n, id_ in enumerate(ids)]
     # What is published now comes to a page that is gone at that moment, or is about to be.
@@ -91,27 +115,17 @@ async def publish_through_a_crash(server: ServerProcess, api: Api, page: Page) -
     await page.wait_for_function("window.opened === 2")
     assert (await got(page, 9))[3:] == [["message", str(n), id_] for n, id_ in enumerate(late, start=3)]
     assert await page.evaluate("window.source.readyState") == 1
-
-
-async def test_a_page_of_the_same_origin_gets_everything_through_a_crash(
-    serve: Serve, api: Api, page: Page
-) -> None:
-    server = await serve(retry_ms=200)
-    await page.goto(f"{server.url}/system/status")  # any page of this origin
-    await listen(page, f"/v1/app/sse?token={demo(42)}")
-    await publish_through_a_crash(server, api, page)
-    opened = server.logged("stream.opened", user="42")
-    assert len(opened) == 2
+    assert len(server.logged("stream.opened", user="42")) == 2
 
 
 async def test_a_page_of_a_listed_origin_gets_everything_by_its_cookie(
-    serve: Serve, api: Api, page: Page, elsewhere: str
+    server: ServerProcess, api: Api, page: Page, listed: str
 ) -> None:
-    server = await serve(retry_ms=200, cors_origins=elsewhere)
     await page.context.add_cookies([{"name": "access_token", "value": demo(42), "url": server.url}])
-    await page.goto(elsewhere)
+    await page.goto(listed)
     await listen(page, f"{server.url}/v1/app/sse")
-    await publish_through_a_crash(server, api, page)
+    ids = [await api.publish(server, {"userId": 42, "data": n}) for n in range(3)]
+    assert await got(page, 3) == [["message", str(n), id_] for n, id_ in enumerate(ids)]
 
 
 async def test_a_page_of_another_origin_gets_nothing(
@@ -184,9 +198,8 @@ async def test_a_refused_event_source_ends_and_fetch_sees_why(
 
 
 async def test_a_page_that_logged_in_sees_a_friend_come_and_go(
-    serve: Serve, api: Api, browser: Browser
+    server: ServerProcess, api: Api, browser: Browser
 ) -> None:
-    server = await serve(presence_grace_s=0.1, presence_heartbeat_s=0.6)
     contexts = [await browser.new_context() for _ in range(2)]
     pages = [await context.new_page() for context in contexts]
     tokens = []
