@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -16,29 +15,7 @@ from tests.process import ServerProcess
 pytestmark = pytest.mark.process
 
 
-async def no_trouble(server: ServerProcess, publishers: Publishers) -> None:
-    await publishers.promised_another(1000)
-
-
-async def terminated(server: ServerProcess, publishers: Publishers) -> None:
-    await publishers.promised_another(300)
-    assert await server.terminate() == 0
-    await server.start()
-    await publishers.promised_another(300)
-
-
-async def killed_twice(server: ServerProcess, publishers: Publishers) -> None:
-    for _ in range(2):
-        await publishers.promised_another(300)
-        await server.kill()
-        await server.start()
-    await publishers.promised_another(300)
-
-
-@pytest.mark.parametrize("trouble", [no_trouble, terminated, killed_twice])
-async def test_readers_that_break_off_get_every_event_once_and_in_order(
-    serve: Serve, api: Api, trouble: Callable[[ServerProcess, Publishers], Awaitable[None]]
-) -> None:
+async def test_readers_that_break_off_get_every_event_once_and_in_order(serve: Serve, api: Api) -> None:
     server = await serve(retry_ms=100)
     follows = [
         *((user, "/v1/app/sse", demo(user)) for user in USERS),
@@ -57,7 +34,13 @@ async def test_readers_that_break_off_get_every_event_once_and_in_order(
         for follower in followers:
             await follower.started.wait()
         publishing = [group.create_task(publishers.run(f"p{index}", retries=index > 0)) for index in range(4)]
-        await trouble(server, publishers)
+        await publishers.promised_another(300)
+        await server.kill()
+        await server.start()
+        await publishers.promised_another(300)
+        assert await server.terminate() == 0
+        await server.start()
+        await publishers.promised_another(300)
         await publishers.finish(publishing)
     for (user, _, _), follower in zip(follows, followers, strict=True):
         assert follower.connects > 5, "it did not break off"
@@ -95,14 +78,14 @@ async def test_what_is_answered_with_2xx_survives_kill_9_at_that_moment(serve: S
         first = await stream.frame()
     assert first is not None
     ids: list[str] = []
-    for round_ in range(3):
+    for round_ in range(2):
         callers = [asyncio.create_task(_publish_once(server, f"{round_}-{index}")) for index in range(16)]
         await asyncio.wait(callers, return_when=asyncio.FIRST_COMPLETED)
         await server.kill()
         ids += [id_ for id_ in await asyncio.gather(*callers) if id_]
         await server.start()
         await _finds_all(server, first.id, set(ids))
-    assert len(ids) >= 3
+    assert len(ids) >= 2
 
 
 async def _finds_all(server: ServerProcess, last_id: str | None, ids: set[str]) -> None:
