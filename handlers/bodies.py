@@ -1,5 +1,7 @@
 """Reading JSON bodies into models, and answering with JSON."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -15,6 +17,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 COMMAND_OVERHEAD_BYTES = 64 * 1024  # bytes of a command beside its event's data: a thousand user ids
+
+
+@contextmanager
+def reading_body(request: web.Request) -> Iterator[None]:
+    """Around what reads the request's body.
+
+    Raises:
+        ConnectionError: The connection was cut as more was about to be read, which aiohttp calls a RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if request.transport is not None:
+            raise
+        raise ConnectionResetError("the client is gone") from error
 
 
 async def read_body(request: web.Request, max_bytes: int | None = None) -> bytes:
@@ -33,11 +50,12 @@ async def read_body(request: web.Request, max_bytes: int | None = None) -> bytes
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.content.iter_any():
-            size += len(part)
-            if size > limit:
-                raise web.HTTPRequestEntityTooLarge(limit, size)
-            parts.append(part)
+        with reading_body(request):
+            async for part in request.content.iter_any():
+                size += len(part)
+                if size > limit:
+                    raise web.HTTPRequestEntityTooLarge(limit, size)
+                parts.append(part)
         return b"".join(parts)
     finally:
         # An error's traceback keeps this frame until the collector comes by: not the body with it.

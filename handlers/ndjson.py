@@ -16,6 +16,7 @@ from events.engines.base import Receipt
 from events.errors import BadEvent, SsePushError
 from events.event import Push, PushEvent
 from events.plain import read_plain
+from handlers.bodies import reading_body
 from handlers.errors import faults, is_no_json
 from handlers.front import common_headers
 from handlers.guard import expect_slow_body
@@ -154,8 +155,9 @@ async def _linger(request: web.Request) -> None:
         transport.write_eof()
     with suppress(TimeoutError, ConnectionError, web.RequestPayloadError):
         async with asyncio.timeout(LINGER_S):
-            while not request.content.at_eof():
-                await request.content.readany()
+            with reading_body(request):
+                while not request.content.at_eof():
+                    await request.content.readany()
 
 
 async def _read(request: web.Request, node: Node, publisher: str, answers: _Answers) -> bool:
@@ -208,15 +210,16 @@ async def _lines(request: web.Request, max_bytes: int) -> AsyncIterator[bytes | 
     """The body's lines that are not blank; ``None`` for one over *max_bytes*, which is not kept."""
     rest = b""
     skipping = False
-    async for part in request.content.iter_any():
-        *whole, rest = (rest + part).split(b"\n")
-        for line in whole:
-            if skipping or len(line) > max_bytes:
-                skipping = False
-                yield None
-            elif line.strip():
-                yield line
-        if len(rest) > max_bytes:
-            rest, skipping = b"", True
+    with reading_body(request):
+        async for part in request.content.iter_any():
+            *whole, rest = (rest + part).split(b"\n")
+            for line in whole:
+                if skipping or len(line) > max_bytes:
+                    skipping = False
+                    yield None
+                elif line.strip():
+                    yield line
+            if len(rest) > max_bytes:
+                rest, skipping = b"", True
     if skipping or rest.strip():
         yield None if skipping else rest

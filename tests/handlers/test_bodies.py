@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 from events.errors import BadRequest
 from handlers.bodies import json_response, refused
 from handlers.errors import InvalidBody
-from tests.conftest import Service, Start, mint
+from tests.conftest import Listen, Service, Start, mint, until
 
 ADMIN = mint("root", "admin")
 USER = mint("42")
@@ -115,3 +115,24 @@ async def test_rate_of_services_is_unlimited_by_default(start: Start) -> None:
 
     for _ in range(5):
         await service.publish(broadcast=True, data=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "type_"), [("/v1/app/push", "application/json"), ("/v1/events", "application/x-ndjson")]
+)
+async def test_connection_that_is_cut_as_more_of_a_body_comes_is_no_crash(
+    listen: Listen, logged: list[dict[str, Any]], path: str, type_: str
+) -> None:
+    server = await listen()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\nContent-Type: {type_}\r\n"
+    peer = await server.connect(f"{head}Content-Length: 99\r\n\r\n".encode())
+    await until(lambda: server.site._guard.open)
+    [handler] = server.site._guard.open
+    await until(lambda: getattr(handler._body, "_waiter", None))  # it is being read
+
+    handler.data_received(b"a")
+    handler.abort()
+
+    await peer.rest()
+    await server.close()
+    assert "request.crashed" not in {line["event"] for line in logged}
