@@ -193,7 +193,7 @@ def _prepare_file(path: Path) -> None:
 
     To change to a write-ahead log wants the file alone and does not wait for it; hence the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

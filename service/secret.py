@@ -16,7 +16,7 @@ def kept_secret(data_dir: Path) -> str:
     """
     path = data_dir / FILE
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = data_dir / f"{FILE}.{secrets.token_hex(8)}"
         with open(os.open(made, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a descriptor
             file.write(secrets.token_hex(_BYTES))

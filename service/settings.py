@@ -97,7 +97,10 @@ class Settings(BaseSettings):
     # Where it listens and keeps its things
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    data_dir: Path = Field(Path("sse-push-data"), description="Folder of what is kept: events, accounts.")
+    data_dir: Path = Field(
+        Path("sse-push-data"),
+        description="Folder of what is kept: events, accounts. Made for its owner alone where there is none.",
+    )
     engine_url: Annotated[str, AfterValidator(_engine)] = Field(
         "embedded:",
         description="Where events are kept: embedded: (in DATA_DIR), or redis://host:port/db (rediss:, unix:).",

@@ -80,7 +80,7 @@ class EmbeddedEngine(AloneEngine):
         self._kept, self._lost = kept, failed
         path = self._dir / "events.db"
         try:
-            self._dir.mkdir(parents=True, exist_ok=True)
+            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(self._dir / "lock")
         except OSError as error:
             raise EngineUnavailable(f"can't use {self._dir}: {error}") from error

@@ -4,6 +4,7 @@ sweeps and evictions happen all the time; then what is its own: disks, locks, th
 
 import asyncio
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -75,11 +76,12 @@ async def test_second_opener_is_told_that_the_store_is_in_use(place: EmbeddedPla
     assert said_of(await again.replay()) == said_of([said("still works")])
 
 
-async def test_directory_is_made_where_there_is_none(tmp_path: Path) -> None:
+async def test_directory_is_made_for_its_owner_alone_where_there_is_none(tmp_path: Path) -> None:
     place = EmbeddedPlace(tmp_path / "not" / "yet" / "there")
     life = await place.open()
     await life.keep(said(1))
     await place.clean()
+    assert stat.S_IMODE(place.dir.stat().st_mode) == 0o700
 
 
 async def test_directory_that_cannot_be_made_is_told_plainly(tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import { type UseSSEOptions, useSSE } from "../src/react.ts";
 import { serve } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
-afterEach(cleanup);
+afterEach(async () => {
+	cleanup();
+	await new Promise(setImmediate); // what React has put off wants its window, which goes after the last test
+});
 
 const strictly = { wrapper: StrictMode };
 

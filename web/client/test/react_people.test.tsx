@@ -6,7 +6,10 @@ import { type GroupChatOptions, useGroupChat, usePresence } from "../src/react.t
 import { serve, type Visit } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
-afterEach(cleanup);
+afterEach(async () => {
+	cleanup();
+	await new Promise(setImmediate); // what React has put off wants its window, which goes after the last test
+});
 
 const T = "2026-01-18T10:30:00.000Z";
 const frame = (data: unknown, event?: string) =>
