@@ -150,9 +150,9 @@ async def test_users_of_a_node_that_goes_away_come_to_another_without_a_flicker(
         await crowd.open(user, 2)
     await crowd.see(watchers, ben, cid)
     assert await cluster.nodes[2].terminate() == 0
-    await cluster.nodes[2].start()
     for user in (ben, cid):
         await crowd.open(user, 1)
+    await cluster.nodes[2].start()
     await crowd.open(new, 2)
     await crowd.see(watchers, ben, cid, new)
     assert [watcher.changes for watcher in watchers] == [[(ben, True), (cid, True), (new, True)]] * 2

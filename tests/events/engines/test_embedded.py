@@ -141,7 +141,7 @@ async def test_chores_that_fail_are_done_when_the_disk_is_back(
     with capture_logs() as logs:
         with full_disk():
             await until(lambda: any(line["event"] == "engine.chores_failed" for line in logs))
-        await until(lambda: rows(place.dir, "routes"))
+        await until(lambda: life.engine._store.indexed)
     await life.keep(said("after"))
     assert ids(await life.replay()) == ids(life.told)
     place.crash(life)
@@ -156,7 +156,7 @@ async def test_history_that_cannot_be_read_is_unavailable_and_keeping_goes_on(
     on_disk_everything(monkeypatch)
     life = await place.open()
     await life.keep(said(1))
-    await until(lambda: rows(place.dir, "routes"))
+    await until(lambda: life.engine._store.indexed)
     await life.keep(said(2))
     with sqlite3.connect(place.dir / "events.db") as db:
         db.execute("ALTER TABLE routes RENAME TO hidden")
@@ -261,7 +261,7 @@ async def test_history_is_read_while_a_chore_has_the_store(
     on_disk_everything(monkeypatch)
     life = await place.open()
     await life.keep(said(1), said(2))
-    await until(lambda: rows(place.dir, "routes"))
+    await until(lambda: life.engine._store.indexed)
     await life.keep(said(3))
     begun, may_end = threading.Event(), threading.Event()
 
