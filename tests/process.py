@@ -207,7 +207,7 @@ async def running(folder: Path, **settings: object) -> AsyncIterator[ServerProce
     try:
         await server.start()
         yield server
-        assert server.complaints == [], server.complaints
+        assert server.complaints == []
     finally:
         server.clean_up()
 
