@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,9 +139,8 @@ async def browser() -> AsyncIterator["Browser"]:
         yield browser
 
 
-@pytest.fixture
-def redis_server() -> Iterator[redis.RedisServer]:
-    """A Redis (or Valkey) of this test's own, running and empty."""
+@contextmanager
+def running_redis() -> Iterator[redis.RedisServer]:
     if redis.program() is None:
         pytest.skip("NO REDIS HERE: all that is said of it goes untested (apt-get install redis-server)")
     server = redis.RedisServer()
@@ -149,6 +149,20 @@ def redis_server() -> Iterator[redis.RedisServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[redis.RedisServer]:
+    """A Redis (or Valkey) of this test's own, running and empty."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shared_redis() -> Iterator[redis.RedisServer]:
+    """A Redis for the tests of one file that leave it as they found it."""
+    with running_redis() as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,6 @@ from tests.redis_server import RedisServer
 WORKERS = 2
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
 def own_ports() -> int:
     """The first of some free ports in a row."""
@@ -35,10 +27,10 @@ def own_ports() -> int:
 
 
 @pytest.fixture
-async def parent(redis: RedisServer, tmp_path: Path, own_ports: int) -> AsyncIterator[ServerProcess]:
+async def parent(shared_redis: RedisServer, tmp_path: Path, own_ports: int) -> AsyncIterator[ServerProcess]:
     server = ServerProcess(
         tmp_path, "--workers", str(WORKERS), "--worker-ports", str(own_ports),
-        engine_url=redis.url, node_id="box", shutdown_s=3,
+        engine_url=shared_redis.url, node_id="box", shutdown_s=3,
     )  # fmt: skip
     try:
         await server.start()
@@ -111,14 +103,14 @@ async def test_workers_do_not_outlive_their_parent(parent: ServerProcess) -> Non
 @pytest.mark.process
 @pytest.mark.parametrize("taken_by_others", ["the port", "a worker's own port"])
 def test_workers_that_cant_start_say_so_once_and_for_all(
-    start: Start, redis: RedisServer, tmp_path: Path, taken_by_others: str
+    start: Start, shared_redis: RedisServer, tmp_path: Path, taken_by_others: str
 ) -> None:
     with socket.create_server((HOST, 0), reuse_port=True) as taken:
         port = str(taken.getsockname()[1])
         ports = ["--worker-ports", port] if taken_by_others == "a worker's own port" else []
         server = start(
             "serve", "--workers", str(WORKERS), *ports, AUTH_MODE="demo",
-            PORT="0" if ports else port, DATA_DIR=str(tmp_path), ENGINE_URL=redis.url,
+            PORT="0" if ports else port, DATA_DIR=str(tmp_path), ENGINE_URL=shared_redis.url,
         )  # fmt: skip
         _, err = server.communicate(timeout=WITHIN_S)
     assert server.returncode == 1

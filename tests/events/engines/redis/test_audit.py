@@ -1,6 +1,6 @@
 """A message that gets lost without its connection: a proxy takes one out, and the node must notice and say so."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,14 +11,6 @@ from tests.conftest import until
 from tests.events.engines.places import keys_of, said
 from tests.redis_server import RedisServer
 from tests.tcp_proxy import TcpProxy
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 def end_of(data: bytes, at: int = 0) -> int:

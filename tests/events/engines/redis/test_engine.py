@@ -1,7 +1,7 @@
 """The Redis engine: the contract, and what several nodes and a server that comes and goes add to it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,14 +18,6 @@ from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace
 from tests.events.fakes import until
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 class TestContract(EngineContract):

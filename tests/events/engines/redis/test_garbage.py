@@ -1,6 +1,6 @@
 """What others put under our keys, or say on our channels: it is told, it stops nothing for good, and it loses nothing."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,14 +11,6 @@ from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, keys_of, said, said_of
 from tests.events.engines.redis.place import RedisPlace
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 @pytest.fixture

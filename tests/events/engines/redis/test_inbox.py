@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import hiredis
@@ -53,18 +53,10 @@ class Desk:
         return [event.data for event in self.taken.values()]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.remove()
-
-
 @pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.call("FLUSHALL")
-    return running
+def server(shared_redis: RedisServer) -> RedisServer:
+    shared_redis.call("FLUSHALL")
+    return shared_redis
 
 
 Open = Callable[..., "asyncio.Task[None]"]
