@@ -103,9 +103,9 @@ async def test_workers_do_not_outlive_their_parent(parent: ServerProcess) -> Non
 @pytest.mark.process
 @pytest.mark.parametrize("taken_by_others", ["the port", "a worker's own port"])
 def test_workers_that_cant_start_say_so_once_and_for_all(
-    start: Start, shared_redis: RedisServer, tmp_path: Path, taken_by_others: str
+    start: Start, shared_redis: RedisServer, tmp_path: Path, own_ports: int, taken_by_others: str
 ) -> None:
-    with socket.create_server((HOST, 0), reuse_port=True) as taken:
+    with socket.create_server((HOST, own_ports), reuse_port=True) as taken:
         port = str(taken.getsockname()[1])
         ports = ["--worker-ports", port] if taken_by_others == "a worker's own port" else []
         server = start(

@@ -33,14 +33,9 @@ async def nodes_are_terminated_and_killed(cluster: Cluster) -> None:
     await asyncio.gather(first.start(), second.start())
 
 
-async def redis_is_stopped(cluster: Cluster) -> None:
-    cluster.redis.stop()
-    await asyncio.gather(*(cluster.says(node, 503) for node in cluster.nodes))
-    cluster.redis.start(aof=True)
-
-
 async def redis_is_killed(cluster: Cluster) -> None:
     cluster.redis.kill()
+    await asyncio.gather(*(cluster.says(node, 503) for node in cluster.nodes))
     cluster.redis.start(aof=True)
 
 
@@ -83,7 +78,6 @@ async def subscribers_are_killed(cluster: Cluster) -> None:
 
 NODES_FAIL = [nodes_are_terminated_and_killed, redis_is_killed_together_with_a_node]
 REDIS_FAILS = [
-    redis_is_stopped,
     redis_is_killed,
     redis_is_paused_for_long,
     connections_are_cut,

@@ -209,9 +209,9 @@ async def test_node_that_goes_away_answers_what_it_has_read(service: Service) ->
     lines.end()
 
 
-async def test_answer_is_not_held_back_by_the_one_behind_it(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def receipts(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[Receipt]:
+    """Those of the lines that are published, which the test resolves."""
     receipts: list[Receipt] = []
 
     def submit(*_: object, **__: object) -> Receipt:
@@ -219,6 +219,12 @@ async def test_answer_is_not_held_back_by_the_one_behind_it(
         return receipts[-1]
 
     monkeypatch.setattr(service.node.publisher, "submit", submit)
+    return receipts
+
+
+async def test_answer_is_not_held_back_by_the_one_behind_it(
+    service: Service, receipts: list[Receipt]
+) -> None:
     lines = await Lines(service).open()
     lines.say(_line() * 3)
     await until(lambda: len(receipts) == 3)
@@ -296,16 +302,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> int:
     return 10
 
 
-async def test_reading_ahead_is_bounded(
-    service: Service, monkeypatch: pytest.MonkeyPatch, ahead: int
-) -> None:
-    receipts: list[Receipt] = []
-
-    def submit(*_: object, **__: object) -> Receipt:
-        receipts.append(asyncio.get_running_loop().create_future())
-        return receipts[-1]
-
-    monkeypatch.setattr(service.node.publisher, "submit", submit)
+async def test_reading_ahead_is_bounded(service: Service, receipts: list[Receipt], ahead: int) -> None:
     lines = await Lines(service).open()
     lines.say(_line() * 1000)
     await until(lambda: len(receipts) >= ahead)
