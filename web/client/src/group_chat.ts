@@ -7,6 +7,7 @@
 
 import { StreamError } from "./errors.ts";
 import type { StreamEvent } from "./options.ts";
+import { LINGER_MS } from "./shared.ts";
 import { trim } from "./store.ts";
 import { type AccessOptions, type Connectedness, type Listening, StreamStore } from "./stream_store.ts";
 import { type TurnFrame, takeTurn } from "./turn.ts";
@@ -59,8 +60,6 @@ export interface GroupChatSnapshot extends Connectedness {
 }
 
 const LIMIT = 200;
-/** Milliseconds that a turn outlives its last watcher: see shared.ts. */
-const LINGER_MS = 250;
 const AI = "ai:";
 
 export class GroupChat extends StreamStore<GroupChatOptions, GroupChatSnapshot> {

@@ -20,7 +20,7 @@ export interface SharedOptions extends StreamOptions {
  * Milliseconds that a stream outlives its last listener: React's StrictMode and a change of pages let go of a stream and
  * take it again.
  */
-const LINGER_MS = 250;
+export const LINGER_MS = 250;
 
 const CALLBACKS = ["onEvent", "onGap", "onExpired", "onState", "onPosition", "onFrame"] as const;
 type Callbacks = Pick<StreamOptions, (typeof CALLBACKS)[number] | "getToken">;

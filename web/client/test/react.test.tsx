@@ -1,15 +1,15 @@
 // @vitest-environment jsdom
 import { act, cleanup, configure, render, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode, Suspense, use, useState } from "react";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { type UseSSEOptions, useSSE } from "../src/react.ts";
+import { LINGER_MS } from "../src/shared.ts";
 import { serve } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
-afterEach(async () => {
-	cleanup();
-	await new Promise(setImmediate); // what React has put off wants its window, which goes after the last test
-});
+afterEach(cleanup);
+// Streams linger, and want their window when they close: it goes after the last test. A room's lingers after the room.
+afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
 
 const strictly = { wrapper: StrictMode };
 

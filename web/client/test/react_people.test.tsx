@@ -1,15 +1,15 @@
 // @vitest-environment jsdom
 import { act, cleanup, configure, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode } from "react";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { type GroupChatOptions, useGroupChat, usePresence } from "../src/react.ts";
+import { LINGER_MS } from "../src/shared.ts";
 import { serve, type Visit } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
-afterEach(async () => {
-	cleanup();
-	await new Promise(setImmediate); // what React has put off wants its window, which goes after the last test
-});
+afterEach(cleanup);
+// Streams linger, and want their window when they close: it goes after the last test. A room's lingers after the room.
+afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
 
 const T = "2026-01-18T10:30:00.000Z";
 const frame = (data: unknown, event?: string) =>

@@ -1,8 +1,12 @@
 // @vitest-environment jsdom
-import { expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import { createApp, defineComponent, effectScope, h, nextTick, ref } from "vue";
+import { LINGER_MS } from "../src/shared.ts";
 import { useGroupChat, usePresence, useSSE } from "../src/vue.ts";
 import { serve } from "./server.ts";
+
+// As in react.test.tsx: streams that linger want their window when they close.
+afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
 
 const until = (condition: () => unknown) =>
 	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
