@@ -10,12 +10,13 @@ import random
 import resource
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.nursery import Child, Nursery
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -42,6 +43,12 @@ async def eventually(condition: Callable[[], Any], what: str, within: float = 10
         await asyncio.sleep(POLL_S)
 
 
+@cache
+def nursery() -> Nursery:
+    allow_many_files()
+    return Nursery()
+
+
 class ServerProcess:
     """``sse-push serve`` in a process of its own, in demo mode unless *settings* say otherwise.
 
@@ -65,7 +72,7 @@ class ServerProcess:
             **settings,
         }
         self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._log = folder / "log.jsonl"
         self._errors = folder / "stderr.txt"
         self._read_to = 0
@@ -100,17 +107,9 @@ class ServerProcess:
 
     async def _try_start(self, port: int) -> bool:
         """Whether it came to listen; ``False`` if it ended instead."""
-        allow_many_files()
         before = len(self.logged(self.started))
-        with self._log.open("ab") as out, self._errors.open("ab") as err:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", self.command, *self._arguments],
-                cwd=ROOT,
-                env=self._environment(port),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-            )
+        argv = [self.command, *self._arguments]
+        self._process = nursery().start(argv, self._environment(port), self._log, self._errors)
         await eventually(
             lambda: len(self.logged(self.started)) > before or not self.runs,
             "the process listens",
@@ -133,7 +132,7 @@ class ServerProcess:
         """Wait for its end; its exit status."""
         await eventually(lambda: not self.runs, "the process ends", within=within)
         assert self._process is not None
-        return int(self._process.wait())
+        return self._process.wait()
 
     async def kill(self) -> None:
         """``kill -9``."""

@@ -26,7 +26,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
     folder = tmp_path_factory.mktemp("presence")
     url = f"sqlite:///{folder}/accounts.db"
     await fill(Database(url, folder))
-    settings = {"presence_timeout_s": TIMEOUT_S, "presence_grace_s": 0.3, "presence_heartbeat_s": 0.6}
+    settings = {"presence_timeout_s": TIMEOUT_S, "presence_grace_s": 1, "presence_heartbeat_s": 0.6}
     async with Cluster(folder, 3, database_url=url, **settings) as cluster:
         yield cluster
         assert cluster.complaints == []
