@@ -19,6 +19,14 @@ async def nodes(server: RedisServer) -> AsyncIterator[Nodes]:
 
 
 @pytest.fixture
+async def steady_nodes(server: RedisServer) -> AsyncIterator[Nodes]:
+    """Nodes that are not taken for dead where the machine halts for a second, and look for the dead thrice in one."""
+    nodes = Nodes(server, timeout=3)
+    yield nodes
+    await nodes.close()
+
+
+@pytest.fixture
 async def slow_nodes(server: RedisServer) -> AsyncIterator[Nodes]:
     """Nodes whose lease does not end while a test runs."""
     nodes = Nodes(server, timeout=60)

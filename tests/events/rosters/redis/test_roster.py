@@ -83,10 +83,10 @@ async def test_node_that_comes_back_while_it_is_buried_takes_its_users_back(
 
 
 async def test_node_that_goes_away_gives_its_users_time_to_come_to_another(
-    nodes: Nodes, monkeypatch: Any
+    steady_nodes: Nodes, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(module, "RETIRE_S", 0.3)
-    (leaving, _), (other, told) = nodes.node(), nodes.node()
+    (leaving, _), (other, told) = steady_nodes.node(), steady_nodes.node()
     await hold(leaving, "1", "2")
     await hold(other, "77")
     await leaving.close()
