@@ -9,18 +9,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import structlog
-
-from events.engines.packs import unpack
 from events.engines.redis.link import Link
+from events.engines.redis.payload import read_event, read_number, tell_of
 from events.errors import EngineUnavailable
 from events.event import Event
 from events.ids import format_id
 
 CHANNELS_AT_ONCE = 1000  # channels of one SUBSCRIBE
-_DIGITS = 15  # of a number: as many as the server's scripts count exactly
-
-_log = structlog.get_logger()
 
 
 class Feed:
@@ -225,25 +220,25 @@ class Feed:
     def hear(self, messages: Iterable[list[Any]]) -> list[Event]:
         """The events that *messages* tell, in order, each once, and not those heard before."""
         events: list[Event] = []
-        faults: list[Exception] = []
+        faults: list[ValueError] = []
         for _, channel, payload in messages:
             try:
                 event = self._told(channel, payload)
-            except Exception as error:  # noqa: BLE001 - anybody with the right may say anything on our channels
+            except ValueError as error:
                 faults.append(error)
             else:
                 if event is not None:
                     events.append(event)
-        _tell_of(faults)
+        tell_of(faults)
         return events
 
     def _told(self, channel: bytes, payload: bytes) -> Event | None:
         if channel == self._own:
-            self.head = max(self.head, _number(payload))
+            self.head = max(self.head, read_number(payload))
             return None
         line, _, body = payload.partition(b"\n")
         number, _, token = line.partition(b" ")
-        seq = _number(number)
+        seq = read_number(number)
         # One event comes once for each of its keys that this node listens to.
         if seq <= self.head if seq else token == self._last_token:
             return None
@@ -286,7 +281,7 @@ class Feed:
 
     def read(self, seq: int, body: bytes) -> Event:
         """The event numbered *seq*; 0 for one that is not kept."""
-        [event] = unpack(self.epoch, seq, body)
+        event = read_event(self.epoch, seq, body)
         if seq:
             event.id = self.id_of(seq)
         else:
@@ -296,23 +291,11 @@ class Feed:
     def read_all(self, found: Iterable[tuple[int, bytes]]) -> list[Event]:
         """The events of all numbers and bodies that are events."""
         events: list[Event] = []
-        faults: list[Exception] = []
+        faults: list[ValueError] = []
         for seq, body in found:
             try:
                 events.append(self.read(seq, body))
-            except Exception as error:  # noqa: BLE001 - anybody with the right may put anything under our keys
+            except ValueError as error:
                 faults.append(error)
-        _tell_of(faults)
+        tell_of(faults)
         return events
-
-
-def _number(text: bytes) -> int:
-    number = int(text) if len(text) <= _DIGITS else -1
-    if number < 0:
-        raise ValueError("not a number of an event")
-    return number
-
-
-def _tell_of(faults: list[Exception]) -> None:
-    if faults:
-        _log.error("engine.garbled", messages=len(faults), error=str(faults[0]) or repr(faults[0]))

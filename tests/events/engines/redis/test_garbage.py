@@ -42,7 +42,11 @@ async def keep_in_the_end(life: Life, word: str) -> str:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"rubbish", b"99999999999999999999 \n[]", b"-3\n", b"7\n[[1,2,3,4,5]]\n1", b'0 x\n[["a"]]\n1', b"\xff\n\xff", b"1" * 5000],
+    [
+        b"", b"rubbish", b"99999999999999999999 \n[]", b"-3\n", b"7\n[[1,2,3,4,5]]\n1", b'0 x\n[["a"]]\n1', b"\xff\n\xff", b"1" * 5000,
+        *(b'0 x\n[[1.0,null,"app",null,["app"]]]\n' + data for data in (b'"text without an end', b'"\\ud800"', b'{"a":\r1}', b"{")),
+        b'0 x\n[[1.0,null,"app","a\\nid: 1",["app"]]]\n1', b'0 x\n[[1.0,null,"a\\rb",null,["app"]]]\n1',
+    ],
     ids=repr,
 )  # fmt: skip
 async def test_rubbish_on_channels_is_told_and_passed_over(
