@@ -267,7 +267,7 @@ class Connections:
         except EngineUnavailable:
             connection.end("history_unavailable", wire.frame(retry=self._retry()))
         except Exception as error:  # noqa: BLE001 - or the stream would beat for ever and never go live
-            _log.error("replay.failed", request_id=connection.request_id, error=repr(error))
+            _log.error("replay.failed", request_id=connection.request_id, error=repr(error), exc_info=error)
             connection.end("history_unavailable", wire.frame(retry=self._retry()))
 
     def _tick(self) -> None:

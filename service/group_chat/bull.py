@@ -128,7 +128,9 @@ class BullQueue(JobQueue):
             finally:
                 await events.close()
             if faults:
-                _log.warning("group_chat.events_failed", error=repr(faults[0]))
+                _log.warning(
+                    "group_chat.events_failed", error=repr(faults[0]), exc_info=self._fault_of(faults[0])
+                )
             wait = AGAIN_S[0] if self._clock() - began > longest else min(2 * wait, longest)
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))
 
@@ -165,6 +167,10 @@ class BullQueue(JobQueue):
         with suppress(*self._place.errors):  # the next sweep finds it again: what was done is not done twice
             await self._queue.backend.remove(job_id, True)
 
+    def _fault_of(self, error: Exception) -> Exception | None:
+        """*error*, if it is not Redis': where it stands in the code is logged too."""
+        return None if isinstance(error, self._place.errors) else error
+
     async def _sweep(self) -> None:
         """See to answers that nobody has seen to: their node is dead, or missed the event."""
         while True:
@@ -177,7 +183,7 @@ class BullQueue(JobQueue):
                 for job_id in done:
                     await self._sweep_one(job_id, now)
             except Exception as error:  # noqa: BLE001 - whatever it is, answers must be looked for again
-                _log.warning("group_chat.sweep_failed", error=repr(error))
+                _log.warning("group_chat.sweep_failed", error=repr(error), exc_info=self._fault_of(error))
 
     async def _sweep_one(self, job_id: str, now: float) -> None:
         job: Job | None = None

@@ -14,7 +14,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from events.engines.base import Publish, Receipt
-from events.engines.redis.link import Address, Link
+from events.engines.redis.link import Address, Link, fault_of, words_of
 from events.errors import BadEvent, SsePushError
 from events.event import PushEvent
 
@@ -60,7 +60,7 @@ class Inbox:
                 while True:
                     await self._take()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
-                _log.warning("inbox.failed", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
+                _log.warning("inbox.failed", error=words_of(error), exc_info=fault_of(error))
             finally:
                 self._link.abort()
             await asyncio.sleep(_AGAIN_S)

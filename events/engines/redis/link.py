@@ -186,6 +186,16 @@ class Link(asyncio.Protocol):
         self._lost()
 
 
+def words_of(error: Exception) -> str:
+    """What a log line says of *error*."""
+    return "Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error)
+
+
+def fault_of(error: Exception) -> Exception | None:
+    """*error*, if it is a fault of ours, whose place in the code is to be logged; ``None`` if a server is away."""
+    return None if isinstance(error, EngineUnavailable | hiredis.HiredisError | OSError) else error
+
+
 def forget(answers: Sequence[asyncio.Future[Any]]) -> None:
     """Nobody waits for *answers*: their errors are no news."""
     for answer in answers:

@@ -15,7 +15,7 @@ import structlog
 from events.engines.base import Missed
 from events.engines.redis.audit import Audit
 from events.engines.redis.feed import Feed
-from events.engines.redis.link import Address, Link, forget
+from events.engines.redis.link import Address, Link, fault_of, forget, words_of
 from events.engines.redis.recovery import Recovery
 from events.engines.redis.standing import Standing
 from events.engines.redis.store import RemoteStore
@@ -119,7 +119,7 @@ class Session:
                     await self._connect()
                     break
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
-                    _log.warning("engine.unreachable", error=str(error) or repr(error))
+                    _log.warning("engine.unreachable", error=words_of(error), exc_info=fault_of(error))
             _log.info("engine.recovered", epoch=self._feed.epoch, head=self._feed.head)
             missed()
 
@@ -235,7 +235,7 @@ class Session:
                 if missing:
                     self._missed(missing)
             except Exception as error:  # noqa: BLE001 - new connections may fare better, and must be watched too
-                _log.warning("engine.unreachable", error="Redis does not answer" if isinstance(error, TimeoutError) else str(error) or repr(error))  # fmt: skip
+                _log.warning("engine.unreachable", error=words_of(error), exc_info=fault_of(error))
                 self.begin_again()
 
     def _missed(self, numbers: list[int]) -> None:
