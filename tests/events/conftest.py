@@ -7,7 +7,9 @@ pytest.register_assert_rewrite(
     "tests.events.engines.contract",
     "tests.events.engines.story",
     "tests.events.engines.places",
+    "tests.events.event.taking",
     "tests.events.reference",
+    "tests.events.replay.reading",
 )
 
 # The machine may be busy: how long an example takes says nothing about the code.

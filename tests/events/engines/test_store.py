@@ -15,7 +15,7 @@ from events.engines.packs import PACK_EVENTS, pack, unpack
 from events.engines.reader import Reader
 from events.engines.store import Store
 from events.event import Event
-from tests.events.engines.embedded_place import copied, rows
+from tests.events.engines.embedded.place import copied, rows
 from tests.events.engines.places import EVERYTHING, PLENTY, keys_of, said
 from tests.events.fakes import Clock
 

@@ -1,4 +1,4 @@
-"""Who of a node's users is online, and what is kept at the end. tests/handlers/test_presence.py sees it through HTTP."""
+"""Who of a node's users is online, and what is kept at the end. tests/handlers/presence/ sees it through HTTP."""
 
 from tests.conftest import until
 from tests.service.presence.stage import Stage

@@ -11,7 +11,7 @@ import pytest
 
 from events.engines import embedded, store
 from events.window import Window
-from tests.events.engines.embedded_place import EmbeddedPlace, copied, machine_restarted, rows
+from tests.events.engines.embedded.place import EmbeddedPlace, copied, machine_restarted, rows
 from tests.events.engines.places import keys_of, said, said_of
 from tests.events.fakes import DEADLINE_S, until
 

@@ -8,7 +8,7 @@ import pytest
 
 from events.engines import embedded, packs, store
 from events.window import Window
-from tests.events.engines.embedded_place import EmbeddedPlace
+from tests.events.engines.embedded.place import EmbeddedPlace
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,16 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
+from events.engines import embedded, store
 from events.engines.embedded import EmbeddedEngine
+from events.window import Window
 from tests.events.engines.places import Life, Place
 
 _number = count()
@@ -103,3 +108,9 @@ def machine_restarted(directory: Path) -> None:
 def rows(directory: Path, table: str) -> int:
     with closing(sqlite3.connect(directory / "events.db")) as db:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def on_disk_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events get their routes soon and leave memory at once, so that a replay reads them from disk."""
+    monkeypatch.setattr(store, "ROUTES_BEHIND_EVENTS", 1)
+    monkeypatch.setattr(embedded, "Window", partial(Window, max_bytes=1))

@@ -1,0 +1,28 @@
+"""Events as an engine numbers them, and sinks that listen for them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from events.event import Event
+from events.router import Filter, Lane, Router, from_event
+from tests.events.fakes import Recorder, number
+
+EPOCH = "aaaaaaaa"
+
+
+def numbered(events: Iterable[Event]) -> list[Event]:
+    return [number(event, EPOCH, seq) for seq, event in enumerate(events, 1)]
+
+
+def lane_of(router: Router, *, named: bool = False, chunked: bool = False) -> Lane:
+    return router.lanes[named, chunked]
+
+
+def stream_of(lane: Lane, user: str | None = None, topic: str = "app", **more: Any) -> Recorder:
+    sink = Recorder()
+    from_event(lane, Filter.of(topic, user=user, **more), sink)
+    return sink
+
+
+def frames(events: Iterable[Event]) -> bytes:
+    return b"".join(event.frame() for event in events)

@@ -1,0 +1,26 @@
+"""A service that reads lines, and the receipts of what is published to it."""
+
+import asyncio
+
+import pytest
+
+from events.engines.base import Receipt
+from tests.conftest import Service, Start
+
+
+@pytest.fixture
+async def service(start: Start) -> Service:
+    return await start()
+
+
+@pytest.fixture
+def receipts(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[Receipt]:
+    """Those of the lines that are published, which the test resolves."""
+    receipts: list[Receipt] = []
+
+    def submit(*_: object, **__: object) -> Receipt:
+        receipts.append(asyncio.get_running_loop().create_future())
+        return receipts[-1]
+
+    monkeypatch.setattr(service.node.publisher, "submit", submit)
+    return receipts
