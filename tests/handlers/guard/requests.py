@@ -11,7 +11,7 @@ HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SERVICE}\r\n".encode()
 
 
-async def is_closed(peer: Peer) -> None:
+async def until_closed(peer: Peer) -> None:
     async with asyncio.timeout(LATE_S):
         await peer.rest()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Listen, until
-from tests.handlers.guard.requests import HEALTHZ, LIMIT_S, POST, is_closed, publish
+from tests.handlers.guard.requests import HEALTHZ, LIMIT_S, POST, publish, until_closed
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ async def test_request_that_is_not_whole_in_time_is_closed(listen: Listen, begun
 
     peer = await server.connect(begun)
 
-    await is_closed(peer)
+    await until_closed(peer)
     assert server.node.figures.refusals["request_timeout"] == 1
 
 
@@ -53,7 +53,7 @@ async def test_request_that_drips_is_closed(listen: Listen, body: bool) -> None:
             await asyncio.sleep(LIMIT_S / 20)
 
     dripping = asyncio.create_task(drip())
-    await is_closed(peer)
+    await until_closed(peer)
     dripping.cancel()
     await asyncio.gather(dripping, return_exceptions=True)
 
@@ -75,7 +75,7 @@ async def test_second_request_that_is_not_whole_in_time_is_closed(listen: Listen
 
     await peer.send(begun)
 
-    await is_closed(peer)
+    await until_closed(peer)
 
 
 async def test_request_behind_a_publish_that_is_not_whole_in_time_is_closed(listen: Listen) -> None:
@@ -86,7 +86,7 @@ async def test_request_behind_a_publish_that_is_not_whole_in_time_is_closed(list
 
     await peer.send(POST + b"Content-Length: 100\r\n\r\n{")
 
-    await is_closed(peer)
+    await until_closed(peer)
 
 
 async def test_request_after_a_stream_of_lines_has_a_deadline_again(listen: Listen) -> None:
@@ -100,7 +100,7 @@ async def test_request_after_a_stream_of_lines_has_a_deadline_again(listen: List
 
     await peer.send(POST + b"Content-Length: 100\r\n\r\n{")
 
-    await is_closed(peer)
+    await until_closed(peer)
 
 
 @pytest.mark.parametrize("ended", ["late", "gone"])
@@ -129,7 +129,7 @@ async def test_idle_connection_stays_open_between_requests(listen: Listen) -> No
     await peer.answer()
 
     late = await server.connect(b"GET")  # younger, and closed for its lateness: the time has passed for both
-    await is_closed(late)
+    await until_closed(late)
     await peer.send(HEALTHZ)
 
     assert (await peer.answer())[0].startswith("HTTP/1.1 200")
@@ -142,7 +142,7 @@ async def test_publishes_keep_a_connection_open(listen: Listen) -> None:
         await publish(peer)
 
     late = await server.connect(b"GET")
-    await is_closed(late)
+    await until_closed(late)
 
     assert (await publish(peer))[0].startswith("HTTP/1.1 200")
 
@@ -155,7 +155,7 @@ async def test_stream_of_lines_may_take_its_time(listen: Listen) -> None:
     await peer.head()
 
     late = await server.connect(b"GET")
-    await is_closed(late)
+    await until_closed(late)
     line = b'{"broadcast":true,"data":1}\n'
     await peer.send(b"%x\r\n%b\r\n" % (len(line), line))
 
@@ -168,6 +168,6 @@ async def test_open_stream_has_no_deadline(listen: Listen) -> None:
     await peer.head()
 
     late = await server.connect(b"GET")
-    await is_closed(late)
+    await until_closed(late)
 
     assert len(server.node.connections) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from handlers import guard
 from tests.conftest import Listen, until
-from tests.handlers.guard.requests import HEALTHZ, POST, is_closed
+from tests.handlers.guard.requests import HEALTHZ, POST, until_closed
 
 TOKEN = b"very-secret-token"
 MALFORMED = {
@@ -73,7 +73,7 @@ async def test_head_without_an_end_is_cut_off_by_its_size(listen: Listen) -> Non
             await peer.send(line % number)
 
     filling = asyncio.create_task(fill())
-    await is_closed(peer)
+    await until_closed(peer)
     await asyncio.gather(filling, return_exceptions=True)
     assert not server.site._guard.open
 

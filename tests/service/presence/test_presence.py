@@ -4,6 +4,17 @@ from tests.conftest import until
 from tests.service.presence.stage import Stage
 
 
+async def forget_two(stage: Stage, *, settles: float) -> None:
+    """The roster forgets users 1 and 2, says so, and that in *settles* seconds all nodes have told whom they hold."""
+    for user in (1, 2):
+        stage.open(user)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.lose()
+    stage.roster.forgotten(settles)
+    await stage.idle()
+
+
 async def test_change_is_told_to_the_friends_who_are_online(stage: Stage) -> None:
     stage.open(1)
     stage.open(2)
@@ -18,13 +29,7 @@ async def test_change_is_told_to_the_friends_who_are_online(stage: Stage) -> Non
 
 
 async def test_roster_that_lost_all_learns_again_who_is_here_and_friends_see_nothing(stage: Stage) -> None:
-    for user in (1, 2):
-        stage.open(user)
-    await stage.idle()
-    stage.told.clear()
-    stage.roster.lose()
-    stage.roster.forgotten(0.05)
-    await stage.idle()
+    await forget_two(stage, settles=0.05)
     assert (await stage.roster.present(["1", "2"])).keys() == {"1", "2"}
     assert stage.told == []
 
@@ -61,13 +66,7 @@ async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom
 
 
 async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stage: Stage) -> None:
-    for user in (1, 2):
-        stage.open(user)
-    await stage.idle()
-    stage.told.clear()
-    stage.roster.lose()
-    stage.roster.forgotten(0.0)
-    await stage.idle()
+    await forget_two(stage, settles=0.0)
     assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
 
 

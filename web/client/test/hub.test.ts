@@ -7,9 +7,7 @@ import type { Listener } from "../src/listeners.ts";
 import type { Gap } from "../src/wire.ts";
 import { FakeLocks } from "./locks.ts";
 import { serve, type TestServer } from "./server.ts";
-
-const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
+import { until } from "./until.ts";
 
 let names = 0;
 let channels: DeafChannel[] = [];
@@ -51,7 +49,13 @@ interface TabSeen {
 	close(): void;
 }
 
-function tab(server: TestServer, more: { topics?: string[]; token?: string; fresh?: boolean } = {}): TabSeen {
+interface TabOptions {
+	topics?: string[];
+	token?: string;
+	fresh?: boolean;
+}
+
+function tab(server: TestServer, more: TabOptions = {}): TabSeen {
 	const { topics = ["app"], token = "t", fresh = false } = more;
 	const hub = new Hub(`test ${names}`, { url: server.url, token, minMs: 100, random: () => 0 });
 	const seen = { texts: [] as string[], states: [] as string[], gaps: [] as Gap[], errors: [] as unknown[] };
@@ -69,6 +73,12 @@ function tab(server: TestServer, more: { topics?: string[]; token?: string; fres
 	const close = () => hub.remove(user);
 	onTestFinished(close);
 	return { hub, ...seen, channel: channels.at(-1) as DeafChannel, close };
+}
+
+async function openTab(server: TestServer, more?: TabOptions): Promise<TabSeen> {
+	const seen = tab(server, more);
+	await until(() => seen.states.includes("open"));
+	return seen;
 }
 
 const frames = (from: number, to: number) =>
@@ -96,10 +106,8 @@ async function service() {
 
 test("a tab that missed what was passed on is given it, in order and once", async () => {
 	const { server, publish } = await service();
-	const leader = tab(server);
-	await until(() => leader.states.includes("open"));
-	const other = tab(server);
-	await until(() => other.states.includes("open"));
+	await openTab(server);
+	const other = await openTab(server);
 	publish(2);
 	await until(() => other.texts.length === 2);
 	other.channel.isDeaf = true;
@@ -115,10 +123,8 @@ test("a tab that missed what was passed on is given it, in order and once", asyn
 
 test("a tab that missed more than is held is told a gap, and goes on", async () => {
 	const { server, publish } = await service();
-	const leader = tab(server);
-	await until(() => leader.states.includes("open"));
-	const other = tab(server);
-	await until(() => other.states.includes("open"));
+	await openTab(server);
+	const other = await openTab(server);
 	publish(1);
 	await until(() => other.texts.length === 1);
 	other.channel.isDeaf = true;
@@ -135,12 +141,9 @@ test("a tab that missed more than is held is told a gap, and goes on", async () 
 
 test("a new leader that is behind resumes from where it stands, and who is ahead sees nothing twice", async () => {
 	const { server, publish, live } = await service();
-	const first = tab(server);
-	await until(() => first.states.includes("open"));
-	const second = tab(server);
-	await until(() => second.states.includes("open"));
-	const third = tab(server);
-	await until(() => third.states.includes("open"));
+	const first = await openTab(server);
+	const second = await openTab(server);
+	const third = await openTab(server);
 	second.channel.isDeaf = true; // it is the next in the queue, and knows least
 	publish(3);
 	await until(() => third.texts.length === 3 && second.channel.missedTo === "k7f3q2xa-3");
@@ -155,15 +158,13 @@ test("a new leader that is behind resumes from where it stands, and who is ahead
 
 test("a tab that has just come and leads begins where the others stand", async () => {
 	const { server, publish } = await service();
-	const first = tab(server);
-	await until(() => first.states.includes("open"));
+	const first = await openTab(server);
 	publish(2);
 	await until(() => first.texts.length === 2);
 	const newcomer = tab(server);
 	newcomer.channel.isDeaf = true;
 	await vi.waitFor(() => expect(newcomer.states).toEqual(["connecting"]));
-	const third = tab(server);
-	await until(() => third.states.includes("open"));
+	const third = await openTab(server);
 	newcomer.channel.isDeaf = false;
 	first.close();
 	publish(2);
@@ -179,20 +180,17 @@ test("a leader whose token is refused lets another lead", async () => {
 	const bad = tab(server, { token: "bad" });
 	await until(() => bad.states.includes("closed"));
 	expect(bad.errors).toEqual([401]);
-	const good = tab(server);
-	await until(() => good.states.includes("open"));
+	await openTab(server);
 	await until(() => bad.states.at(-1) === "open"); // it sees what the other reads
 	expect(server.visits.filter((visit) => visit.header("Authorization") === "Bearer bad")).toHaveLength(1);
 });
 
 test("a leader that hangs is robbed of the lead", async () => {
 	const { server, publish } = await service();
-	const hung = tab(server);
-	await until(() => hung.states.includes("open"));
+	const hung = await openTab(server);
 	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
 	onTestFinished(() => void vi.useRealTimers());
-	const other = tab(server);
-	await until(() => other.states.includes("open"));
+	const other = await openTab(server);
 	other.channel.isDeaf = true; // to it the leader says nothing
 	await vi.advanceTimersByTimeAsync(90_000);
 	vi.useRealTimers();
@@ -205,12 +203,10 @@ test("a leader that hangs is robbed of the lead", async () => {
 
 test("a page that is frozen lets another lead at once, and catches up when it thaws", async () => {
 	const { server, live, publish } = await service();
-	const frozen = tab(server);
-	await until(() => frozen.states.includes("open"));
+	const frozen = await openTab(server);
 	document.dispatchEvent(new Event("freeze")); // both hubs live in this document, so the other comes after
 	await until(() => server.visit(0).gone);
-	const other = tab(server);
-	await until(() => other.states.includes("open"));
+	const other = await openTab(server);
 	publish(2);
 	await until(() => other.texts.length === 2);
 	expect(frozen.texts).toEqual([]);
@@ -222,8 +218,7 @@ test("a page that is frozen lets another lead at once, and catches up when it th
 
 test("a tab that must have a fresh stream gets one, and nobody loses anything by it", async () => {
 	const { server, publish } = await service();
-	const first = tab(server, { topics: ["app", "presence"] });
-	await until(() => first.states.includes("open"));
+	const first = await openTab(server, { topics: ["app", "presence"] });
 	publish(1);
 	const second = tab(server, { topics: ["presence"], fresh: true });
 	await until(() => server.visits.length === 2 && server.visit(0).gone);

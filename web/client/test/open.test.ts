@@ -4,9 +4,7 @@ import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { openAny } from "../src/index.ts";
 import { FakeLocks } from "./locks.ts";
 import { serve, type TestServer } from "./server.ts";
-
-const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
+import { until } from "./until.ts";
 
 let locks = new FakeLocks();
 

@@ -1,9 +1,7 @@
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { shareStream } from "../src/shared.ts";
 import { serve } from "./server.ts";
-
-const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
+import { until } from "./until.ts";
 
 function share(url: string, more: Partial<Parameters<typeof shareStream>[0]> = {}) {
 	const events: string[] = [];

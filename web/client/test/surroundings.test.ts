@@ -2,9 +2,7 @@
 import { afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { openStream, type StreamOptions } from "../src/index.ts";
 import { serve, type TestServer } from "./server.ts";
-
-const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
+import { until } from "./until.ts";
 
 let online = true;
 let visibility = "visible";

@@ -1,9 +1,7 @@
 import { expect, onTestFinished, test, vi } from "vitest";
 import { TopicStream, topicOf } from "../src/topics.ts";
 import { serve, type Visit } from "./server.ts";
-
-const until = (condition: () => unknown) =>
-	vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 10_000, interval: 5 });
+import { until } from "./until.ts";
 
 /** A service with topics a, b and c, three at most; who asks for another is refused. Streams begin at *head*, or where they resume. */
 async function service(...topics: string[]) {
