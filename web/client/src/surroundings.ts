@@ -37,31 +37,30 @@ export async function canShareBetweenTabs(): Promise<boolean> {
 export function watchSurroundings(onWake: () => void, onHidden: () => void): () => void {
 	if (typeof window === "undefined" || typeof document === "undefined") return () => {};
 	const onVisibility = () => (isHidden() ? onHidden() : onWake());
-	window.addEventListener("online", onWake);
-	window.addEventListener("pageshow", onWake);
-	document.addEventListener("visibilitychange", onVisibility);
-	document.addEventListener("resume", onWake);
-	return () => {
-		window.removeEventListener("online", onWake);
-		window.removeEventListener("pageshow", onWake);
-		document.removeEventListener("visibilitychange", onVisibility);
-		document.removeEventListener("resume", onWake);
-	};
+	return listen([
+		[window, "online", onWake],
+		[window, "pageshow", onWake],
+		[document, "visibilitychange", onVisibility],
+		[document, "resume", onWake],
+	]);
 }
 
 /**
  * Tells when the browser puts the page away, frozen or into the back/forward cache, and when it is back: each maybe twice.
  */
 export function watchPageLife(onAway: () => void, onBack: () => void): () => void {
-	const onShow = ({ persisted }: PageTransitionEvent) => persisted && onBack();
-	window.addEventListener("pagehide", onAway);
-	window.addEventListener("pageshow", onShow);
-	document.addEventListener("freeze", onAway);
-	document.addEventListener("resume", onBack);
+	const onShow = (event: Event) => (event as PageTransitionEvent).persisted && onBack();
+	return listen([
+		[window, "pagehide", onAway],
+		[window, "pageshow", onShow],
+		[document, "freeze", onAway],
+		[document, "resume", onBack],
+	]);
+}
+
+function listen(ears: [EventTarget, string, (event: Event) => void][]): () => void {
+	for (const [target, name, listener] of ears) target.addEventListener(name, listener);
 	return () => {
-		window.removeEventListener("pagehide", onAway);
-		window.removeEventListener("pageshow", onShow);
-		document.removeEventListener("freeze", onAway);
-		document.removeEventListener("resume", onBack);
+		for (const [target, name, listener] of ears) target.removeEventListener(name, listener);
 	};
 }
