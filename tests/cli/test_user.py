@@ -1,3 +1,5 @@
+"""``sse-push user``: what each action prints, takes from whom, and refuses."""
+
 import io
 import json
 from pathlib import Path

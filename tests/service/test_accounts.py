@@ -1,3 +1,5 @@
+"""Users in each kind of database: found, logged in, changed, removed, listed."""
+
 import asyncio
 from collections.abc import AsyncIterator
 

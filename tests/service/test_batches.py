@@ -1,3 +1,5 @@
+"""Many who ask at about the same time, answered with one call."""
+
 import asyncio
 from collections.abc import Collection, Mapping
 

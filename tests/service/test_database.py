@@ -1,3 +1,5 @@
+"""The database of accounts, of each kind: sessions, migrations, and what happens when it can't be had."""
+
 import asyncio
 import os
 import subprocess

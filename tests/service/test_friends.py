@@ -1,3 +1,5 @@
+"""Friendships in each kind of database: asked for, standing, ended, bounded, also by many at once."""
+
 import asyncio
 from collections.abc import AsyncIterator
 

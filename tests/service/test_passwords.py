@@ -1,3 +1,5 @@
+"""Passwords, and how long their hashes take: a few at a time, and as long for nobody's as for somebody's."""
+
 import asyncio
 import threading
 import time

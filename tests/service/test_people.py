@@ -1,3 +1,5 @@
+"""What is said about people: numbers, addresses, names and passwords that are some, and that are none."""
+
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 

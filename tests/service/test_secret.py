@@ -1,3 +1,5 @@
+"""The secret of demo mode: made once in each data directory, whoever comes first."""
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

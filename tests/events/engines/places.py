@@ -1,6 +1,6 @@
 """What the contract suite needs of an engine beside the engine: a place where its events outlive it.
 
-An engine's own tests subclass ``Place`` (tests/events/engines/embedded/test_engine.py shows how).
+An engine's own tests subclass ``Place`` (tests/events/engines/embedded/place.py shows how).
 """
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The roster of one node: the contract, and that it is the embedded engine's."""
+
 import pytest
 
 from events.rosters import open_roster

@@ -1,3 +1,5 @@
+"""A stage for presence, on which what failed is tried again at once."""
+
 from collections.abc import AsyncIterator
 
 import pytest

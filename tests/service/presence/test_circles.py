@@ -1,3 +1,5 @@
+"""What presence wants of the database, in each kind of it: circles, their versions, when somebody was seen."""
+
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest

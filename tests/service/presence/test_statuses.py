@@ -1,3 +1,5 @@
+"""The events of topic ``presence``: of the form of their models, and for whom they are."""
+
 import pytest
 from pydantic_core import from_json
 

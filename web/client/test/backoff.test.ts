@@ -1,3 +1,4 @@
+// How long is waited after a failure, and which failures are final.
 import { expect, test } from "vitest";
 import { Backoff, MAX_RETRY_AFTER_MS } from "../src/backoff.ts";
 import { parseRetryAfter, StreamError } from "../src/errors.ts";

@@ -1,3 +1,4 @@
+// What tabs pass on: taken in order and once, held for those who are behind.
 import { expect, test } from "vitest";
 import { Chain, type Item } from "../src/chain.ts";
 import { isAfter } from "../src/ids.ts";

@@ -1,3 +1,4 @@
+// The bytes of a stream, read as the WHATWG standard says, however they are cut.
 import { expect, test } from "vitest";
 import { createParser, MAX_EVENT_CHARS, type RawEvent } from "../src/parser.ts";
 

@@ -1,4 +1,5 @@
 // @vitest-environment jsdom
+// useSSE, as React renders it.
 import { act, cleanup, configure, render, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode, Suspense, use, useState } from "react";
 import { afterAll, afterEach, expect, test } from "vitest";

@@ -1,4 +1,5 @@
 // @vitest-environment jsdom
+// usePresence and useGroupChat, as React renders them.
 import { act, cleanup, configure, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode } from "react";
 import { afterAll, afterEach, expect, test } from "vitest";

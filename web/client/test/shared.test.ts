@@ -1,3 +1,4 @@
+// Who asks for the same stream within a page shares its connection, and who asks for another does not.
 import { expect, onTestFinished, test } from "vitest";
 import { shareStream } from "../src/shared.ts";
 import { serve } from "./server.ts";

@@ -1,3 +1,4 @@
+// How often a view is told of changes.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Store } from "../src/store.ts";
 

@@ -1,4 +1,5 @@
 // @vitest-environment jsdom
+// A stream in a browser that is offline, hidden or asleep.
 import { afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { openStream, type StreamOptions } from "../src/index.ts";
 import { serve, type TestServer } from "./server.ts";

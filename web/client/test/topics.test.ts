@@ -1,3 +1,4 @@
+// One stream whose topics change while it runs.
 import { expect, onTestFinished, test, vi } from "vitest";
 import { TopicStream, topicOf } from "../src/topics.ts";
 import { serve, type Visit } from "./server.ts";

@@ -1,4 +1,5 @@
 // @vitest-environment jsdom
+// The composables, as Vue runs them.
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { createApp, defineComponent, effectScope, h, nextTick, ref } from "vue";
 import { LINGER_MS } from "../src/shared.ts";

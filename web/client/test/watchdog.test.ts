@@ -1,3 +1,4 @@
+// When a stream counts as fallen silent.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Watchdog } from "../src/watchdog.ts";
 

@@ -1,3 +1,4 @@
+// What is kept where the browser keeps nothing.
 import { afterEach, expect, test, vi } from "vitest";
 import { ofTab } from "../src/session/kept.ts";
 

@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { curlOf } from "../src/api/curl.ts";
 
 let answer: (response: ServerResponse) => void;
 const server = createServer((_, response) => answer(response));
@@ -54,15 +53,4 @@ test("the error of a function is told by its type and message", async () => {
 	const error = { type: "UNAUTHORIZED", message: "invalid signature" };
 	answer = (response) => response.writeHead(401).end(JSON.stringify({ error }));
 	expect(await send()).toMatchObject({ problem: { title: "UNAUTHORIZED", detail: "invalid signature" } });
-});
-
-test("a line for a shell has neither the token nor a password", () => {
-	const body = { email: "o'neil@example.com", password: "open sesame" };
-	const line = curlOf({ method: "POST", path: "/api/auth/login/json", body }, "http://h");
-	expect(line).toBe(
-		"curl -X POST http://h/api/auth/login/json \\\n" +
-			'  -H "Authorization: Bearer $TOKEN" \\\n' +
-			"  -H 'Content-Type: application/json' \\\n" +
-			`  -d '{"email":"o'\\''neil@example.com","password":"********"}'`,
-	);
 });

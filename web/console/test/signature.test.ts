@@ -1,3 +1,4 @@
+// Signatures of calls, and keys that are none.
 import { expect, test } from "vitest";
 import { faultOf, signatureOf } from "../src/api/signature.ts";
 

@@ -1,4 +1,4 @@
-"""Where the embedded engine keeps its events in tests: a directory, and copies of it for crashes."""
+"""Where the embedded engine keeps its events in tests: a directory, copies of it for crashes, and what else may befall it."""
 
 import resource
 import shutil

@@ -1,3 +1,5 @@
+"""A Redis for the tests of one file, and nodes that share a roster on it."""
+
 from collections.abc import AsyncIterator
 
 import pytest
