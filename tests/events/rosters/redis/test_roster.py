@@ -11,7 +11,7 @@ from events.rosters.redis import roster as module
 from events.rosters.redis.roster import RedisRoster
 from tests.conftest import until
 from tests.events.rosters.contract import NOW, RosterContract
-from tests.events.rosters.redis.nodes import Nodes, hold
+from tests.events.rosters.redis.nodes import Nodes, hold, keys_of
 from tests.redis_server import RedisServer
 
 
@@ -80,6 +80,35 @@ async def test_node_that_comes_back_while_it_is_buried_takes_its_users_back(
     await other._sweep()
     assert others.times == 0
     assert (await other.present(users)).keys() == set(users)
+
+
+async def test_node_that_dies_again_before_it_was_buried_leaves_all_its_users(slow_nodes: Nodes) -> None:
+    (dead, _), (other, told) = slow_nodes.node(), slow_nodes.node()
+    await hold(dead, "0", "1", "2")
+    await hold(other, "77")
+
+    async def die() -> None:
+        await other._calls.call("ZADD", f"{other._calls.prefix}nodes", 0, dead._node)
+
+    await die()
+    taken = await other._calls.run("sweep", 1)
+    await dead._renew()
+    await hold(dead, "3")
+    await die()
+    await other._sweep()
+    assert told.gone.keys() == {"0", "1", "2", "3"} - {taken[1].decode()}
+
+
+async def test_move_sent_before_the_node_knew_that_all_was_lost_does_nothing(slow_nodes: Nodes) -> None:
+    node, told = slow_nodes.node()
+    await hold(node, "1")
+    before = node._epoch
+    await node._calls.call("DEL", *await keys_of(node, "*"))
+    await node.check()
+    node._epoch = before
+    with pytest.raises(EngineUnavailable):
+        await node.move([], ["1"], NOW)
+    assert len(told.forgotten) == 2, "who has left leaves again after this"
 
 
 async def test_node_that_goes_away_gives_its_users_time_to_come_to_another(

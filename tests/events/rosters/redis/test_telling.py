@@ -61,8 +61,7 @@ async def test_change_is_owed_by_whoever_was_told_of_it_last(nodes: Nodes) -> No
     await other.move(["2"], [], NOW + 1)
     await dead.move([], ["1", "2", "3"], NOW + 2)
     assert (await other.move(["1"], [], NOW + 3)).came == {"1"}
-    await dead.told([])
-    await other.told(["77", "1"])
+    await other.told(["77", "1", "2"])  # of 2 it has nothing to tell: that stays the dead one's
     nodes.kill(dead)
     await until(lambda: told.times)
     assert told.gone == {"2": NOW, "3": NOW}, "whoever is present among them is told of as that"
@@ -93,6 +92,28 @@ async def test_answer_that_was_lost_is_told_later(slow_nodes: Nodes, monkeypatch
         await node.move([], users[:2], NOW)
     assert await node.move([], users[:2], NOW) == (frozenset(), frozenset())
     assert told.gone.keys() == {"0", *users}, "all that is not acknowledged"
+
+
+async def test_answer_that_was_lost_is_not_told_where_another_has_newer_to_tell(slow_nodes: Nodes) -> None:
+    (node, told), (other, _) = slow_nodes.node(), slow_nodes.node()
+    await hold(node, "1", "2")
+    with lost_answers(node), pytest.raises(EngineUnavailable):
+        await node.move([], ["1", "2"], NOW)
+    assert (await other.move(["1"], [], NOW)).came == {"1"}
+    await node.move([], [], NOW)
+    assert told.gone == {"2": NOW}
+
+
+async def test_lost_answer_of_more_than_one_call_takes_is_told_whole(
+    slow_nodes: Nodes, monkeypatch: Any
+) -> None:
+    node, told = slow_nodes.node()
+    users = [f"user {number}" for number in range(300)]
+    with lost_answers(node), pytest.raises(EngineUnavailable):
+        await node.move(users, [], NOW)
+    monkeypatch.setattr(module, "CALL_USERS", 50)
+    await node.move([], [], NOW)
+    assert told.gone.keys() == set(users)
 
 
 async def test_users_of_a_dead_node_whose_sweep_was_not_answered_are_told_of(nodes: Nodes) -> None:
