@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from events.engines.redis import session
 from events.engines.redis.engine import RedisEngine
 from tests.conftest import until
 from tests.events.engines.places import keys_of, said
@@ -125,6 +126,26 @@ async def test_lost_message_is_noticed_whatever_follows(server: RedisServer, fol
         assert events[0].data == said("stolen").data
         publish(("ann", "last"))
         await until(lambda: listener.heard[-1] == said("last").data)
+
+
+async def test_lost_message_is_noticed_where_another_store_begins_to_count_anew(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "TICK_S", 0.05)
+    server.call("FLUSHALL")
+    async with listening(server, "ann") as listener:
+        async with publishing(server) as publish:
+            publish(*(("ann", number) for number in range(20)))
+            await until(lambda: len(listener.heard) == 20)
+            assert await listener.engine._session._audit.missing() == []
+        epoch = listener.engine.epoch
+        server.call("FLUSHALL")
+        async with publishing(server) as publish:
+            await until(lambda: listener.engine.epoch != epoch and listener.engine.reachable)
+            listener.thief.word = b"stolen"
+            publish(("ann", "stolen"))
+            with capture_logs() as logs:
+                await until(lambda: [log for log in logs if log["event"] == "engine.missed"])
 
 
 async def test_nothing_is_missed_where_nothing_is_lost(server: RedisServer) -> None:

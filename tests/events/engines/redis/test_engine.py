@@ -68,6 +68,18 @@ async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew
     await place.clean()
 
 
+async def test_connection_that_the_server_did_not_see_end_is_ended_by_the_next(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RedisPlace(server)
+    session = (await place.open()).engine._session
+    lost = session._messages
+    monkeypatch.setattr(lost, "abort", lambda: None)
+    session.begin_again()
+    await until(lambda: not lost.open)
+    await place.clean()
+
+
 async def test_clock_far_ahead_ages_nothing(server: RedisServer) -> None:
     place = RedisPlace(server)
     place.clock.now = time.time()

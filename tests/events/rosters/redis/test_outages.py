@@ -10,7 +10,7 @@ from events.rosters.redis import calls
 from events.rosters.redis import roster as module
 from tests.conftest import until
 from tests.events.rosters.contract import NOW
-from tests.events.rosters.redis.nodes import Nodes, hold, lease_of, pass_time
+from tests.events.rosters.redis.nodes import Nodes, hold, keys_of, lease_of, pass_time
 from tests.redis_server import RedisServer
 
 
@@ -51,6 +51,18 @@ async def test_node_that_finds_another_roster_too_late_is_told_so(
     assert told.forgotten[0] > 0
     assert others.forgotten == [0.0]
     await nodes.close()
+
+
+async def test_node_taken_for_dead_soon_after_all_was_lost_is_told_that_its_users_are_gone(
+    slow_nodes: Nodes,
+) -> None:
+    node, told = slow_nodes.node()
+    await hold(node, "1")
+    await node._calls.call("DEL", *await keys_of(node, "*"))
+    await node.check()
+    await node._calls.call("ZREM", f"{node._calls.prefix}nodes", node._node)
+    await node.check()
+    assert (told.forgotten[0] > 4, told.forgotten[1:]) == (True, [0.0])
 
 
 async def test_outage_longer_than_a_lease_kills_nobody(redis_server: RedisServer) -> None:
@@ -124,3 +136,33 @@ async def test_server_that_refuses_is_told_of(redis_server: RedisServer) -> None
     redis_server.call("CONFIG", "SET", "maxmemory", "0")
     assert (await node.move(["2"], [], NOW)).came == {"2"}
     await nodes.close()
+
+
+async def test_node_goes_on_after_a_fault_and_tells_of_an_outage_once(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    node, _ = nodes.node()
+    await node.move(["1"], [], NOW)
+    away = EngineUnavailable("Redis is away")
+    faults = [ZeroDivisionError("a fault"), away, away]
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks <= len(faults):
+            raise faults[looks - 1]
+
+    monkeypatch.setattr(node, "_look", look)
+    await until(lambda: looks > len(faults))
+    assert [line["event"] for line in logged] == ["roster.crashed", "roster.unreachable"]
+
+
+async def test_node_that_cannot_say_that_it_goes_away_goes_all_the_same(
+    redis_server: RedisServer, logged: list[Any]
+) -> None:
+    node, _ = Nodes(redis_server, timeout=60).node()
+    await node.move(["1"], [], NOW)
+    redis_server.kill()
+    await node.close()
+    assert [line["event"] for line in logged] == ["roster.unreachable"]
