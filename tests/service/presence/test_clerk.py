@@ -96,6 +96,28 @@ async def test_users_of_a_dead_node_are_told_of_as_gone_when_they_were_active_la
     assert stage.circles.seen[3] == stage.clock() - 20
 
 
+async def test_of_two_who_tell_when_a_user_was_active_last_the_later_counts(stage: Stage) -> None:
+    for ago in (20, 10, 30):
+        stage.roster.untold({"3": stage.clock() - ago})
+    await stage.idle()
+    assert stage.circles.seen[3] == stage.clock() - 10
+
+
+async def test_two_who_became_friends_are_told_when_the_database_is_back(
+    stage: Stage, logged: list[Any]
+) -> None:
+    stage.open(1)
+    stage.open(2)
+    await stage.idle()
+    stage.told.clear()
+    stage.circles.away = True
+    stage.presence.met(1, 2)
+    await until(lambda: logged)
+    stage.circles.away = False
+    await stage.idle()
+    assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
+
+
 async def test_what_is_told_is_acknowledged_and_nothing_before(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()

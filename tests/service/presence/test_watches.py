@@ -3,6 +3,7 @@
 from typing import Any
 
 from service.presence.watches import MAX_HELD_BYTES
+from tests.conftest import until
 from tests.service.presence.stage import Stage
 
 
@@ -77,6 +78,38 @@ async def test_stream_whose_circle_changed_is_told_anew_once(stage: Stage) -> No
     stage.presence.look([1])
     await stage.idle()
     assert [connection.names for connection in connections] == [["initial"] * 2, ["initial"] * 2, ["initial"]]
+
+
+async def test_stream_whose_user_was_removed_is_told_anew_once(stage: Stage) -> None:
+    _, connection = stage.open(1)
+    await stage.idle()
+    stage.circles.users = range(2, 5)
+    for _ in range(2):
+        stage.presence.look([1])
+        await stage.idle()
+    assert connection.names == ["initial", "initial"]
+
+
+async def test_stream_that_is_closed_before_its_circle_is_looked_at_is_told_nothing(
+    stage: Stage, logged: list[Any]
+) -> None:
+    watch, connection = stage.open(1)
+    await stage.idle()
+    stage.circles.version = 1
+    stage.presence.look([1])
+    watch.closed()
+    await stage.idle()
+    assert (connection.names, logged) == (["initial"], [])
+
+
+async def test_refresh_waits_until_all_nodes_have_said_whom_they_hold(stage: Stage) -> None:
+    _, connection = stage.open(1)
+    await stage.idle()
+    stage.roster.forgotten(0.05)
+    stage.presence.refresh()
+    await stage.idle()
+    assert connection.names == ["initial"]
+    await until(lambda: connection.names == ["initial", "initial"])
 
 
 async def test_look_at_circles_that_fails_is_left_to_the_next(stage: Stage, logged: list[Any]) -> None:
