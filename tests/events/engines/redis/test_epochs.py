@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import pytest
+
+from events.engines.redis import recovery, session
 from events.engines.redis.engine import RedisEngine
+from events.engines.redis.link import Address, Link
+from events.errors import EngineUnavailable
 from events.ids import format_id
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, ids, said, seqs
@@ -114,6 +119,42 @@ async def test_server_that_lost_the_end_is_noticed_whoever_comes_first() -> None
         await until(lambda: len(saw_all.told) == 9)
         assert seqs(saw_all.told) == [1, 2, 3, 4, 5, 6, 7, 8, 12]
         assert ids(await saw_all.replay(after=5))[:6] == new, "what it heard of the lost is still there"
+
+
+async def test_store_that_is_another_one_by_now_settles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "TICK_S", 60)
+    async with running() as server, node(server) as here:
+        await here.keep(said(1))
+        server.call("FLUSHALL")
+        async with node(server):
+            with pytest.raises(EngineUnavailable, match="another"):
+                await here.engine.settle(EVERYTHING)
+
+
+async def test_node_that_missed_more_than_is_read_for_all_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "RECOVER_EVENTS", 5)
+    async with running() as server, node(server) as here, node(server) as there:
+        for missed, broken in ((5, []), (6, [("behind", f"{here.engine.epoch}-5")])):
+            await away(here)
+            await there.keep(*map(said, range(missed)))
+            await back(here)
+            assert here.broken == broken
+        await there.keep(said("last"))
+        await until(lambda: seqs(here.told) == [1, 2, 3, 4, 5, 12])
+
+
+async def test_connections_of_others_live_on_when_a_server_counts_them_anew() -> None:
+    async with running() as server, node(server) as here:
+        await away(here)
+        server.kill()
+        server.start(aof=True)
+        others = [Link() for _ in range(20)]
+        for other in others:
+            await other.connect(Address.parse(server.url), "other")
+        await back(here)
+        for other in others:
+            assert await other.call("PING") == b"PONG"
+            other.abort()
 
 
 async def test_server_that_comes_back_empty_knows_no_id() -> None:

@@ -116,6 +116,7 @@ async def test_server_that_hangs_is_given_up(redis_server: RedisServer, monkeypa
     nodes = Nodes(redis_server, timeout=60)
     node, _ = nodes.node()
     await node.move(["1"], [], NOW)
+    link = node._calls._link
     redis_server.pause()
     try:
         with pytest.raises(EngineUnavailable, match="does not answer"):
@@ -123,6 +124,7 @@ async def test_server_that_hangs_is_given_up(redis_server: RedisServer, monkeypa
     finally:
         redis_server.resume()
     assert await node.present(["1"]) == {"1": NOW}
+    assert node._calls._link is not link
     await nodes.close()
 
 
@@ -133,8 +135,23 @@ async def test_server_that_refuses_is_told_of(redis_server: RedisServer) -> None
     redis_server.call("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(EngineUnavailable, match="refuses"):
         await node.move(["2"], [], NOW)
+    assert "cmdstat_eval:" not in str(redis_server.call("INFO", "commandstats")), "it is not tried again"
     redis_server.call("CONFIG", "SET", "maxmemory", "0")
     assert (await node.move(["2"], [], NOW)).came == {"2"}
+    await nodes.close()
+
+
+async def test_server_that_is_a_replica_by_now_is_looked_for_anew(redis_server: RedisServer) -> None:
+    nodes = Nodes(redis_server, timeout=60)
+    node, _ = nodes.node()
+    await node.move(["1"], [], NOW)
+    link = node._calls._link
+    redis_server.call("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(EngineUnavailable, match="READONLY"):
+        await node.move(["2"], [], NOW)
+    redis_server.call("REPLICAOF", "NO", "ONE")
+    assert (await node.move(["2"], [], NOW)).came == {"2"}
+    assert node._calls._link is not link
     await nodes.close()
 
 
