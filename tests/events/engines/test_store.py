@@ -15,6 +15,7 @@ from events.engines.packs import PACK_EVENTS, pack, unpack
 from events.engines.reader import Reader
 from events.engines.store import Store
 from events.event import Event
+from events.topics import Topic, user_keys
 from tests.events.engines.embedded.place import copied, rows
 from tests.events.engines.places import EVERYTHING, PLENTY, keys_of, said
 from tests.events.fakes import Clock
@@ -60,6 +61,19 @@ def read(directory: Path, its: Store, keys: tuple[str, ...] = EVERYTHING, after:
 
 def seqs(events: list[Event]) -> list[int]:
     return [event.seq for event in events]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", 'a"b', "back\\slash", "\\u0041", '"', '\\"', "$.x", "0", " ", "é", "\u2028", "😀"],
+    ids=ascii,
+)
+def test_user_of_any_name_finds_what_is_theirs_on_disk(open_store: Open, tmp_path: Path, name: str) -> None:
+    its, keys = open_store(), user_keys(Topic("app"), "app", name)
+    its.append([*map(said, range(10)), Event("app", keys, b"1")], NOW)
+    for _ in its.chores(NOW):
+        pass
+    assert seqs(read(tmp_path, its, keys)) == [11]
 
 
 field_texts = st.text(min_size=1, max_size=8)
