@@ -8,7 +8,8 @@ import json
 import random
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from bench.sockets import Failed, Publisher, Stream, Tally, now_ns
 AT_ONCE = 64  # streams being opened at the same time
 OPEN_S = 30.0  # seconds that may pass without a stream opening
 DRAIN_S = 15.0  # seconds after the last publish for everything to arrive
+LIVE_PUBLISHERS = 16  # of a storm
 MAX_BEHIND = 64  # broadcasts not yet with everybody; a publisher that is not told to wait would run away
 
 
@@ -64,6 +66,16 @@ class Taken(NamedTuple):
     server_cpu_s: float
     own_cpu_s: float
     every_cpu_s: float
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Load:
@@ -125,20 +137,22 @@ class Load:
 
         Meanwhile the streams that are open get *rate* events a second, each for one of them.
         """
-        self._publish_by([Publisher(1, self._port)])
+        # Enough of them that one is free whenever an event is due: else its waiting would count as latency.
+        self._publish_by([Publisher(1 + index, self._port) for index in range(LIVE_PUBLISHERS)])
         self._targets = len(self._streams)
         self.expected += behind * len(requests)
         waiting = list(requests)
         plan, step, due = Plan(rate=rate, to_one=True), round(1e9 / rate), now_ns()
         deadline = time.monotonic() + OPEN_S
-        taken = self._start_timing()
-        while waiting or self.tally.deliveries < self.expected:
-            while waiting and len(self._streams) - self.tally.opened < AT_ONCE:
-                self._begin(waiting.pop(), timed=False).last[0] = 1
-            while waiting and due <= now_ns() and self._send(plan, due):
-                due += step
-            self._turn(max(0, due - now_ns()) / 1e9 if waiting else 0.05, deadline)
-        return self._stop_timing(taken)
+        with _no_collections():
+            taken = self._start_timing()
+            while waiting or self.tally.deliveries < self.expected:
+                while waiting and len(self._streams) - self.tally.opened < AT_ONCE:
+                    self._begin(waiting.pop(), timed=False).last[0] = 1
+                while waiting and due <= now_ns() and self._send(plan, due):
+                    due += step
+                self._turn(max(0, due - now_ns()) / 1e9 if waiting else 0.05, deadline)
+            return self._stop_timing(taken)
 
     def settle(self, seconds: float) -> None:
         """Read what comes for a while."""
@@ -151,12 +165,8 @@ class Load:
         self._publish_by([Publisher(index, self._port) for index in range(plan.publishers)])
         begun = now_ns()
         due = self._publish_until(plan, begun, begun, warm_up)
-        gc.collect()
-        gc.disable()
-        try:
+        with _no_collections():
             window = self._measure(plan, begun, due, seconds)
-        finally:
-            gc.enable()
         self._drain()
         return window
 
