@@ -136,14 +136,32 @@ class Place(ABC):
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self._lives: list[Life] = []
 
-    @abstractmethod
     async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
-        """Start an engine here."""
+        """Start an engine here, and hear everything."""
+        engine = self.new_engine(max_events=max_events, max_age=max_age, key_age=key_age)
+        life = Life(engine, self.clock)
+        await engine.start(life.hear)
+        engine.listen(EVERYTHING)
+        await engine.settle(EVERYTHING)
+        self._lives.append(life)
+        return life
 
-    @abstractmethod
     async def close(self, life: Life) -> None:
         """End it in order."""
+        self._lives.remove(life)
+        await life.engine.close()
+
+    async def clean(self) -> None:
+        """Leave nothing running."""
+        for life in self._lives:
+            await life.engine.close()
+        self._lives.clear()
+
+    @abstractmethod
+    def new_engine(self, **limits: Any) -> Engine:
+        """One that is not started."""
 
     @abstractmethod
     def crash(self, life: Life) -> None:
@@ -156,7 +174,3 @@ class Place(ABC):
     @abstractmethod
     def outage(self, life: Life) -> AbstractContextManager[None]:
         """While it lasts, nothing can be kept."""
-
-    @abstractmethod
-    async def clean(self) -> None:
-        """Leave nothing behind."""

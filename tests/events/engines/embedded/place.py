@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -26,28 +26,12 @@ class EmbeddedPlace(Place):
         self._parent = parent
         self.dir = self._new_dir()
         self.sync = sync
-        self._lives: list[Life] = []
 
     def _new_dir(self) -> Path:
         return self._parent / f"data{next(_number)}"
 
-    async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
-        engine = EmbeddedEngine(
-            self.dir,
-            max_events=max_events,
-            max_age=max_age,
-            key_age=key_age,
-            sync=self.sync,
-            clock=self.clock,
-        )
-        life = Life(engine, self.clock)
-        await engine.start(life.hear)
-        self._lives.append(life)
-        return life
-
-    async def close(self, life: Life) -> None:
-        self._lives.remove(life)
-        await life.engine.close()
+    def new_engine(self, **limits: Any) -> EmbeddedEngine:
+        return EmbeddedEngine(self.dir, sync=self.sync, clock=self.clock, **limits)
 
     def crash(self, life: Life) -> None:
         """The next life finds what the files hold now; the engine that is dead to it goes on elsewhere."""
@@ -60,11 +44,6 @@ class EmbeddedPlace(Place):
     def outage(self, life: Life) -> Iterator[None]:
         with full_disk():
             yield
-
-    async def clean(self) -> None:
-        for life in self._lives:
-            await life.engine.close()
-        self._lives.clear()
 
 
 def copied(source: Path, target: Path, *, log: bool = True) -> Path:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 from events.engines.redis.engine import RedisEngine
-from tests.events.engines.places import EVERYTHING, Life, Place
+from tests.events.engines.places import Life, Place
 from tests.redis_server import RedisServer
 
 _number = count()
@@ -17,22 +18,9 @@ class RedisPlace(Place):
         self._prefix = f"place{next(_number)}"
         self.url = f"{server.url}?prefix={self._prefix}"
         self._server = server
-        self._lives: list[Life] = []
 
-    async def open(self, *, max_events: int = 100_000, max_age: float = 1e6, key_age: float = 600.0) -> Life:
-        engine = RedisEngine(
-            self.url, max_events=max_events, max_age=max_age, key_age=key_age, clock=self.clock
-        )
-        life = Life(engine, self.clock)
-        await engine.start(life.hear)
-        engine.listen(EVERYTHING)
-        await engine.settle(EVERYTHING)
-        self._lives.append(life)
-        return life
-
-    async def close(self, life: Life) -> None:
-        self._lives.remove(life)
-        await life.engine.close()
+    def new_engine(self, **limits: Any) -> RedisEngine:
+        return RedisEngine(self.url, clock=self.clock, **limits)
 
     def crash(self, life: Life) -> None:
         """Its connections are gone; what the server has of it, it has."""
@@ -54,8 +42,3 @@ class RedisPlace(Place):
             yield
         finally:
             self._server.call("CONFIG", "SET", "maxmemory", "0")
-
-    async def clean(self) -> None:
-        for life in self._lives:
-            await life.engine.close()
-        self._lives.clear()

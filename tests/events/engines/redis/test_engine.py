@@ -44,9 +44,8 @@ async def test_start_tells_what_the_server_refuses(
 
 
 async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = RedisPlace(server)
     life = await place.open()
     connected = Feed.connected
     breaks = 2
@@ -65,23 +64,19 @@ async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew
         lambda: life.engine.reachable
     )  # at once, not after CATCH_UP_S, which is longer than this waits
     await life.keep(said("after"))
-    await place.clean()
 
 
 async def test_connection_that_the_server_did_not_see_end_is_ended_by_the_next(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = RedisPlace(server)
     session = (await place.open()).engine._session
     lost = session._messages
     monkeypatch.setattr(lost, "abort", lambda: None)
     session.begin_again()
     await until(lambda: not lost.open)
-    await place.clean()
 
 
-async def test_clock_far_ahead_ages_nothing(server: RedisServer) -> None:
-    place = RedisPlace(server)
+async def test_clock_far_ahead_ages_nothing(place: RedisPlace) -> None:
     place.clock.now = time.time()
     life = await place.open(max_age=3600)
     await life.keep(said("before"))
@@ -91,14 +86,12 @@ async def test_clock_far_ahead_ages_nothing(server: RedisServer) -> None:
         0,
         said_of([said("before"), said("by a wrong clock")]),
     )
-    await place.clean()
 
 
 async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "RECOVER_PAGE", 10)
-    place = RedisPlace(server)
     life, other = await place.open(max_events=100), await place.open(max_events=100)
     broken: list[str] = []
     monkeypatch.setattr(life.engine._standing, "broken", lambda reason, stood: broken.append(reason))
@@ -116,14 +109,12 @@ async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
     await other.keep(*map(said, range(50)))
     await until(lambda: broken)
     assert broken[0] == "behind"
-    await place.clean()
 
 
 async def test_fault_while_marking_is_told_and_the_node_connects_anew(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "TICK_S", 0.01)
-    place = RedisPlace(server)
     life = await place.open()
     await life.keep(said("before"))
     missing, faults = Audit.missing, 1
@@ -143,14 +134,12 @@ async def test_fault_while_marking_is_told_and_the_node_connects_anew(
     assert isinstance(fault["exc_info"], ZeroDivisionError), "or nobody finds it"
     await life.keep(said("after"))
     assert said_of(life.told) == said_of([said("before"), said("after")])
-    await place.clean()
 
 
 async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_and_loses_nothing(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "MAX_HELD_BYTES", 2000)
-    place = RedisPlace(server)
     life, other = await place.open(), await place.open()
     catch_up, times = Recovery.catch_up, 0
 
@@ -168,14 +157,12 @@ async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_an
     await until(lambda: len(life.told) == 100)
     assert said_of(life.told) == said_of([*map(said, range(100))])
     await until(lambda: life.engine._standing._held is None)
-    await place.clean()
 
 
 @pytest.mark.parametrize("limit", ["MAX_WAITING_EVENTS", "MAX_WAITING_BYTES"])
 async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
+    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    place = RedisPlace(server)
     life = await place.open()
     lost: list[int] = []
     monkeypatch.setattr(life.engine._outbox, "lost", lost.append)
@@ -194,4 +181,3 @@ async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
     assert (len(kept), lost) == (10, [1] * 5)
     assert said_of(life.told) == said_of([*map(said, range(10)), said("after")])
     assert (life.engine._outbox._events, life.engine._outbox._bytes) == (0, 0)
-    await place.clean()

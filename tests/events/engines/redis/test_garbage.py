@@ -1,7 +1,5 @@
 """What others put under our keys, or say on our channels: it is told, it stops nothing for good, and it loses nothing."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,13 +9,6 @@ from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, keys_of, said, said_of
 from tests.events.engines.redis.place import RedisPlace
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture
-async def place(server: RedisServer) -> AsyncIterator[RedisPlace]:
-    place = RedisPlace(server)
-    yield place
-    await place.clean()
 
 
 def key(place: RedisPlace, name: str) -> str:
