@@ -39,7 +39,9 @@ export class Watchdog {
 
 	/** A heartbeat came: the service beats, so that the usual silence is enough to go by. */
 	beat(): void {
+		if (this.#allowedMs === this.#usualMs) return;
 		this.#allowedMs = this.#usualMs;
+		this.check(); // its timer is set for the longer silence
 	}
 
 	stop(): void {
