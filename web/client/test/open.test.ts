@@ -14,9 +14,11 @@ beforeEach(() => {
 	onTestFinished(() => void vi.unstubAllGlobals());
 });
 
+const urlOf = (server: TestServer, topic: string) =>
+	server.url.replace("/stream", `/v1/stream?topics=${topic}`);
+
 function open(server: TestServer, token: string, topic = "app") {
-	const url = server.url.replace("/stream", `/v1/stream?topics=${topic}`);
-	const stream = openAny({ url, token });
+	const stream = openAny({ url: urlOf(server, topic), token });
 	onTestFinished(() => stream.close());
 	return stream;
 }
@@ -67,6 +69,32 @@ test("where channels are refused a page has a stream of its own", async () => {
 		},
 	);
 	const stream = open(await serve(), "no channels");
+	await until(() => stream.status.state === "open");
+	expect((await locks.query()).held).toEqual([]);
+});
+
+test("a token that getToken has given is not asked for again by the stream", async () => {
+	const server = await serve();
+	const asked: string[] = [];
+	const getToken = async (reason: string) => `token ${asked.push(reason)}`;
+	const stream = openAny({ url: urlOf(server, "app"), getToken });
+	onTestFinished(() => stream.close());
+	await until(() => stream.status.state === "open");
+	expect([asked, server.visit(0).header("Authorization")]).toEqual([["first"], "Bearer token 1"]);
+});
+
+test("a page whose getToken fails has a stream of its own, which asks on", async () => {
+	let fails = 2;
+	const getToken = () => (fails-- > 0 ? Promise.reject(new Error("away")) : Promise.resolve("t"));
+	const stream = openAny({ url: urlOf(await serve(), "app"), getToken, minMs: 10 });
+	onTestFinished(() => stream.close());
+	await until(() => stream.status.state === "open");
+	expect((await locks.query()).held).toEqual([]);
+});
+
+test("whoever is known by a cookie alone shares with no tab", async () => {
+	const stream = openAny({ url: urlOf(await serve(), "app") });
+	onTestFinished(() => stream.close());
 	await until(() => stream.status.state === "open");
 	expect((await locks.query()).held).toEqual([]);
 });
