@@ -46,13 +46,13 @@ export function watchSurroundings(onWake: () => void, onHidden: () => void): () 
 }
 
 /**
- * Tells when the browser puts the page away, frozen or into the back/forward cache, and when it is back: each maybe twice.
+ * Tells when the browser puts the page away, frozen or into the back/forward cache, and when it is back: each maybe twice, and the latter
+ * when it is first shown, too.
  */
 export function watchPageLife(onAway: () => void, onBack: () => void): () => void {
-	const onShow = (event: Event) => (event as PageTransitionEvent).persisted && onBack();
 	return listen([
 		[window, "pagehide", onAway],
-		[window, "pageshow", onShow],
+		[window, "pageshow", onBack],
 		[document, "freeze", onAway],
 		[document, "resume", onBack],
 	]);

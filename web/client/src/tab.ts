@@ -18,7 +18,7 @@ export type AnyTab<Message> = Pick<Tab<Message>, "id" | "post" | "stand" | "resi
 /** A tab that can find no others: it leads. */
 export class LoneTab implements AnyTab<unknown> {
 	readonly id = "";
-	#handlers: TabHandlers<never> | null;
+	readonly #handlers: TabHandlers<never>;
 
 	constructor(_name: string, handlers: TabHandlers<never>) {
 		this.#handlers = handlers;
@@ -26,17 +26,14 @@ export class LoneTab implements AnyTab<unknown> {
 
 	post(): void {}
 	resign(): void {}
+	leave(): void {}
 
 	stand(): void {
-		queueMicrotask(() => this.#handlers?.onLead());
+		queueMicrotask(() => this.#handlers.onLead());
 	}
 
 	async others(): Promise<Set<string>> {
 		return new Set();
-	}
-
-	leave(): void {
-		this.#handlers = null;
 	}
 }
 

@@ -185,14 +185,55 @@ test("a leader whose token is refused lets another lead", async () => {
 	expect(server.visits.filter((visit) => visit.header("Authorization") === "Bearer bad")).toHaveLength(1);
 });
 
+test("a tab sees an open stream when that has its topics, not before", async () => {
+	const { server } = await service();
+	const first = await openTab(server);
+	await openTab(server, { topics: ["presence"] });
+	expect(server.visits.length).toBeGreaterThan(1);
+	expect(first.states).toEqual(["connecting", "open"]);
+});
+
+test("a leader that waits, as the service asked it to, is not robbed", async () => {
+	const server = await serve((visit) => visit.refuse(503, {}, { "Retry-After": "600" }));
+	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
+	onTestFinished(() => void vi.useRealTimers());
+	const tabs = [tab(server), tab(server)];
+	await until(() => tabs.every(({ states }) => states.at(-1) === "waiting"));
+	const request = vi.spyOn(navigator.locks, "request");
+	await vi.advanceTimersByTimeAsync(120_000);
+	expect(request).not.toHaveBeenCalled();
+});
+
+test("an event and a gap that come in one read are told to all tabs in that order", async () => {
+	const { server } = await service();
+	await openTab(server);
+	const other = await openTab(server);
+	const told: string[] = [];
+	const listener: Listener = {
+		topics: new Set(["app"]),
+		fresh: false,
+		onEvent: ({ text }) => told.push(text),
+		onGap: () => told.push("gap"),
+	};
+	other.hub.add(listener);
+	onTestFinished(() => other.hub.remove(listener));
+	const gap = { reason: "behind", requested: "k7f3q2xa-1", resumed_from: null };
+	server.visit(0).send(`${frames(1, 3)}event: sse.gap\ndata: ${JSON.stringify(gap)}\n\n`);
+	await until(() => told.length === 3);
+	expect(told).toEqual(["1", "2", "gap"]);
+});
+
 test("a leader that hangs is robbed of the lead", async () => {
 	const { server, publish } = await service();
 	const hung = await openTab(server);
 	vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] });
 	onTestFinished(() => void vi.useRealTimers());
 	const other = await openTab(server);
+	const request = vi.spyOn(navigator.locks, "request");
 	other.channel.isDeaf = true; // to it the leader says nothing
-	await vi.advanceTimersByTimeAsync(90_000);
+	await vi.advanceTimersByTimeAsync(40_000);
+	expect(request).not.toHaveBeenCalled();
+	await vi.advanceTimersByTimeAsync(50_000);
 	vi.useRealTimers();
 	await until(() => server.visits.length === 2);
 	other.channel.isDeaf = false;
@@ -201,20 +242,29 @@ test("a leader that hangs is robbed of the lead", async () => {
 	await until(() => other.texts.length === 1 && hung.texts.length === 1);
 });
 
-test("a page that is frozen lets another lead at once, and catches up when it thaws", async () => {
-	const { server, live, publish } = await service();
-	const frozen = await openTab(server);
-	document.dispatchEvent(new Event("freeze")); // both hubs live in this document, so the other comes after
-	await until(() => server.visit(0).gone);
-	const other = await openTab(server);
-	publish(2);
-	await until(() => other.texts.length === 2);
-	expect(frozen.texts).toEqual([]);
-	for (const name of ["resume", "resume"]) document.dispatchEvent(new Event(name));
-	await until(() => frozen.texts.length === 2);
-	expect(live()).toHaveLength(1);
-	expect(other.texts).toEqual(["1", "2"]);
-});
+const PUT_AWAY = [
+	["frozen", document, "freeze", "resume"],
+	["put into the back/forward cache", window, "pagehide", "pageshow"],
+] as const;
+
+test.each(PUT_AWAY)(
+	"a page that is %s lets another lead, and catches up later",
+	async (_, where, away, back) => {
+		const { server, live, publish } = await service();
+		const frozen = await openTab(server);
+		where.dispatchEvent(new Event(away)); // both hubs live in this document, so the other comes after
+		await until(() => server.visit(0).gone);
+		const other = await openTab(server);
+		publish(2);
+		await until(() => other.texts.length === 2);
+		expect(frozen.texts).toEqual([]);
+		for (const name of [back, back]) where.dispatchEvent(new Event(name));
+		await until(() => frozen.texts.length === 2);
+		expect(live()).toHaveLength(1);
+		expect(other.texts).toEqual(["1", "2"]);
+		expect((await navigator.locks.query()).held).toHaveLength(3); // the lead, and each of two tabs
+	},
+);
 
 test("a tab that must have a fresh stream gets one, and nobody loses anything by it", async () => {
 	const { server, publish } = await service();
