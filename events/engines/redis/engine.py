@@ -63,9 +63,7 @@ class RedisEngine(Engine):
         self._standing = Standing(self._feed)
         self._outbox = Outbox(self._store, self._feed, self._was_kept, self._was_refused)
         recovery = Recovery(self._store, self._feed, self._outbox, self._standing)
-        self._session = Session(
-            self._address, self._name, self._store, self._feed, self._standing, recovery, self._outbox.drop
-        )
+        self._session = Session(self._address, self._name, self._store, self._feed, self._standing, recovery)
         self._reading = asyncio.Semaphore(READERS)
         self._inbox: asyncio.Task[None] | None = None
 

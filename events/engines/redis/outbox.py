@@ -72,12 +72,6 @@ class Outbox:
         """*events* can't be kept."""
         self._fail([(events, receipt)])
 
-    def drop(self) -> None:
-        """Refuse what was not sent yet."""
-        waiting, self._waiting = self._waiting, []
-        self._count(waiting, -1)
-        self._fail(waiting)
-
     async def empty(self) -> None:
         """Wait until all is answered."""
         while self._waiting or self._unanswered:

@@ -6,7 +6,7 @@ should have come did. Knows links and when to begin again; what was missed meanw
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import hiredis
@@ -35,7 +35,6 @@ class Session:
 
     Args:
         name: The node's, for those who look at the server's list of clients.
-        lost: Called when the connections are.
 
     Attributes:
         reachable: They are there, and the node has caught up.
@@ -50,12 +49,10 @@ class Session:
         feed: Feed,
         standing: Standing,
         recovery: Recovery,
-        lost: Callable[[], object],
     ) -> None:
         self._address, self._name = address, name
         self._store, self._feed = store, feed
         self._standing, self._recovery = standing, recovery
-        self._lost = lost
         self._audit = Audit(store, feed, lambda: standing.window)
         self._commands, self._messages = Link(), Link()
         self._past: list[int] = []  # ids of links that are lost here, as the server may not have noticed yet
@@ -127,8 +124,6 @@ class Session:
         self.reachable, self.failing = False, "Redis is away"
         self._close_links()
         self._feed.disconnected()
-        self._standing.hold()
-        self._lost()
 
     async def _connect(self) -> None:
         """Connect, listen, and catch up with what was missed.
@@ -189,13 +184,10 @@ class Session:
     async def _settle(self, keys: list[str]) -> None:
         try:
             await self.hear_all()
-            self._have_settled(keys)
+            if self._feed.settled(keys):
+                self.tell_keys_soon()
         except (EngineUnavailable, hiredis.HiredisError):
             self._feed.not_settled(keys)  # the next mark may fare better; a reconnection settles all anew
-
-    def _have_settled(self, keys: list[str]) -> None:
-        if self._feed.settled(keys):
-            self.tell_keys_soon()
 
     def tell_keys_soon(self) -> None:
         """Tell the server at the end of this turn which keys are listened to by then."""
@@ -228,9 +220,7 @@ class Session:
                 continue
             try:
                 async with asyncio.timeout(DEAD_S):
-                    keys = self._feed.confirmed()  # of those whose own mark failed
                     await self.hear_all()
-                    self._have_settled(keys)
                     missing = await self._audit.missing()
                 if missing:
                     self._missed(missing)
