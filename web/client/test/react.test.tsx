@@ -2,16 +2,12 @@
 // useSSE, as React renders it.
 import { act, cleanup, configure, render, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode, Suspense, use, useState } from "react";
-import { afterAll, afterEach, expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { type UseSSEOptions, useSSE } from "../src/react.ts";
-import { LINGER_MS } from "../src/shared.ts";
 import { serve } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
 afterEach(cleanup);
-// Streams linger, and want their window when they close: it goes after the last test. A room's lingers after the room.
-afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
-
 const strictly = { wrapper: StrictMode };
 
 function watch(options: UseSSEOptions) {

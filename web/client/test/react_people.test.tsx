@@ -2,16 +2,12 @@
 // usePresence and useGroupChat, as React renders them.
 import { act, cleanup, configure, renderHook, waitFor } from "@testing-library/react";
 import { StrictMode } from "react";
-import { afterAll, afterEach, expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { type GroupChatOptions, useGroupChat, usePresence } from "../src/react.ts";
-import { LINGER_MS } from "../src/shared.ts";
 import { serve, type Visit } from "./server.ts";
 
 configure({ asyncUtilTimeout: 10_000 });
 afterEach(cleanup);
-// Streams linger, and want their window when they close: it goes after the last test. A room's lingers after the room.
-afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
-
 const T = "2026-01-18T10:30:00.000Z";
 const frame = (data: unknown, event?: string) =>
 	`${event === undefined ? "" : `event: ${event}\n`}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;

@@ -1,14 +1,10 @@
 // @vitest-environment jsdom
 // The composables, as Vue runs them.
-import { afterAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { createApp, defineComponent, effectScope, h, nextTick, ref } from "vue";
-import { LINGER_MS } from "../src/shared.ts";
 import { useGroupChat, usePresence, useSSE } from "../src/vue.ts";
 import { serve } from "./server.ts";
 import { until } from "./until.ts";
-
-// As in react.test.tsx: streams that linger want their window when they close.
-afterAll(() => new Promise((done) => setTimeout(done, 2 * LINGER_MS)));
 
 /** A mounted component with *setup*; it shows what that gives as text. */
 function mount(setup: () => () => unknown) {
