@@ -110,6 +110,15 @@ async def test_guesses_from_one_address_are_limited(start: Start) -> None:
     assert (await log_in(service, headers={"X-Forwarded-For": "203.0.113.7"})).status == 200
 
 
+async def test_guesses_from_one_network_of_ipv6_are_limited_together(start: Start) -> None:
+    service = await with_ada(start, logins_per_address_per_minute=1, trusted_proxies="127.0.0.0/8")
+    statuses = [
+        (await log_in(service, headers={"X-Forwarded-For": address})).status
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    ]
+    assert statuses == [200, 429, 200]
+
+
 async def test_login_where_another_issues_tokens_says_so(start: Start) -> None:
     service = await start(jwks_url="http://127.0.0.1:9/jwks")
     answer = await log_in(service)
