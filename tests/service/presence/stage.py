@@ -24,7 +24,7 @@ class FakeRoster(LocalRoster):
     def __init__(self) -> None:
         super().__init__()
         self.away = self.answers_away = False
-        self.moves = 0
+        self.moves = self.checks = 0
         self.closed = False
         self.held_elsewhere: set[str] = set()
         self.owed: dict[str, float] = {}  # answers that were lost
@@ -44,6 +44,10 @@ class FakeRoster(LocalRoster):
             self.untold(self.owed)
             self.owed = {}
         return moved
+
+    async def check(self) -> None:
+        self._check()
+        self.checks += 1
 
     async def told(self, users: Collection[str]) -> None:
         self._check()
@@ -98,6 +102,7 @@ class FakeCircles:
 class FakeEngine:
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.settled: list[str] = []
         self.reachable = True
         self.loses = False
 
@@ -110,6 +115,7 @@ class FakeEngine:
 
     async def settle(self, keys: Collection[str]) -> None:
         assert set(keys) <= set(self.heard)
+        self.settled += keys
         if self.loses:
             raise EngineUnavailable("Redis is away")
 

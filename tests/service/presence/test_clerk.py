@@ -33,7 +33,9 @@ async def test_changes_wait_for_a_database_that_is_away_and_the_last_counts(
     assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
 
 
-async def test_moves_wait_for_a_roster_that_is_away(stage: Stage) -> None:
+async def test_moves_wait_for_a_roster_that_is_away_which_is_told_once(
+    stage: Stage, logged: list[Any]
+) -> None:
     stage.open(1)
     await stage.idle()
     stage.roster.away = True
@@ -44,6 +46,16 @@ async def test_moves_wait_for_a_roster_that_is_away(stage: Stage) -> None:
     await stage.idle()
     assert stage.told == [(2, True, ["1"])]
     assert connection.names == ["initial"]
+    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
+
+
+async def test_check_waits_for_a_roster_that_is_away(stage: Stage, logged: list[Any]) -> None:
+    stage.roster.away = True
+    stage.presence.refresh()
+    await until(lambda: logged)
+    stage.roster.away = False
+    await stage.idle()
+    assert stage.roster.checks == 1
 
 
 async def test_change_waits_for_an_engine_that_cannot_carry_it_to_other_nodes(stage: Stage) -> None:
@@ -118,6 +130,14 @@ async def test_two_who_became_friends_are_told_when_the_database_is_back(
     assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
 
 
+async def test_two_who_parted_again_at_once_are_told_nothing(stage: Stage, logged: list[Any]) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.presence.met(1, 7)
+    await stage.idle()
+    assert (stage.told, logged) == ([], [])
+
+
 async def test_what_is_told_is_acknowledged_and_nothing_before(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
@@ -170,10 +190,17 @@ async def test_one_of_whom_a_dead_node_had_yet_to_tell_is_told_of_as_they_are(st
 async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_online(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
-    stage.emitter.on("sse.push", lambda push: stage.roster._active.setdefault("3", stage.clock()))
+    acknowledged: list[bool] = []
+
+    def come_back(_: Any) -> None:
+        stage.roster._active.setdefault("3", stage.clock())
+        acknowledged.append("3" in stage.roster.acknowledged)
+
+    stage.emitter.on("sse.push", come_back)
     stage.roster.untold({"3": stage.clock() - 20})
     await stage.idle()
     assert stage.told == [(3, False, ["1"]), (3, True, ["1"])]
+    assert acknowledged == [False, False], "not before the last word"
 
 
 async def test_more_friends_than_one_event_may_name_are_told_by_several(stage: Stage) -> None:

@@ -34,6 +34,35 @@ async def test_roster_that_lost_all_learns_again_who_is_here_and_friends_see_not
     assert stage.told == []
 
 
+async def test_user_who_was_about_to_come_when_the_roster_lost_all_is_told_of(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    stage.roster.away = True
+    stage.open(2)
+    await until(lambda: stage.roster.moves > 1)
+    stage.roster.lose()
+    stage.roster.forgotten(0.05)
+    stage.roster.away = False
+    await stage.idle()
+    assert stage.told == [(2, True, ["1"])]
+
+
+async def test_user_who_was_taken_back_quietly_is_told_of_when_they_come_again(stage: Stage) -> None:
+    stage.open(1)
+    watch, _ = stage.open(2)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.lose()
+    stage.roster.forgotten(0.02)
+    await until(lambda: stage.roster.holds("2"))
+    watch.closed()
+    await until(lambda: not stage.roster.holds("2"))
+    await stage.idle()
+    stage.open(2)
+    await stage.idle()
+    assert stage.told == [(2, False, ["1"]), (2, True, ["1"])]
+
+
 async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom_they_hold(
     stage: Stage,
 ) -> None:

@@ -20,6 +20,14 @@ async def test_what_happens_before_initial_is_written_comes_behind_it(stage: Sta
     assert connection.names[2:] == ["later"]
 
 
+async def test_stream_is_heard_before_it_is_looked_how_the_friends_are(stage: Stage) -> None:
+    watch, _ = stage.open(1)
+    settled: list[str] = []
+    stage.happens_while_looking(lambda: settled.extend(stage.engine.settled))
+    await stage.idle()
+    assert settled == [*watch.keys]
+
+
 async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(stage: Stage) -> None:
     watch, connection = stage.open(1)
     await stage.idle()
@@ -29,6 +37,16 @@ async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(stage:
     assert connection.names == ["initial", "initial", "meanwhile"]
     stage.deliver(watch, "later")
     assert connection.names[3:] == ["later"]
+
+
+async def test_change_that_initial_shows_already_is_not_told_behind_it(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    watch, connection = stage.open(1)
+    stage.open(2)
+    stage.emitter.on("sse.push", lambda _: stage.deliver(watch, "status_change"))
+    await stage.idle()
+    assert (stage.told, connection.names) == ([(2, True, ["1"])], ["initial"])
 
 
 async def test_stream_that_misses_what_could_not_be_held_back_is_told_anew(stage: Stage) -> None:
@@ -100,6 +118,22 @@ async def test_stream_that_is_closed_before_its_circle_is_looked_at_is_told_noth
     watch.closed()
     await stage.idle()
     assert (connection.names, logged) == (["initial"], [])
+
+
+async def test_stream_that_is_closed_while_it_could_not_be_told_is_asked_for_no_more(
+    stage: Stage, logged: list[Any]
+) -> None:
+    watch, _ = stage.open(1)
+
+    def happen() -> None:
+        stage.circles.away = watch.is_open
+        watch.closed()
+
+    stage.happens_while_looking(happen)
+    await until(lambda: logged)
+    stage.circles.away = False
+    await stage.idle()
+    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
 
 
 async def test_refresh_waits_until_all_nodes_have_said_whom_they_hold(stage: Stage) -> None:
