@@ -14,3 +14,13 @@ test("what the browser refuses to keep is kept until the page goes", () => {
 	ofTab.delete("a");
 	expect(ofTab.get("a")).toBeNull();
 });
+
+test("what there is no room for is kept until the page goes", () => {
+	const full = () => {
+		throw new DOMException("full", "QuotaExceededError");
+	};
+	vi.stubGlobal("sessionStorage", { getItem: () => null, setItem: full, removeItem: () => {} });
+	ofTab.set("a", "1");
+	expect(ofTab.get("a")).toBe("1");
+	ofTab.delete("a");
+});

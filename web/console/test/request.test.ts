@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { curlOf } from "../src/api/curl.ts";
 
 let answer: (response: ServerResponse) => void;
 const server = createServer((_, response) => answer(response));
@@ -47,6 +48,24 @@ test("Retry-After is told, in seconds or as a date", async () => {
 	answer = (response) => response.writeHead(503, { "Retry-After": at }).end("{}");
 	const later = await send();
 	expect(later.ok || later.problem.retryAfter).toBeGreaterThan(80);
+});
+
+test("a call that is anybody's carries no token, nor does its line for a shell", async () => {
+	let carried: string | undefined = "nothing was asked";
+	answer = (response) => {
+		carried = response.req.headers.authorization;
+		response.writeHead(204).end();
+	};
+	const call = { method: "GET", path: "/somewhere", anonymous: true };
+	const request = await import("../src/api/request.ts");
+	await request.send(call, "t");
+	expect([carried, curlOf(call, "http://h")]).toEqual([undefined, "curl http://h/somewhere"]);
+});
+
+test("all faults of a body are told", async () => {
+	const errors = [{ detail: "a: missing" }, { detail: "b: too long" }];
+	answer = (response) => response.writeHead(422).end(JSON.stringify({ detail: "no", errors }));
+	expect(await send()).toMatchObject({ problem: { detail: "a: missing; b: too long" } });
 });
 
 test("the error of a function is told by its type and message", async () => {

@@ -1,6 +1,8 @@
 // Signatures of calls, and keys that are none.
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { faultOf, signatureOf } from "../src/api/signature.ts";
+
+afterEach(() => void vi.unstubAllGlobals());
 
 test("a body is signed as channel apps sign it", async () => {
 	const body = '{"method":"hello","params":{"name":"world"}}';
@@ -10,4 +12,9 @@ test("a body is signed as channel apps sign it", async () => {
 test("a key that is not hexadecimal is told before anything is sent", () => {
 	expect([faultOf(""), faultOf("AB01")]).toEqual([undefined, undefined]);
 	for (const key of ["abc", "xy", "ab cd"]) expect(faultOf(key)).toMatch(/hexadecimal/);
+});
+
+test("a page on which the browser does not sign says so", () => {
+	vi.stubGlobal("crypto", {});
+	expect(faultOf("AB01")).toMatch(/https/);
 });
