@@ -1,9 +1,13 @@
 """The console script as a whole: its commands, its usage errors, the pipe it writes to."""
 
+import gc
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
 
+from cli.main import main
 from tests.cli.conftest import WITHIN_S, Run, Start
 from tests.process import ServerProcess
 
@@ -49,3 +53,18 @@ def test_main_ends_quietly_with_the_pipe_it_writes_to(start: Start, service: Ser
     assert listener.wait(WITHIN_S) == 0
     assert listener.stderr is not None
     assert listener.stderr.read() == f"sse-push: listening to {service.url}/custom/stream\n"
+
+
+def test_main_loads_the_command_that_is_named_alone() -> None:
+    code = (
+        "import sys\nfrom cli.main import main\ntry: main(['token', '--help'])\nfinally: print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "cli.token" in loaded and not {"cli.serve", "cli.listen", "handlers.app"} & {*loaded}
+
+
+def test_main_leaves_the_collector_of_garbage_on() -> None:
+    with pytest.raises(SystemExit):
+        main(["token", "--help"])
+    assert gc.isenabled()

@@ -1,5 +1,6 @@
 """``sse-push serve``: its help names every setting; settings that can't be are told, each by its name."""
 
+import json
 import os
 import signal
 import socket
@@ -87,6 +88,17 @@ def test_serve_says_that_its_port_is_taken(start: Start, tmp_path: Path) -> None
         _, err = server.communicate(timeout=WITHIN_S)
     assert server.returncode == 1
     assert err == f"sse-push: can't start: port {port} is in use; set SSE_PUSH_PORT to another\n"
+
+
+@pytest.mark.process
+def test_serve_warns_of_a_variable_that_nothing_reads(
+    start: Start, service: ServerProcess, tmp_path: Path
+) -> None:
+    port = service.url.rpartition(":")[2]  # taken: it ends at once
+    server = start("serve", AUTH_MODE="demo", PORT=port, DATA_DIR=str(tmp_path), LOG_FORMAT="json", MAX_CONNECTONS="5")  # fmt: skip
+    out, _ = server.communicate(timeout=WITHIN_S)
+    [warned] = [line for line in map(json.loads, out.splitlines()) if line["event"] == "settings.unknown"]
+    assert (warned["name"], warned["meant"]) == ("SSE_PUSH_MAX_CONNECTONS", "SSE_PUSH_MAX_CONNECTIONS")
 
 
 @pytest.mark.process
