@@ -120,6 +120,16 @@ async def test_close_keeps_when_everybody_was_last_seen() -> None:
     await stage.emitter.close()
 
 
+async def test_close_needs_no_database() -> None:
+    stage = Stage()
+    stage.open(1)
+    await stage.idle()
+    stage.circles.away = True
+    await stage.presence.close()
+    assert stage.roster.closed
+    await stage.emitter.close()
+
+
 async def test_nobody_is_told_of_as_gone_while_the_node_goes_away() -> None:
     stage = Stage()
     stage.open(1)
