@@ -101,6 +101,9 @@ async def test_user_may_ask_so_many(people: People, monkeypatch: pytest.MonkeyPa
         await people.friends.ask(1, 3)
     assert caught.value.limit == "friends"
     assert await states(people, 3) == {}
+    await people.friends.ask(3, 2)
+    with pytest.raises(OverLimit):
+        await people.friends.ask(3, 1)
     await people.befriend(2, 3)  # to be asked by many takes nothing from the one who is
 
 

@@ -54,6 +54,7 @@ async def test_circle_that_changes_has_another_version(people: People, circles: 
     assert await changed(people.friends.ask(2, 1)) == {1, 2}
     assert await changed(people.befriend(1, 3)) == {1, 3}
     assert await changed(people.friends.ask(2, 1)) == set()
+    assert await changed(people.friends.ask(1, 4)) == set()
     assert await changed(people.accounts.change(1, UserChange(name="Ada"))) == set()
     assert await changed(people.accounts.change(1, UserChange(active=False))) == {2, 3}
     assert await changed(people.accounts.change(1, UserChange(active=True))) == {2, 3}
