@@ -209,10 +209,11 @@ async def test_start_without_accounts_makes_no_file(
     assert [line["event"] for line in logged] == ["database.migrated", "database.opened", "database.opened"]
 
 
-async def test_file_is_its_owners_alone(database_at: Open, tmp_path: Path) -> None:
+async def test_file_and_its_folder_are_their_owners_alone(database_at: Open, tmp_path: Path) -> None:
     database = database_at("")
     async with database.write() as session:
         session.add(user("ada@example.com"))
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
         for file in (tmp_path / "data").glob(f"{FILE}*[!k]"):
             assert file.stat().st_mode & 0o077 == 0, file
 

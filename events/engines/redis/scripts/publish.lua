@@ -1,6 +1,6 @@
--- Keep events, all or none, and tell whoever listens. ARGV: prefix, epoch, the head that the node knows, now,
--- max age and the age of idempotency keys in ms, most events, then for each event: its idempotency key or '',
--- how many routing keys, these, and its body.
+-- Keep events and tell whoever listens: all or none, unless what others put under our keys fails one of them. ARGV:
+-- prefix, epoch, the head that the node knows, now, max age and the age of idempotency keys in ms, most events, then for
+-- each event: its idempotency key or '', how many routing keys, these, and its body.
 if epoch ~= ARGV[2] or head < tonumber(ARGV[3]) then
     return redis.error_reply('EPOCH the store is another one')
 end
