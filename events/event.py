@@ -15,7 +15,7 @@ from events.errors import BadEvent, EventTooLarge
 from events.topics import MAX_NAME, Topic, event_keys
 
 if TYPE_CHECKING:
-    from events.plain import PlainEvent
+    from events.plain import Plain
 
 MAX_USERS = 1000  # users one event may name; each costs a routing key in the index
 MAX_KEY = 256  # characters of an idempotency key: room for a UUID or a URL-like name
@@ -149,7 +149,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
 
 
 # What a publisher says, however it was read.
-Push: TypeAlias = "PushEvent | PlainEvent"
+Push: TypeAlias = "PushEvent | Plain"
 
 
 def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> Event:

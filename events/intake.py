@@ -3,15 +3,17 @@ local, straight to the streams. Knows topics and limits; does not know who publi
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import structlog
 
+from events.batch import EventBatch
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
 from events.event import Event, Push, PushEvent, encode
-from events.plain import PlainEvent, encode_plain
+from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain
 from events.topics import Topic, is_name
 
 _log = structlog.get_logger()
@@ -72,7 +74,7 @@ class Intake:
         return self._encode(push, publisher, self._clock())
 
     def _encode(self, push: Push, publisher: str | None, now: float) -> Event:
-        if isinstance(push, PlainEvent):
+        if isinstance(push, PlainEvent | PlainUserEvent):
             topic = self._plain.get(push.topic)
             if topic is not None and (publisher is None or topic.publishable):
                 event = encode_plain(push, topic, now, self._max_bytes)
@@ -89,11 +91,30 @@ class Intake:
             event.key = f"{publisher or ''}\x1f{event.key}"
         return event
 
+    def _batch_of(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventBatch | None:
+        """*pushes* as one batch, where they are alike and nothing is wrong with them."""
+        if {*map(type, pushes)} != {PlainUserEvent}:
+            return None
+        its = cast("Sequence[PlainUserEvent]", pushes)
+        topic = self._plain.get(its[0].topic)
+        if topic is None or not topic.kept or (publisher is not None and not topic.publishable):
+            return None
+        return batch_plain(its, topic, now, self._max_bytes)
+
     def accept(self, *pushes: Push, receipt: Receipt | None = None, publisher: str | None = None) -> None:
         """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
+        now = self._clock()
+        batch = self._batch_of(pushes, publisher, now)
+        if batch is None:
+            self._accept_each(pushes, receipt, publisher, now)
+        else:
+            self._engine.append(batch, receipt)
+
+    def _accept_each(
+        self, pushes: Sequence[Push], receipt: Receipt | None, publisher: str | None, now: float
+    ) -> None:
         events: list[Event] = []
         faults: list[BadEvent] = []
-        now = self._clock()
         for index, push in enumerate(pushes):
             try:
                 event = self._encode(push, publisher, now)

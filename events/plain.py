@@ -5,37 +5,31 @@ is not for this module: ``read_plain`` gives it back unread, and :class:`events.
 what is wrong (docs/design/0005-lean-publish.md). tests/events/test_plain.py holds both to the same answers.
 """
 
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 import msgspec
 from pydantic_core import from_json
 
 from events import wire
+from events.batch import EventBatch
 from events.errors import BadEvent
 from events.event import MAX_KEY, MAX_USERS, RESERVED, Event
-from events.topics import MAX_NAME, Topic, is_name, user_keys
+from events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
 
+_QUOTE = b'"'[0]
 _WHITE_SPACE = (b" ", b"\n", b"\r", b"\t")
 
-_User = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)] | int
+# A number of any length could be longer than a name may be: longer ones are the model's.
+_User = (
+    Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+)
 
 
-class PlainEvent(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """A :class:`events.event.PushEvent` that needed no mending."""
-
+class _Plain(msgspec.Struct, gc=False):
     data: msgspec.Raw
-    topic: Annotated[str, msgspec.Meta(max_length=MAX_NAME + 5)] = "app"
-    event: Annotated[str, msgspec.Meta(min_length=1, max_length=wire.MAX_EVENT_NAME)] | None = None
-    user_id: _User | None = None
-    user_ids: Annotated[list[_User], msgspec.Meta(min_length=1, max_length=MAX_USERS)] | None = None
-    room: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)] | None = None
-    broadcast: bool = False
-    ttl: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)] | None = None
-
-    @property
-    def full_topic(self) -> str:
-        return self.topic if self.room is None else f"chat:{self.room}"
 
     def data_json(self) -> bytes:
         """Its data as one line of JSON."""
@@ -53,24 +47,97 @@ class PlainEvent(msgspec.Struct, rename="camel", forbid_unknown_fields=True, gc=
             raise BadEvent(f"data can't be read: {error}") from error
 
 
+class PlainEvent(_Plain, rename="camel", forbid_unknown_fields=True, gc=False):
+    """A :class:`events.event.PushEvent` that needed no mending."""
+
+    topic: Annotated[str, msgspec.Meta(max_length=MAX_NAME + 5)] = "app"
+    event: Annotated[str, msgspec.Meta(min_length=1, max_length=wire.MAX_EVENT_NAME)] | None = None
+    user_id: _User | None = None
+    user_ids: Annotated[list[_User], msgspec.Meta(min_length=1, max_length=MAX_USERS)] | None = None
+    room: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)] | None = None
+    broadcast: bool = False
+    ttl: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)] | None = None
+
+    @property
+    def full_topic(self) -> str:
+        return self.topic if self.room is None else f"chat:{self.room}"
+
+
+class PlainUserEvent(_Plain, rename="camel", forbid_unknown_fields=True, gc=False):
+    """One that is for a user, and says no more: most of what comes in lists. Fewer fields are read sooner."""
+
+    user_id: _User
+    topic: Annotated[str, msgspec.Meta(max_length=MAX_NAME + 5)] = "app"
+
+    event: ClassVar[None] = None
+    user_ids: ClassVar[None] = None
+    room: ClassVar[None] = None
+    broadcast: ClassVar[bool] = False
+    ttl: ClassVar[None] = None
+    key: ClassVar[None] = None
+
+    @property
+    def full_topic(self) -> str:
+        return self.topic
+
+
+Plain: TypeAlias = PlainEvent | PlainUserEvent
+
 _one = msgspec.json.Decoder(PlainEvent)
 _many = msgspec.json.Decoder(list[PlainEvent])
+_many_for_users = msgspec.json.Decoder(list[PlainUserEvent])
+_topic: Callable[[PlainUserEvent], str] = attrgetter("topic")
+_user: Callable[[PlainUserEvent], str | int] = attrgetter("user_id")
+_data: Callable[[PlainUserEvent], msgspec.Raw] = attrgetter("data")
+_first_byte: Callable[[bytes], int] = itemgetter(0)
 
 
-def read_plain(body: bytes, *, is_list: bool) -> list[PlainEvent] | None:
+def read_plain(body: bytes, *, is_list: bool) -> Sequence[Plain] | None:
     """The events of *body*, or ``None`` where the model must look at it."""
     try:
         if not body.isascii():
             body.decode()  # what is not parsed is not decoded either
         if any(space in body for space in _WHITE_SPACE):
             body = msgspec.json.format(body, indent=-1)
+        if is_list and (for_users := _for_users(body)) is not None:
+            return for_users
         events = _many.decode(body) if is_list else [_one.decode(body)]
     except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
         return None
     return events if all(map(_is_plain, events)) else None
 
 
-def encode_plain(push: PlainEvent, topic: Topic, now: float, max_bytes: int) -> Event | None:
+def _for_users(body: bytes) -> list[PlainUserEvent] | None:
+    """The events of *body* if each is for a user and says no more; it stops at the first that is not."""
+    try:
+        events = _many_for_users.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    users = _users_of(events)
+    return events if "".join(users).isprintable() or all(map(is_name, users)) else None
+
+
+def batch_plain(
+    pushes: Sequence[PlainUserEvent], topic: Topic, now: float, max_bytes: int
+) -> EventBatch | None:
+    """*pushes* as one batch of *topic*; ``None`` where each has to be looked at."""
+    if {*map(_topic, pushes)} != {topic.name} or topic.narrowed_by:
+        return None
+    data = [*map(bytes, map(_data, pushes))]
+    if max(map(len, data)) > max_bytes or _QUOTE in map(_first_byte, data):
+        return None
+    return EventBatch(topic.name, shared_keys(topic), _users_of(pushes), data, now)
+
+
+def _users_of(events: Sequence[PlainUserEvent]) -> list[str]:
+    users = [*map(_user, events)]
+    if {*map(type, users)} == {str}:  # by far the most
+        return cast("list[str]", users)
+    return [*map(str, users)]
+
+
+def encode_plain(push: Plain, topic: Topic, now: float, max_bytes: int) -> Event | None:
     """What :func:`events.event.encode` makes of an event that is just for one user, in one step; else ``None``."""
     user = push.user_id
     if (

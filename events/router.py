@@ -6,10 +6,14 @@ one write (docs/design/0001-one-write-per-turn.md). Knows keys and sinks; does n
 writes to, nor who keeps events.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from itertools import repeat
+from operator import attrgetter, call
+from typing import Protocol, TypeVar
 
 from events import wire
+from events.batch import EventBatch
 from events.event import Event
 from events.topics import filter_keys, topic_of_key
 
@@ -19,6 +23,10 @@ class Sink(Protocol):
 
     def write(self, data: bytes, /) -> None:
         """Take whole frames, framed as the lane says. Never waits, never raises."""
+
+
+Item = TypeVar("Item", Event, bytes)
+_write: Callable[[Sink], Callable[[bytes], None]] = attrgetter("write")
 
 
 class Filter:
@@ -68,6 +76,7 @@ class Lane:
         self.heartbeat = self.wrap(wire.HEARTBEAT)
         plain = chunked and not named  # most streams: one call less for each event
         self._encode_one: Callable[[Event], bytes] = Event.chunk if plain else self._wrapped
+        self._named = named
         self._sinks: dict[str, Sink | set[Sink]] = {}  # most keys have one sink: no set for those
 
     def _wrapped(self, event: Event) -> bytes:
@@ -109,6 +118,10 @@ class Lane:
         """Write *events*, in order, to all whom they are for; the number of deliveries."""
         if not self._sinks:
             return 0
+        if isinstance(events, EventBatch):
+            if self.chunked and not any(map(self.has, events.shared)):
+                return self._deliver_batch(events)
+            events = [*events]
         keys = events[0].keys
         if len(events) == 1 or all(event.keys == keys for event in events):
             return self._deliver_alike(events, keys)
@@ -122,48 +135,64 @@ class Lane:
             if found is None:
                 continue
             data = data or self.encode(events)
-            if isinstance(found, set):
-                reached += len(found)
-                for sink in found:
-                    sink.write(data)
-            else:
-                reached += 1
-                found.write(data)
+            sinks = found if isinstance(found, set) else (found,)
+            reached += len(sinks)
+            _feed(sinks, repeat(data))
         return reached * len(events)
 
     def _deliver_mixed(self, events: Sequence[Event]) -> int:
-        waiting: dict[Sink, Event | list[Event]] = {}
-        sinks_of = self._sinks.get
-        for event in events:
-            for key in event.keys:
-                found = sinks_of(key)
-                if found is None:
-                    continue
-                if not isinstance(found, set) and found not in waiting:
-                    waiting[found] = event  # most get one: no list for those
-                    continue
-                for sink in found if isinstance(found, set) else (found,):
-                    its = waiting.setdefault(sink, event)
-                    if isinstance(its, list):
-                        its.append(event)
-                    elif its is not event:
-                        waiting[sink] = [its, event]
-        return self._write(waiting)
-
-    def _write(self, waiting: "dict[Sink, Event | list[Event]]") -> int:
+        found = self._sinks.get
+        waiting = _gather((found(key), event) for event in events for key in event.keys)
         reached = len(waiting)
+        data: list[bytes] = []
         last: Event | list[Event] = []
-        data = b""
-        encode_one = self._encode_one
-        for sink, its in waiting.items():
+        for its in waiting.values():
             if isinstance(its, list):
                 reached += len(its) - 1
-                if its != last:  # neighbours often get the same: a broadcast among others' events
-                    data, last = self.encode(its), its
-            elif its is not last:
-                data, last = encode_one(its), its
-            sink.write(data)
+                same = its == last  # neighbours often get the same: a broadcast among others' events
+                data.append(data[-1] if same else self.encode(its))
+            else:
+                data.append(data[-1] if its is last else self._encode_one(its))
+            last = its
+        _feed(waiting, data)
         return reached
+
+    def _deliver_batch(self, batch: EventBatch) -> int:
+        found = [*map(self._sinks.get, batch.keys)]
+        waiting = _gather(zip(found, batch.chunks(found, named=self._named), strict=True))
+        reached = len(waiting)
+        data: list[bytes] = []
+        for its in waiting.values():
+            if isinstance(its, list):
+                reached += len(its) - 1
+                data.append(b"".join(its))
+            else:
+                data.append(its)
+        _feed(waiting, data)
+        return reached
+
+
+def _gather(found: Iterable[tuple[Sink | set[Sink] | None, Item]]) -> dict[Sink, Item | list[Item]]:
+    """What each sink of *found* gets, in order."""
+    waiting: dict[Sink, Item | list[Item]] = {}
+    for sinks, item in found:
+        if sinks is None:
+            continue
+        if not isinstance(sinks, set) and sinks not in waiting:
+            waiting[sinks] = item  # most get one: no list for those
+            continue
+        for sink in sinks if isinstance(sinks, set) else (sinks,):
+            its = waiting.setdefault(sink, item)
+            if isinstance(its, list):
+                its.append(item)
+            elif its is not item:
+                waiting[sink] = [its, item]
+    return waiting
+
+
+def _feed(sinks: Iterable[Sink], data: Iterable[bytes]) -> None:
+    """Write to each of *sinks* what *data* has for it, in a loop of C's: system calls leave bytecode cold."""
+    deque(map(call, map(_write, sinks), data), maxlen=0)
 
 
 class Subscription:

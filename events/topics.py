@@ -85,6 +85,16 @@ def user_keys(topic: Topic, full_name: str, user: str | int) -> tuple[str, ...]:
     return (key, full_name) if topic.whole else (key,)
 
 
+def shared_keys(topic: Topic) -> tuple[str, ...]:
+    """All but the first of :func:`user_keys`, which users of a topic share."""
+    return (topic.name,) if topic.whole else ()
+
+
+def keys_of_users(full_name: str, users: Sequence[str]) -> list[str]:
+    """The first of :func:`user_keys` for each of *users*."""
+    return [*map(f"{full_name}\x1f@".__add__, users)]
+
+
 def filter_keys(
     full_name: str,
     user: str | None,

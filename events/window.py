@@ -1,16 +1,18 @@
 """The newest events, in memory: what most streams that come back need, found by routing key.
 
-Holds every event above ``start`` in order, bounded in bytes. Events are put under their keys only when
-somebody reads: a node whose clients stay pays nothing for those that might come back. Knows nothing of
+Holds every event above ``start`` in order, bounded in bytes. Batches are taken apart, and events put under their
+keys, only when somebody reads: a node whose clients stay pays nothing for those that might come back. Knows nothing of
 disks; a stream that needs older events asks the engine's store.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import merge
 from itertools import chain
 from operator import attrgetter
 
+from events.batch import EventBatch
 from events.event import Event
 
 WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
@@ -26,7 +28,10 @@ _keys: Callable[[Event], tuple[str, ...]] = attrgetter("keys")
 
 def size_of(events: Sequence[Event]) -> int:
     """The bytes of memory that *events* take while they are kept here, about."""
-    data, keys = sum(map(len, map(_data, events))), sum(map(len, map(_keys, events)))
+    if isinstance(events, EventBatch):
+        data, keys = events.data_bytes, len(events) * (1 + len(events.shared))
+    else:
+        data, keys = sum(map(len, map(_data, events))), sum(map(len, map(_keys, events)))
     return 2 * data + _EVENT_BYTES * len(events) + _KEY_BYTES * keys
 
 
@@ -42,6 +47,7 @@ class Window:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._events: list[Event] = []
+        self._unread: deque[Sequence[Event]] = deque()  # what follows them, as it came
         self._by_key: dict[str, list[Event]] = {}
         self._indexed = 0  # so many of the events are under their keys
 
@@ -51,7 +57,10 @@ class Window:
         Args:
             may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
         """
-        self._events.extend(events)
+        if self._unread or isinstance(events, EventBatch):
+            self._unread.append(events)
+        else:
+            self._events.extend(events)
         self._bytes += size_of(events)
         while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
             pass
@@ -64,7 +73,8 @@ class Window:
         Returns:
             The events (at least one, if there is one), and whether they are all there are.
         """
-        if not self._events or self._events[-1].seq <= after:
+        newest = self._unread[-1] if self._unread else self._events
+        if not newest or newest[-1].seq <= after:
             return [], True
         self._index()
         found = [its for key in keys if (its := self._after(key, after))]
@@ -80,11 +90,17 @@ class Window:
 
     def lacks(self, numbers: Sequence[int]) -> list[int]:
         """Those of *numbers* that should be here and are not."""
+        self._take_apart()
         events = self._events
         found = [(number, bisect_left(events, number, key=_seq)) for number in numbers if number > self.start]
         return [number for number, at in found if at == len(events) or events[at].seq != number]
 
+    def _take_apart(self) -> None:
+        while self._unread:
+            self._events.extend(self._unread.popleft())
+
     def _index(self) -> None:
+        self._take_apart()
         by_key = self._by_key
         for event in self._events[self._indexed :]:
             for key in event.keys:
@@ -102,6 +118,13 @@ class Window:
         return its[bisect_right(its, after, key=_seq) :]
 
     def _drop_some(self, may_drop_to: int) -> bool:
+        if not self._events and self._unread:
+            oldest = self._unread.popleft()
+            if oldest[-1].seq <= may_drop_to:
+                self.start = oldest[-1].seq
+                self._bytes -= size_of(oldest)
+                return True
+            self._events.extend(oldest)
         part = max(1, len(self._events) // _EVICT_PARTS)
         count = bisect_right(self._events, may_drop_to, hi=min(part, len(self._events)), key=_seq)
         if count == 0:

@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
 
+from events.batch import EventBatch
 from events.emitter import SSE_KEPT, SSE_LOST, Emitter
 from events.engines import open_engine
 from events.engines.base import Engine
@@ -199,9 +200,9 @@ class Node:
         await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 
-    def _deliver(self, events: list[Event]) -> None:
+    def _deliver(self, events: Sequence[Event]) -> None:
         reached = self.router.deliver(events)
-        kept = sum([event.kept for event in events])
+        kept = len(events) if isinstance(events, EventBatch) else sum([event.kept for event in events])
         self.figures.events["kept"] += kept
         self.figures.events["passed"] += len(events) - kept
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))

@@ -22,7 +22,7 @@ from events.event import Event, PushEvent
 from events.window import Window
 
 Receipt = Future[list[str]]
-Kept = Callable[[list[Event]], object]
+Kept = Callable[[Sequence[Event]], object]
 Failed = Callable[[int], object]
 Publish = Callable[[Sequence[PushEvent]], Receipt]  # events of others, all or none
 Missed = Callable[[], object]

@@ -13,13 +13,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Literal
 
 import structlog
 
+from events.batch import data_bytes_of, ids_of, joined
 from events.engines.alone import AloneEngine
 from events.engines.base import Broken, Failed, Kept, Missed, Receipt
 from events.engines.reader import Reader
@@ -35,9 +36,6 @@ PRELOAD_EVENTS = 50_000  # events read into the window at a start (about 0.2 s),
 READERS = 4  # reads from disk at once, each a thread for a few ms; the rest of a storm waits its turn
 CHORES_EVERY_S = 1.0  # seconds between looks at what has grown too old
 PAGE_EVENTS = 1000  # events one read from disk gives at the most
-
-_data: Callable[[Event], bytes] = attrgetter("data")
-_id: Callable[[Event], str] = attrgetter("id")
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
@@ -110,7 +108,7 @@ class EmbeddedEngine(AloneEngine):
             return
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
-        self._waiting_bytes += _size(events)
+        self._waiting_bytes += data_bytes_of(events)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -129,31 +127,32 @@ class EmbeddedEngine(AloneEngine):
             self._commits.add(task)
             task.add_done_callback(self._commits.discard)
         else:
-            self._committed(group, self._keep(events))
+            self._committed(group, events, self._keep(events))
 
-    async def _commit_in_thread(self, group: _Group, events: list[Event]) -> None:
-        self._committed(group, await self._in_thread(lambda: self._keep(events)))
+    async def _commit_in_thread(self, group: _Group, events: Sequence[Event]) -> None:
+        self._committed(group, events, await self._in_thread(lambda: self._keep(events)))
 
-    def _next_group(self) -> tuple[_Group, list[Event]]:
-        events = list(self._waiting[0][0])
+    def _next_group(self) -> tuple[_Group, Sequence[Event]]:
+        size = len(self._waiting[0][0])
         count = 1
         for entry, _ in self._waiting[1:]:
-            if len(events) + len(entry) > GROUP_EVENTS:
+            size += len(entry)
+            if size > GROUP_EVENTS:
                 break
-            events += entry
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
+        events = joined([entry for entry, _ in group])
         self._waiting_events -= len(events)
-        self._waiting_bytes -= _size(events)
+        self._waiting_bytes -= data_bytes_of(events)
         return group, events
 
-    def _keep(self, events: list[Event]) -> list[Event] | Exception:
+    def _keep(self, events: Sequence[Event]) -> Sequence[Event] | Exception:
         try:
             return self._store.append(events, self._clock())
         except Exception as error:
             return error
 
-    def _committed(self, group: _Group, result: list[Event] | Exception) -> None:
+    def _committed(self, group: _Group, events: Sequence[Event], result: Sequence[Event] | Exception) -> None:
         if isinstance(result, Exception):
             self._failed(group, result)
         else:
@@ -161,11 +160,13 @@ class EmbeddedEngine(AloneEngine):
             self.floor = self._store.floor
             if result:
                 self.window.append(result, self._store.indexed)
-                self.head = result[-1].seq
+                self.head = self._store.head
                 self._kept(result)
-            for events, receipt in group:
+            ids = iter(ids_of(events))
+            for entry, receipt in group:
+                its = [*islice(ids, len(entry))]
                 if receipt is not None and not receipt.done():
-                    receipt.set_result(list(map(_id, events)))
+                    receipt.set_result(its)
         self._schedule()
         if self._store.chores_due:
             self._start_chores()
@@ -266,10 +267,6 @@ class EmbeddedEngine(AloneEngine):
             _log.error("engine.failed", error=str(error), events=0)
         finally:
             self._lock.close()
-
-
-def _size(events: Sequence[Event]) -> int:
-    return sum(map(len, map(_data, events)))
 
 
 def _refuse(receipt: Receipt | None, error: Exception) -> None:

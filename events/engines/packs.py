@@ -6,14 +6,27 @@ from operator import attrgetter
 
 import msgspec
 
+from events.batch import EventBatch
 from events.event import Event
 from events.ids import format_id
 
 PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 
+
+class _Batch(msgspec.Struct, gc=False):
+    """The head of a pack that is a batch: what all have, and for whom each is."""
+
+    at: float
+    topic: str
+    shared: tuple[str, ...]
+    users: list[str]
+
+
 _heads = msgspec.json.Encoder()
-_read_heads = msgspec.json.Decoder(list[tuple[float, float | None, str, str | None, tuple[str, ...]]])
+_read_heads = msgspec.json.Decoder(
+    list[tuple[float, float | None, str, str | None, tuple[str, ...]]] | _Batch
+)
 _head: Callable[[Event], tuple[object, ...]] = attrgetter("at", "expires", "topic", "name", "keys")
 _data: Callable[[Event], bytes] = attrgetter("data")
 
@@ -23,11 +36,22 @@ def pack(events: Sequence[Event]) -> bytes:
     return b"\n".join([_heads.encode([*map(_head, events)]), *map(_data, events)])
 
 
-def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
-    """The events of a row, numbered from *first*."""
+def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:
+    """The events of a row, numbered from *first*.
+
+    Raises:
+        ValueError: It is no row.
+    """
     heads, *lines = body.split(b"\n")
+    head = _read_heads.decode(heads)
+    if isinstance(head, _Batch):
+        if len(head.users) != len(lines):
+            raise ValueError("a pack of as many lines as events")
+        batch = EventBatch(head.topic, head.shared, head.users, lines, head.at)
+        batch.number(epoch, first)
+        return batch
     events = []
-    for seq, (at, expires, topic, name, keys), data in zip(count(first), _read_heads.decode(heads), lines):
+    for seq, (at, expires, topic, name, keys), data in zip(count(first), head, lines):
         event = Event(topic, keys, data, name=name, at=at, expires=expires)
         event.seq, event.id = seq, format_id(epoch, seq)
         events.append(event)
@@ -36,17 +60,34 @@ def unpack(epoch: str, first: int, body: bytes) -> list[Event]:
 
 def packs_of(events: Sequence[Event], now: float) -> Iterator[tuple[int, int, float, bytes]]:
     """The rows for *events*, kept *now*: first and last number, time, body."""
+    if isinstance(events, EventBatch):
+        yield from _packs_of_batch(events, now)
+        return
     for start in range(0, len(events), PACK_EVENTS):
         part = events[start : start + PACK_EVENTS]
-        for some in [part] if sum(map(len, map(_data, part))) <= PACK_BYTES else _parts(part):
+        for first, last in _parts([*map(_data, part)]):
+            some = part[first:last]
             yield some[0].seq, some[-1].seq, now, pack(some)
 
 
-def _parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """*events* in parts that end as soon as their data fills a row."""
+def _packs_of_batch(batch: EventBatch, now: float) -> Iterator[tuple[int, int, float, bytes]]:
+    for start in range(0, len(batch), PACK_EVENTS):
+        data = batch.data[start : start + PACK_EVENTS]
+        users = batch.users[start : start + PACK_EVENTS]
+        seq = batch.first + start
+        for first, last in _parts(data):
+            head = _Batch(batch.at, batch.topic, batch.shared, users[first:last])
+            yield seq + first, seq + last - 1, now, b"\n".join([_heads.encode(head), *data[first:last]])
+
+
+def _parts(data: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Where to begin and end rows of *data*: a row ends as soon as it is full."""
+    if sum(map(len, data)) <= PACK_BYTES:  # by far the most
+        yield 0, len(data)
+        return
     start = size = 0
-    for index, event in enumerate(events, 1):
-        size += len(event.data)
-        if size >= PACK_BYTES or index == len(events):
-            yield events[start:index]
+    for index, its in enumerate(data, 1):
+        size += len(its)
+        if size >= PACK_BYTES or index == len(data):
+            yield start, index
             start, size = index, 0

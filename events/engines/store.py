@@ -8,6 +8,7 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
@@ -16,6 +17,7 @@ from typing import Literal
 
 from pydantic_core import to_json
 
+from events.batch import EventBatch
 from events.engines.packs import PACK_EVENTS, packs_of, unpack
 from events.event import Event
 from events.ids import format_id, new_epoch
@@ -28,7 +30,8 @@ _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended to the write-ahead log between 
 _COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of the tables it touches
 _KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
-_FORMAT = "2"
+_FORMAT = "3"
+_READABLE = ("", "2", _FORMAT)  # a new file; packs of one form only; these
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -75,7 +78,8 @@ class Store:
         self._max_events = max_events
         self._max_age = max_age
         self._key_age = key_age
-        self._behind: list[Event] = []
+        self._behind: list[Sequence[Event]] = []
+        self._behind_events = 0
         self._behind_bytes = 0
         self._log_bytes = self._log_bytes_seen = 0
         self._latest = 0.0
@@ -99,7 +103,7 @@ class Store:
 
     # -- appending ---------------------------------------------------------------------------
 
-    def append(self, events: Sequence[Event], now: float) -> list[Event]:
+    def append(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events* and keep them, all or none; one commit.
 
         An event whose idempotency key was seen gets the number of the first one instead.
@@ -115,18 +119,24 @@ class Store:
             fresh = self._number(events, now)
             rows = list(packs_of(fresh, now))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
-        prefix = format_id(self.epoch, 0)[:-1]
-        for event in events:
-            event.id = f"{prefix}{event.seq}"
+        if not isinstance(events, EventBatch):
+            prefix = format_id(self.epoch, 0)[:-1]
+            for event in events:
+                event.id = f"{prefix}{event.seq}"
         self.head += len(fresh)
         self.floor = max(self.floor, self.head - self._max_events)
-        self._behind += fresh
+        if fresh:
+            self._behind.append(fresh)
+        self._behind_events += len(fresh)
         self._behind_bytes += size_of(fresh)
         self._log_bytes += _COMMIT_BYTES + sum([len(row[3]) for row in rows])
         return fresh
 
-    def _number(self, events: Sequence[Event], now: float) -> list[Event]:
+    def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events*; those whose idempotency key was not seen before."""
+        if isinstance(events, EventBatch):
+            events.number(self.epoch, self.head + 1)
+            return events
         head = self.head
         fresh: list[Event] = []
         for event in events:
@@ -169,7 +179,7 @@ class Store:
 
     @property
     def _routes_due(self) -> bool:
-        return len(self._behind) >= ROUTES_BEHIND_EVENTS or self._behind_bytes >= ROUTES_BEHIND_BYTES
+        return self._behind_events >= ROUTES_BEHIND_EVENTS or self._behind_bytes >= ROUTES_BEHIND_BYTES
 
     def chores(self, now: float) -> Iterator[None]:
         """Whatever is due, a slice for each step. Safe to drop at any step, and to be killed in."""
@@ -187,12 +197,11 @@ class Store:
         self._log_bytes_seen = self._log_bytes
 
     def _write_routes(self) -> Iterator[None]:
-        due, due_bytes = self._behind[:], self._behind_bytes
-        first, last = due[0].seq, due[-1].seq
-        by_key: dict[str, list[int]] = {}
-        for event in due:
-            for key in event.keys:
-                by_key.setdefault(key, []).append(event.seq)
+        due, due_events, due_bytes = self._behind[:], self._behind_events, self._behind_bytes
+        first, last = due[0][0].seq, due[-1][-1].seq
+        by_key: defaultdict[str, list[int]] = defaultdict(list)
+        for events in due:
+            _add_routes(by_key, events)
         rows = iter(sorted(by_key.items()))
         while some := list(islice(rows, _SLICE_ROWS)):
             # One statement for all: a thread that steps row by row fights the loop for the interpreter
@@ -207,18 +216,21 @@ class Store:
             self._set(indexed=last)
         self.indexed = last
         del self._behind[: len(due)]
+        self._behind_events -= due_events
         self._behind_bytes = max(0, self._behind_bytes - due_bytes)
 
     def _raise_floor(self, now: float) -> Iterator[None]:
         # By walking from the oldest: an index of times would be two pages more to write for each commit.
         oldest = "SELECT last, at FROM packs WHERE last > ? ORDER BY first LIMIT ?"
+        rows = 1  # most often not even the oldest is too old
         while True:
-            packs = self._db.execute(oldest, (self.floor, _SLICE_ROWS)).fetchall()
+            packs = self._db.execute(oldest, (self.floor, rows)).fetchall()
             too_old = list(takewhile(lambda pack: pack[1] < now - self._max_age, packs))
             if too_old:
                 self.floor = too_old[-1][0]
-            if len(too_old) < _SLICE_ROWS:
+            if len(too_old) < rows:
                 return
+            rows = _SLICE_ROWS
             yield
 
     def _sweep(self) -> Iterator[None]:
@@ -254,8 +266,9 @@ class Store:
             events += reversed(pack)
             size += size_of(pack)
         events.reverse()
-        self._behind = [event for event in events if event.seq > self.indexed]
-        self._behind_bytes = size_of(self._behind)
+        behind = [event for event in events if event.seq > self.indexed]
+        self._behind = [behind] if behind else []
+        self._behind_events, self._behind_bytes = len(behind), size_of(behind)
         return events
 
     def _open(self, sync: str) -> str:
@@ -268,7 +281,7 @@ class Store:
         for pragma in ("journal_mode=WAL", "synchronous=full", "wal_autocheckpoint=0", log_limit):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
-        if self._meta("format") not in ("", _FORMAT):
+        if self._meta("format") not in _READABLE:
             raise sqlite3.DatabaseError("it was written by another version of sse-push")
         boot = _boot_id()
         epoch = self._meta("epoch")
@@ -306,6 +319,18 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _add_routes(by_key: dict[str, list[int]], events: Sequence[Event]) -> None:
+    if isinstance(events, EventBatch):
+        for key, seq in zip(events.keys, events.seqs, strict=True):
+            by_key[key].append(seq)
+        for key in events.shared:
+            by_key[key] += events.seqs
+        return
+    for event in events:
+        for key in event.keys:
+            by_key[key].append(event.seq)
 
 
 def _boot_id() -> str:

@@ -90,7 +90,8 @@ class MemoryEngine(AloneEngine):
         self._kept = kept
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
-        self.groups.append(list(events))
+        events = list(events)  # a batch makes its events anew each time
+        self.groups.append(events)
         if self.error is not None:
             if receipt is not None:
                 receipt.set_exception(self.error)

@@ -1,16 +1,20 @@
 """What happens to ``sse.push``: all or none, encoded, kept or told, and always answered."""
 
 import asyncio
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
 
+from events.batch import EventBatch
 from events.emitter import SSE_KEPT, SSE_PUSH, Emitter
 from events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from events.event import Event, PushEvent
 from events.intake import Intake
+from events.plain import Plain, read_plain
 from events.topics import Topic
 from tests.events.fakes import Clock, MemoryEngine
 
@@ -39,7 +43,7 @@ class Bench:
         Intake(self.emitter, self.engine, TOPICS, max_bytes=max_bytes, clock=self.clock)
         self.emitter.on(SSE_KEPT, self.told.append)
 
-    async def push(self, *pushes: PushEvent, **more: Any) -> list[str]:
+    async def push(self, *pushes: PushEvent | Plain, **more: Any) -> list[str]:
         receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         assert self.emitter.emit(SSE_PUSH, *pushes, receipt=receipt, **more)
         assert receipt.done(), "neither kept nor refused"
@@ -71,6 +75,63 @@ async def test_pushes_of_one_emit_are_one_group_in_order(bench: Bench) -> None:
     assert [[event.data for event in group] for group in bench.engine.groups] == [
         [b"0", b"1", b"2", b"3", b"4"]
     ]
+
+
+def plain(*bodies: str) -> Sequence[Plain]:
+    """As a list of events comes over HTTP."""
+    return read_plain(f"[{','.join(bodies)}]".encode(), is_list=True) or []
+
+
+TO_ONE, TO_TWO = '{"userId":1,"data":{"n":1}}', '{"userId":"2","data":[2]}'
+
+
+async def test_alike_events_of_a_list_go_on_as_one_batch(bench: Bench) -> None:
+    bench.engine.append = Mock(wraps=bench.engine.append)  # type: ignore[method-assign]
+    assert await bench.push(*plain(TO_ONE, TO_TWO), publisher="svc") == [f"{EPOCH}-1", f"{EPOCH}-2"]
+    (batch, _), _ = bench.engine.append.call_args
+    assert isinstance(batch, EventBatch)
+    assert [(e.topic, e.keys, e.data, e.at) for e in bench.engine.events] == [
+        ("app", ("app\x1f@1", "app"), b'{"n":1}', bench.clock.now),
+        ("app", ("app\x1f@2", "app"), b"[2]", bench.clock.now),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        '{"userId":"3","data":"text"}',
+        '{"userId":"3","data":1,"topic":"client"}',
+        '{"userId":"3","data":1,"event":"tick"}',
+        '{"userId":"3","data":1,"ttl":5}',
+        '{"broadcast":true,"data":1}',
+    ],
+)
+async def test_list_of_events_that_differ_is_kept_in_its_order(bench: Bench, other: str) -> None:
+    for bodies in permutations([TO_ONE, TO_TWO, other]):
+        pushes = plain(*bodies)
+        bench.engine.groups.clear()
+        assert len(await bench.push(*pushes)) == 3
+        assert [[e.data for e in group] for group in bench.engine.groups] == [
+            [push.data_json() for push in pushes]
+        ]
+
+
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        ('{"userId":"3","data":1,"topic":"nonsense"}', "unknown topic"),
+        ('{"userId":"3","data":1,"topic":"status"}', "can't be published to"),
+        ('{"userId":"3","data":[%s]}' % ("1," * 600 + "1"), "over the limit"),
+    ],
+)
+async def test_fault_in_a_list_of_alike_events_is_told_with_its_place(
+    bench: Bench, other: str, fault: str
+) -> None:
+    for bodies in ([TO_ONE, other], [other, TO_ONE], [other, other]):
+        with pytest.raises(BadEvent, match=fault) as caught:
+            await bench.push(*plain(*bodies), publisher="svc")
+        assert caught.value.index == bodies.index(other)
+    assert bench.engine.groups == []
 
 
 async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """Events read plainly: the same as the model makes of the same body, or given back to the model."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from events.errors import BadEvent
 from events.event import Event, PushEvent, encode
-from events.plain import PlainEvent, read_plain
+from events.plain import PlainEvent, PlainUserEvent, batch_plain, read_plain
 from events.topics import MAX_NAME, Topic
 
 TOPIC = Topic("app", whole=True)
@@ -120,6 +120,8 @@ def test_data_goes_out_as_it_came_without_white_space(data: bytes, out: bytes) -
         b'{"userId":"1","data":1,"x":1}',
         b'{"user_id":"1","data":1}',
         b'{"userId":1.5,"data":1}',
+        b'{"userId":%d,"data":1}' % (2**63),
+        b'{"userId":%b,"data":1}' % (b"9" * (MAX_NAME + 1)),
         b'{"userId":"%b","data":1}' % (b"a" * (MAX_NAME + 1)),
         b'{"userId":"\\u007f","data":1}',
         b'{"userIds":["a","\\n"],"data":1}',
@@ -134,6 +136,47 @@ def test_data_goes_out_as_it_came_without_white_space(data: bytes, out: bytes) -
 )
 def test_what_is_unusual_or_wrong_is_left_to_the_model(body: bytes) -> None:
     assert read_plain(body, is_list=False) is None
+    assert read_plain(b'[{"userId":"1","data":1},%b]' % body, is_list=True) is None
+
+
+def events_of(*bodies: bytes) -> list[PlainUserEvent]:
+    events = read_plain(b"[%b]" % b",".join(bodies), is_list=True)
+    assert events and all(isinstance(event, PlainUserEvent) for event in events)
+    return cast("list[PlainUserEvent]", events)
+
+
+@given(
+    st.lists(st.tuples(st.text(min_size=1, max_size=4) | st.integers(-9, 2**40), json_values), min_size=1, max_size=6),
+    st.sampled_from([Topic("app", whole=True), Topic("client")]),
+    st.booleans(),
+)  # fmt: skip
+def test_batch_is_what_each_event_of_it_is_encoded_as(
+    said: list[tuple[str | int, Any]], topic: Topic, ascii_: bool
+) -> None:
+    bodies = [{"userId": user, "data": data, "topic": topic.name} for user, data in said]
+    body = json.dumps(bodies, ensure_ascii=ascii_).encode(errors="surrogatepass")
+    plain = read_plain(body, is_list=True)
+    if plain is None:
+        return
+    batch = batch_plain(cast("list[PlainUserEvent]", plain), topic, 1.0, 2**16)
+    if batch is None:
+        assert any(isinstance(data, str) for _, data in said)
+        return
+    assert [(e.topic, e.keys, e.data, e.at, e.name, e.expires) for e in batch] == [
+        (e.topic, e.keys, e.data, e.at, e.name, e.expires)
+        for e in (encode(push, topic.name, topic, 1.0, 2**16) for push in plain)
+    ]
+
+
+def test_batch_is_of_one_topic_whose_events_are_alike() -> None:
+    one = b'{"userId":"1","data":{}}'
+    app = Topic("app")
+    assert batch_plain(events_of(one, one), app, 1.0, 2) is not None
+    assert batch_plain(events_of(one, b'{"userId":"1","data":[1]}'), app, 1.0, 2) is None, "too large"
+    assert batch_plain(events_of(one, b'{"userId":"1","data":"x"}'), app, 1.0, 9) is None, "a text"
+    assert batch_plain(events_of(one, b'{"userId":"1","data":1,"topic":"client"}'), app, 1.0, 9) is None
+    assert batch_plain(events_of(one), Topic("client"), 1.0, 9) is None
+    assert batch_plain(events_of(one), Topic("app", narrowed_by=("a",)), 1.0, 9) is None
 
 
 DEEP = b"[" * 201 + b"]" * 201

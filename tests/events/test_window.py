@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.batch import EventBatch
 from events.event import Event
 from events.router import Filter
 from events.window import Window
@@ -105,6 +106,33 @@ def test_window_keeps_over_its_bound_what_cannot_be_found_elsewhere() -> None:
     assert window.read(MINE, 22, NOW, PLENTY) == ([], True)
 
 
+def batch_for(*users: str, first: int) -> EventBatch:
+    batch = EventBatch("app", (), [*users], [b"1"] * len(users), NOW)
+    batch.number(EPOCH, first)
+    return batch
+
+
+def test_batches_are_read_in_their_places_among_events() -> None:
+    window = Window(0)
+    window.append(events_for(["1"], ["2"]), 0)
+    window.append(batch_for("1", "2", "1", first=3), 0)
+    window.append(events_for(["1"], first=6), 0)
+    assert seqs(window.read(MINE, 1, NOW, PLENTY)[0]) == [3, 5, 6]
+    window.append(batch_for("2", "1", first=7), 0)
+    assert seqs(window.read(MINE, 6, NOW, PLENTY)[0]) == [8]
+    assert window.read(MINE, 8, NOW, PLENTY) == ([], True)
+    assert window.lacks([5, 7, 9]) == [9]
+
+
+def test_batch_is_dropped_up_to_what_can_be_found_elsewhere() -> None:
+    window = Window(0, max_bytes=1)
+    window.append(batch_for(*"1" * 4, first=1), 2)
+    assert window.start == 2
+    window.append(batch_for(*"1" * 4, first=5), 8)
+    assert window.start == 8
+    assert window.read(MINE, 8, NOW, PLENTY) == ([], True)
+
+
 def test_window_of_a_store_with_a_past_begins_where_it_is_told() -> None:
     window = Window(100)
     window.append(events_for(["1"], ["2"], first=101), 0)
@@ -120,14 +148,21 @@ def test_window_of_a_store_with_a_past_begins_where_it_is_told() -> None:
 def test_window_is_the_newest_of_all_events_and_no_more_than_its_bytes(
     audiences: list[list[str] | None], max_bytes: int, data: st.DataObject
 ) -> None:
-    all_events = events_for(*audiences, data=b'"%b"' % (b"x" * 500))
+    payload = b"[%b]" % (b"1" * 500)
+    all_events = events_for(*audiences, data=payload)
     window = Window(0, max_bytes)
     indexed = given_ = 0
     while given_ < len(all_events):
         batch = all_events[given_ : given_ + data.draw(st.integers(1, 9))]
         given_ += len(batch)
         indexed = data.draw(st.integers(indexed, given_))
-        window.append(batch, indexed)
+        users = [event.keys[0].partition("@")[2] for event in batch if len(event.keys) == 1]
+        if len(users) == len(batch) and all(users) and data.draw(st.booleans()):
+            columns = EventBatch("app", (), users, [payload] * len(batch), NOW)
+            columns.number(EPOCH, batch[0].seq)
+            window.append(columns, indexed)
+        else:
+            window.append(batch, indexed)
 
         kept = all_events[window.start : given_]
         assert window.start <= indexed

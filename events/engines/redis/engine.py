@@ -159,7 +159,7 @@ class RedisEngine(Engine):
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         if self.reachable:
-            self._outbox.append(events, receipt)
+            self._outbox.append([*events], receipt)  # numbered one by one
         else:
             self._outbox.refuse(events, receipt)
 

@@ -6,15 +6,26 @@ told nothing of how the engine keeps events; limits made small there make it do 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
+from events.batch import EventBatch
 from events.errors import EngineUnavailable
 from events.event import Event
 from events.ids import format_id, parse_id
-from tests.events.engines.places import EVERYTHING, Life, Place, ids, keys_of, said, said_of, seqs
+from tests.events.engines.places import (
+    EVERYTHING,
+    Life,
+    Place,
+    batch_of,
+    ids,
+    keys_of,
+    said,
+    said_of,
+    seqs,
+)
 from tests.events.engines.story import USERS, Story
 from tests.events.fakes import turns, until
 
@@ -129,6 +140,30 @@ class EngineContract:
         found = await again.replay(EVERYTHING)
         assert [(e.topic, e.keys, e.data, e.name, e.expires) for e in found] == frames
         assert [(event.id, event.frame(), event.named_frame()) for event in found] == told
+
+    @pytest.mark.parametrize("beside", ["nothing", "batch", "events", "topic"])
+    async def test_batch_is_kept_and_comes_back_as_its_events(self, place: Place, beside: str) -> None:
+        """Whatever is appended in the same turn: the engine may keep them as one, or apart."""
+        life = await place.open()
+        batch = batch_of(range(9), [str(n % 3) for n in range(9)])
+        others: dict[str, Sequence[Event]] = {
+            "batch": batch_of(["b", "c"], ["1", "2"]),
+            "events": [said("a", ["1", "2"]), said("b")],
+            "topic": EventBatch("client", ("app",), ["1"], [b"1"], batch.at),
+        }
+        receipts = [life.append_all(batch), *(life.append_all(its) for its in [others.get(beside)] if its)]
+        given_ = [id_ for receipt in receipts for id_ in await life.answer(receipt)]
+        events = [*batch, *others.get(beside, [])]
+        assert (ids(life.told), said_of(life.told)) == (given_, said_of(events))
+        assert ids(await life.replay(keys_of("1"))) == [
+            e.id for e in life.told if {*e.keys} & {*keys_of("1")}
+        ]
+        place.crash(life)
+        again = await place.open()
+        found = await again.replay()
+        assert [(e.id, e.topic, e.keys, e.data, e.name, e.at) for e in found] == [
+            (id_, e.topic, e.keys, e.data, None, e.at) for id_, e in zip(given_, events, strict=True)
+        ]
 
     async def test_outage_is_answered_with_an_error_and_nothing_is_told(self, place: Place) -> None:
         life = await place.open()

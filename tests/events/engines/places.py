@@ -5,10 +5,11 @@ An engine's own tests subclass ``Place`` (tests/events/engines/embedded/place.py
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from events.batch import EventBatch
 from events.engines.base import Engine
 from events.event import Event
 from events.ids import parse_id
@@ -25,6 +26,12 @@ def said(data: object, users: list[str] | None = None, **more: Any) -> Event:
     """An event on topic ``app`` for *users*, or for everybody, accepted when every clock here begins."""
     more.setdefault("at", Clock().now)
     return Event("app", event_keys(APP, "app", users), b'{"n":"%b"}' % str(data).encode(), **more)
+
+
+def batch_of(said: Iterable[object], users: list[str], *, at: float | None = None) -> EventBatch:
+    """What :func:`said` makes of each, as one batch."""
+    data = [b'{"n":"%b"}' % str(one).encode() for one in said]
+    return EventBatch("app", ("app",), users, data, Clock().now if at is None else at)
 
 
 def seqs(events: list[Event]) -> list[int]:
@@ -54,10 +61,10 @@ class Life:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine = engine
         self.told: list[Event] = []
-        self.on_told: Callable[[list[Event]], object] = lambda events: None
+        self.on_told: Callable[[Sequence[Event]], object] = lambda events: None
         self._clock = clock
 
-    def hear(self, events: list[Event]) -> None:
+    def hear(self, events: Sequence[Event]) -> None:
         assert events, "told of nothing"
         assert [event.seq for event in events] == sorted({event.seq for event in events}), "told out of order"
         assert not self.told or self.told[-1].seq < events[0].seq, "told out of order"
@@ -67,6 +74,10 @@ class Life:
 
     def append(self, *events: Event) -> asyncio.Future[list[str]]:
         """Begin to keep *events*; its receipt."""
+        return self.append_all(events)
+
+    def append_all(self, events: Sequence[Event]) -> asyncio.Future[list[str]]:
+        """The same of a batch."""
         receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self.engine.append(events, receipt)
         return receipt

@@ -5,9 +5,10 @@ The suite of the contract tells a few of these stories to every engine.
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from events.event import Event
-from tests.events.engines.places import EVERYTHING, Place, ids, keys_of, said
+from tests.events.engines.places import EVERYTHING, Place, batch_of, keys_of, said
 from tests.events.fakes import turns
 
 USERS = ["1", "2", "3"]
@@ -38,12 +39,18 @@ class Story:
             self.append_group()
 
     def append_group(self) -> None:
-        group = []
-        for _ in range(self.dice.randint(1, 9)):
-            self.said += 1
-            users = self.dice.choice([None, self.dice.sample(USERS, self.dice.randint(1, 3))])
-            group.append(said(self.said, users, at=self.place.clock.now))
-        self.pending.append((group, self.life.append(*group)))
+        count = self.dice.randint(1, 9)
+        numbers = range(self.said + 1, self.said + count + 1)
+        self.said += count
+        now = self.place.clock.now
+        if self.dice.random() < 0.4:
+            group: Sequence[Event] = batch_of(numbers, self.dice.choices(USERS, k=count), at=now)
+        else:
+            audiences = [
+                self.dice.choice([None, self.dice.sample(USERS, self.dice.randint(1, 3))]) for _ in numbers
+            ]
+            group = [said(n, users, at=now) for n, users in zip(numbers, audiences, strict=True)]
+        self.pending.append(([*group], self.life.append_all(group)))
 
     async def wait(self) -> None:
         await turns(self.dice.randint(1, 20))
@@ -51,7 +58,9 @@ class Story:
     async def answer(self) -> None:
         """Every receipt is answered, with the ids that were told."""
         for group, receipt in self.pending:
-            assert await self.life.answer(receipt) == ids(group)
+            answered = await self.life.answer(receipt)
+            told = {event.data: str(event.id) for event in self.life.told}
+            assert answered == [told[event.data] for event in group]
         self.pending.clear()
         self.note()
 
@@ -92,7 +101,7 @@ class Story:
             receipt.cancel()
         self.pending.clear()
         self.note()
-        assert {event.seq for event in answered} <= {*self.known}
+        assert {event.data for event in answered} <= {event.data for event in self.known.values()}
         self.place.crash(self.life)
         self.life = await self.place.open(**self.limits)
         found = {event.data: event for event in await self.life.replay()}

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
+from events.batch import EventBatch
 from events.engines import packs, store
-from events.engines.packs import PACK_EVENTS, pack, unpack
+from events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
 from events.engines.reader import Reader
 from events.engines.store import Store
 from events.event import Event
 from events.topics import Topic, user_keys
 from tests.events.engines.embedded.place import copied, rows
-from tests.events.engines.places import EVERYTHING, PLENTY, keys_of, said
+from tests.events.engines.places import EVERYTHING, PLENTY, batch_of, keys_of, said
 from tests.events.fakes import Clock
 
 NOW = Clock().now
@@ -101,6 +102,46 @@ def test_pack_is_unpacked_as_it_was(
     assert [(e.seq, e.id) for e in again] == [
         (first + n, f"aaaaaaaa-{first + n}") for n in range(len(events))
     ]
+
+
+@given(
+    st.lists(st.tuples(field_texts, st.integers(1, 20_000)), min_size=1, max_size=12), st.integers(1, 2**62)
+)
+def test_packs_of_a_batch_hold_its_events_and_no_more_than_a_row_takes(
+    said_: list[tuple[str, int]], first: int
+) -> None:
+    data = [b"[%b]" % (b"1" * size) for _, size in said_]
+    batch = EventBatch("app", ("app",), [user for user, _ in said_], data, 12.5)
+    batch.number("aaaaaaaa", first)
+    again: list[Event] = []
+    for start, last, at, body in packs_of(batch, NOW):
+        pack_ = unpack("aaaaaaaa", start, body)
+        assert (at, len(pack_), pack_[-1].seq) == (NOW, last - start + 1, last)
+        assert len(pack_) <= PACK_EVENTS
+        assert sum(len(event.data) for event in pack_[:-1]) < PACK_BYTES
+        again += pack_
+    assert [(e.seq, e.id, e.topic, e.keys, e.data, e.at) for e in again] == [
+        (e.seq, e.id, e.topic, e.keys, e.data, e.at) for e in batch
+    ]
+
+
+@pytest.mark.parametrize("lines", [b"", b"\n1", b"\n1\n2\n3"])
+def test_pack_of_more_or_fewer_lines_than_users_is_none(lines: bytes) -> None:
+    with pytest.raises(ValueError, match="as many lines"):
+        unpack("aaaaaaaa", 1, b'{"at":1.0,"topic":"app","shared":[],"users":["1","2"]}' + lines)
+
+
+def test_batch_finds_its_users_on_disk_among_other_events(open_store: Open, tmp_path: Path) -> None:
+    its = open_store()
+    kept: list[Event] = []
+    for n in range(8):
+        kept += its.append(batch_of(range(5), [str((n + k) % 3) for k in range(5)]), NOW)
+        kept += its.append([said(n, ["1"]), said(n)], NOW)
+        list(its.chores(NOW))
+    assert its.indexed >= 40
+    for keys in (EVERYTHING, keys_of("0"), keys_of("1")):
+        wanted = [event.seq for event in kept if {*event.keys} & {*keys} and event.seq <= its.indexed]
+        assert seqs(read(tmp_path, its, keys)) == wanted
 
 
 def test_append_gives_new_events_their_numbers_and_known_ones_the_first(open_store: Open) -> None:
@@ -270,9 +311,20 @@ def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open)
 
 def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    its._db.execute("UPDATE meta SET value = '1' WHERE name = 'format'")
-    with pytest.raises(sqlite3.DatabaseError, match="another version"):
-        open_store()
+    for version in ("1", "4"):
+        its._db.execute("UPDATE meta SET value = ? WHERE name = 'format'", (version,))
+        with pytest.raises(sqlite3.DatabaseError, match="another version"):
+            open_store()
+
+
+def test_file_that_knew_no_batches_is_taken_over(open_store: Open) -> None:
+    its = open_store()
+    its.append([said("before")], NOW)
+    its._db.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
+    again = open_store()
+    again.append(batch_of(["after"], ["1"]), NOW)
+    assert [event.data for event in again.newest(9, PLENTY)] == [b'{"n":"before"}', b'{"n":"after"}']
+    assert its._meta("format") == "3", "whoever knows no batches must not read it now"
 
 
 def test_log_is_put_away_when_nothing_happens(open_store: Open, tmp_path: Path) -> None:

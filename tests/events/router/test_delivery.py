@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.batch import EventBatch
 from events.router import Filter, Lane, Router, from_event
 from tests.events.fakes import Recorder, make_event
 from tests.events.reference import decode_chunks, parse_stream
@@ -130,6 +131,33 @@ def test_delivery_is_what_asking_every_stream_would_give(data: st.DataObject) ->
             event.id for event in its
         ]
     assert reached == expected
+
+
+@given(st.data())
+def test_batch_reaches_whom_its_events_would_reach(data: st.DataObject) -> None:
+    """Random streams in all lanes: a batch, and the same events one by one, write the same frames."""
+    users = st.sampled_from(["1", "2", "3", "é"])
+    whom = data.draw(st.lists(users, min_size=1, max_size=9))
+    shared = data.draw(st.sampled_from([(), ("app",)]))
+    batch = EventBatch("app", shared, whom, [b'{"n":%d}' % (10**n) for n in range(len(whom))], 1.0)
+    batch.number("aaaaaaaa", data.draw(st.sampled_from([1, 8, 95, 99, 100])))
+    streams = data.draw(
+        st.lists(st.tuples(st.none() | users, st.booleans(), st.booleans(), st.booleans()), max_size=9)
+    )
+    written = []
+    for events in (batch, [*batch]):
+        router, sinks = Router(), [Recorder() for _ in streams]
+        for sink, (user, whole, named, chunked) in zip(sinks, streams, strict=True):
+            where = Filter.of("app", user=user, whole=whole)
+            from_event(lane_of(router, named=named, chunked=chunked), where, sink)
+        reached = router.deliver(events)
+        assert all(len(sink.writes) <= 1 for sink in sinks)
+        bodies = [
+            b"".join(decode_chunks(sink.bytes)[0]) if chunked else sink.bytes
+            for sink, (*_, chunked) in zip(sinks, streams, strict=True)
+        ]
+        written.append((reached, bodies))
+    assert written[0] == written[1]
 
 
 def unwrapped(sink: Recorder) -> bytes:
