@@ -7,7 +7,7 @@ writes to, nor who keeps events.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import repeat
 from operator import attrgetter, call
 from typing import Protocol, TypeVar
@@ -19,13 +19,21 @@ from events.topics import filter_keys, topic_of_key
 
 
 class Sink(Protocol):
-    """What a subscription feeds."""
+    """What a subscription feeds.
+
+    Attributes:
+        fd: The socket that may be written to past :meth:`write`, for nothing waits there; else -1.
+    """
+
+    @property
+    def fd(self) -> int: ...
 
     def write(self, data: bytes, /) -> None:
         """Take whole frames, framed as the lane says. Never waits, never raises."""
 
 
 Item = TypeVar("Item", Event, bytes)
+Feed = Callable[[Collection[Sink], Iterable[bytes]], None]
 _write: Callable[[Sink], Callable[[bytes], None]] = attrgetter("write")
 
 
@@ -68,7 +76,8 @@ class Filter:
 class Lane:
     """The sinks that want their frames one way: named or plain, chunked or not."""
 
-    def __init__(self, *, named: bool, chunked: bool) -> None:
+    def __init__(self, *, named: bool, chunked: bool, feed: Feed) -> None:
+        self._feed = feed
         self._frame_of: Callable[[Event], bytes] = Event.named_frame if named else Event.frame
         self.chunked = chunked
         #: *frames* as they go on the wire: one HTTP chunk, or as they are (HTTP/1.0).
@@ -137,7 +146,7 @@ class Lane:
             data = data or self.encode(events)
             sinks = found if isinstance(found, set) else (found,)
             reached += len(sinks)
-            _feed(sinks, repeat(data))
+            self._feed(sinks, repeat(data))
         return reached * len(events)
 
     def _deliver_mixed(self, events: Sequence[Event]) -> int:
@@ -154,7 +163,7 @@ class Lane:
             else:
                 data.append(data[-1] if its is last else self._encode_one(its))
             last = its
-        _feed(waiting, data)
+        self._feed(waiting, data)
         return reached
 
     def _deliver_batch(self, batch: EventBatch) -> int:
@@ -168,7 +177,7 @@ class Lane:
                 data.append(b"".join(its))
             else:
                 data.append(its)
-        _feed(waiting, data)
+        self._feed(waiting, data)
         return reached
 
 
@@ -190,7 +199,7 @@ def _gather(found: Iterable[tuple[Sink | set[Sink] | None, Item]]) -> dict[Sink,
     return waiting
 
 
-def _feed(sinks: Iterable[Sink], data: Iterable[bytes]) -> None:
+def write_each(sinks: Iterable[Sink], data: Iterable[bytes]) -> None:
     """Write to each of *sinks* what *data* has for it, in a loop of C's: system calls leave bytecode cold."""
     deque(map(call, map(_write, sinks), data), maxlen=0)
 
@@ -215,11 +224,11 @@ class Subscription:
 
 
 class Router:
-    """The lanes of one node."""
+    """The lanes of one node; *feed* writes to their sinks."""
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed = write_each) -> None:
         self.lanes = {
-            (named, chunked): Lane(named=named, chunked=chunked)
+            (named, chunked): Lane(named=named, chunked=chunked, feed=feed)
             for named in (False, True)
             for chunked in (True, False)
         }

@@ -26,14 +26,15 @@ class Connection(asyncio.Protocol):
         subject: The user or client it is for, most often the caller.
         keys: The routing keys of what it takes.
         resumable: Its events have ids.
-        write: The transport's own; whole frames only, framed as :attr:`lane` says.
+        fd: The socket, to be written to past the transport; -1 while something waits there, or it is ending.
+        write: The transport's own, unless something waits there; whole frames only, framed as :attr:`lane` says.
         live: Its past is written; it gets events as they come.
         last: Frames that end it, whatever else does. One that has some ends by itself and is not resumed.
         visits: Who wants to hear when it opens and closes; for most streams nobody.
     """
 
     __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "keys", "kind", "lane", "last", "live",
+        "_connections", "address", "caller_id", "draining", "expires", "fd", "keys", "kind", "lane", "last", "live",
         "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "visits",
         "write",
     )  # fmt: skip
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.resumable = False
         self.last = last
         self.subject: str | None = None
+        self.fd = -1
         self.opened = 0.0
         self.reason = ""
         self.slot = 0
@@ -69,6 +71,19 @@ class Connection(asyncio.Protocol):
         self.subscription: Subscription | None = None
         self.draining: asyncio.Future[None] | None = None
         self.visits: Sequence[Visit] = ()
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take *transport* over."""
+        self.transport = transport
+        self.write = transport.write
+
+    def go_live(self) -> None:
+        """Its past is written, or handed to the transport."""
+        self.live = True
+        if self.draining is None:
+            self._bypass()
+        # It says so, now and later, as soon as anything waits there.
+        self.transport.set_write_buffer_limits(high=0)
 
     def send(self, frames: bytes) -> None:
         """Write *frames*, unless it has ended: for what feeds a stream instead of the router."""
@@ -94,6 +109,7 @@ class Connection(asyncio.Protocol):
     def _leave(self, reason: str) -> None:
         self.reason = self.reason or reason
         self.live = False
+        self.fd = -1
         if self.subscription is not None:
             self.subscription.close()
         for visit in self.visits:
@@ -112,9 +128,10 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
+        self.fd = -1
+        self.write = self._write_behind
         if self.live:
-            # Not at once: the router may be walking the set this connection is about to leave.
-            asyncio.get_running_loop().call_soon(self._cut_if_slow)
+            self._look_if_slow()
         elif not self.reason and self.draining is None:
             self.draining = asyncio.get_running_loop().create_future()
 
@@ -122,11 +139,29 @@ class Connection(asyncio.Protocol):
         if self.draining is not None and not self.draining.done():
             self.draining.set_result(None)
         self.draining = None
+        self.write = self.transport.write
+        if self.live:
+            self._bypass()
 
     def connection_lost(self, exc: Exception | None) -> None:
         timed_out = isinstance(exc, TimeoutError)
         self._leave("peer_lost" if timed_out else "client_reset" if exc else "client_closed")
         self._connections.forget(self)
+
+    def _bypass(self) -> None:
+        """Nothing waits in the transport: its socket may be written to."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and self.transport.get_extra_info("sslcontext") is None:
+            self.fd = sock.fileno()
+
+    def _write_behind(self, data: bytes) -> None:
+        self.transport.write(data)
+        self._look_if_slow()
+
+    def _look_if_slow(self) -> None:
+        if self._connections.is_slow(self):
+            # Not at once: the router may be walking the set this connection is about to leave.
+            asyncio.get_running_loop().call_soon(self._cut_if_slow)
 
     def _cut_if_slow(self) -> None:
         if not self.reason and self._connections.is_slow(self):

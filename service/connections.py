@@ -16,7 +16,7 @@ from events import wire
 from events.engines.base import Engine
 from events.errors import EngineUnavailable, ShuttingDown
 from events.replay import Replay, gap_frame
-from events.router import Filter, Lane, from_event
+from events.router import Feed, Filter, Lane, from_event, write_each
 from service.connection import Connection
 from service.identity import Caller
 from service.limits import ConnectionLimits
@@ -37,6 +37,7 @@ class Connections:
         retry_ms: Reconnection time told to clients, jittered by half.
         heartbeat: Seconds between two comments on one stream.
         slow_reader_bytes: What may wait for one live stream before it is cut.
+        feed: Writes to many of them.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Connections:
         retry_ms: int,
         heartbeat: float,
         slow_reader_bytes: int,
+        feed: Feed = write_each,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._feed = feed
         self._engine = engine
         self._limits = limits
         self._retry_ms = retry_ms
@@ -115,8 +118,7 @@ class Connections:
             resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
             greeting: Frames to begin life with, of topics that are not kept or of what else feeds it.
         """
-        connection.transport = transport
-        connection.write = transport.write
+        connection.attach(transport)
         connection.opened = self._clock()
         connection.subject = where.user
         connection.keys = where.keys
@@ -235,8 +237,7 @@ class Connections:
 
     def _go_live(self, connection: Connection, where: Filter) -> None:
         """From now on events come as they happen; what waits beyond the limit now means a slow reader."""
-        connection.transport.set_write_buffer_limits(high=self._slow_reader_bytes)
-        connection.live = True
+        connection.go_live()
         connection.subscription = from_event(connection.lane, where, connection)
         for visit in connection.visits:
             visit.opened(connection)
@@ -272,9 +273,8 @@ class Connections:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
-        for connection in self._slots[self._hand]:
-            if not connection.reason:
-                connection.write(connection.lane.heartbeat)
+        its = [connection for connection in self._slots[self._hand] if not connection.reason]
+        self._feed(its, [connection.lane.heartbeat for connection in its])
         self._hand = (self._hand + 1) % WHEEL_SLOTS
         now = self._clock()
         if int(now) != self._second:

@@ -36,6 +36,7 @@ from service.status import Roll
 from service.streams import TOPICS
 from service.tokens import Tokens
 from service.version import installed_version
+from service.writer import Writer
 
 if TYPE_CHECKING:
     from service.accounts import Accounts
@@ -74,7 +75,8 @@ class Node:
         self.figures = Figures()
         self.registry = new_registry(self)
         self.emitter = Emitter()
-        self.router = Router()
+        self.writer = Writer()
+        self.router = Router(self.writer.feed)
         self.engine = engine or open_engine(
             settings.engine_url,
             data_dir=settings.data_dir,
@@ -103,6 +105,7 @@ class Node:
             retry_ms=settings.retry_ms,
             heartbeat=settings.heartbeat_s,
             slow_reader_bytes=settings.slow_reader_bytes,
+            feed=self.writer.feed,
             clock=clock,
         )
         self.group_chat = build_group_chat(settings, self.publisher, self.engine, self.database, clock)
@@ -155,6 +158,8 @@ class Node:
             EngineUnavailable, StoreInUse: The store can't be opened.
             OSError: The data directory can't be written.
         """
+        if self.settings.io_uring == "auto":
+            self.writer.open()
         await self.engine.start(
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
@@ -169,7 +174,14 @@ class Node:
         self.connections.start()
         self.presence.start()
         self.samplers.start()
-        _log.info("node.started", node=self.id, version=self.version, epoch=self.engine.epoch, head=self.engine.head)  # fmt: skip
+        _log.info(
+            "node.started",
+            node=self.id,
+            version=self.version,
+            epoch=self.engine.epoch,
+            head=self.engine.head,
+            io_uring=self.writer.ring is not None,
+        )
 
     async def drain(self) -> None:
         """Take no new streams, close those that are open, let what was read be answered. Twice is once."""
@@ -197,6 +209,7 @@ class Node:
         await self.engine.close()
         await self.database.close()
         self.passwords.close()
+        self.writer.close()
         await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 

@@ -154,6 +154,7 @@ class Settings(BaseSettings):
     presence_heartbeat_s: float = Field(30, gt=0, description="A presence stream's heartbeat event goes out this often, and the user is active then.")  # fmt: skip
     presence_grace_s: float = Field(3, ge=0, description="A user without a stream stays online this long: a page that is loaded again shows no flicker.")  # fmt: skip
     presence_timeout_s: float = Field(45, ge=3, description="The users of a node that died without a word are offline within this.")  # fmt: skip
+    io_uring: Literal["auto", "off"] = Field("auto", description="auto writes to many streams with one system call where Linux' io_uring is to be had; off never asks for it.")  # fmt: skip
     shutdown_s: float = Field(10, ge=0, description="After SIGTERM streams get this long to take what is theirs.")  # fmt: skip
 
     # Group chat with AI members

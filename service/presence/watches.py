@@ -22,7 +22,10 @@ class Watch:
 
     Attributes:
         version: That of the user's circle, as it was, or before it was, looked who the friends are.
+        fd: As a sink: it has no socket.
     """
+
+    fd = -1
 
     __slots__ = ("_connection", "_held", "_overflowed", "_presence", "_subscription", "_where", "user", "version")  # fmt: skip
 

@@ -1,10 +1,12 @@
 """Readers that stop reading: memory stays bounded, nobody waits for them, and they lose nothing."""
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 
 import pytest
 
+from service.ring import Ring
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.follower import Follower
@@ -20,6 +22,13 @@ EVENT = "x" * 60_000
 ROUNDS = 150  # of one event for each stalled reader: 137 MiB in all
 WINDOW_BYTES = 2 * 64 * MIB  # the newest events, held for those who come back: their data and their frames
 SLACK_BYTES = 40 * MIB  # requests on their way, and what the allocator keeps
+
+
+try:
+    Ring().close()
+    _HAS_RING = True
+except OSError:
+    _HAS_RING = False
 
 
 async def test_readers_that_stopped_cost_bounded_memory_and_lose_nothing(serve: Serve, api: Api) -> None:
@@ -81,3 +90,34 @@ async def _resumes_whole(server: ServerProcess, user: str, last_id: str, ids: li
     async with asyncio.timeout(20):
         await follower.follow(lambda frame: frame.id == ids[-1])
     assert [frame.id for frame in follower.frames] == ids
+
+
+@pytest.mark.parametrize("io_uring", ["auto", "off"])
+async def test_readers_that_pause_get_all_in_order_whichever_way_it_is_written(
+    serve: Serve, api: Api, io_uring: str
+) -> None:
+    """What waits for a reader, what comes behind it and heartbeats must not overtake each other."""
+    server = await serve(io_uring=io_uring, heartbeat_s=0.3, send_buffer_bytes=65_536)
+    users = [f"user{index}" for index in range(12)]
+    dice = random.Random(12)
+    waited = 0.0
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(
+                await Stream.open(server, "/v1/app/sse", demo(user), receive_buffer=4096)
+            )
+            for user in users
+        ]
+        for round_ in range(40):
+            for stream in dice.sample(streams, 6):
+                dice.choice([stream.stop_reading, stream.go_on_reading])()
+            data = {"n": round_, "pad": "x" * dice.choice([10, 30_000])}
+            await api.publish(server, [{"userId": user, "data": data} for user in users])
+            waited = max(waited, await api.metric(server, "sse_push_queue_bytes"))
+        for stream in streams:
+            stream.go_on_reading()
+        got = await asyncio.gather(*(stream.events(40) for stream in streams))
+    assert [[event.json["n"] for event in events] for events in got] == [[*range(40)]] * len(users)
+    assert waited > 0, "nobody fell behind"
+    [started] = server.logged("node.started")
+    assert started["io_uring"] == (io_uring == "auto" and _HAS_RING)

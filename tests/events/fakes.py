@@ -29,6 +29,8 @@ class Clock:
 class Recorder:
     """A sink: every write, as it came."""
 
+    fd = -1
+
     def __init__(self) -> None:
         self.writes: list[bytes] = []
 

@@ -1,6 +1,7 @@
 """Connections on a real engine and without sockets: what is written goes to a transport that the test reads."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from events.engines.embedded import EmbeddedEngine
@@ -19,8 +20,11 @@ USER = Caller("42", frozenset(["user"]))
 class Transport:
     """Takes what is written; its reader takes it when the test says so."""
 
-    def __init__(self, connection: Connection, *, reading: bool = True) -> None:
+    FD = 77  # of the socket that it says it has
+
+    def __init__(self, connection: Connection, *, reading: bool = True, tls: bool = False) -> None:
         self.connection = connection
+        self.tls = tls
         self.reading = reading
         self.written: list[bytes] = []
         self.unread = 0
@@ -49,6 +53,9 @@ class Transport:
         if self.unread > self.high and not self.paused:
             self.paused = True
             self.connection.pause_writing()
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"socket": SimpleNamespace(fileno=lambda: self.FD), "sslcontext": self.tls or None}[name]
 
     def get_write_buffer_size(self) -> int:
         return self.unread
@@ -93,11 +100,11 @@ class Bench:
         self.connections = Connections(engine, self.limits, clock=clock, **{**usual, **settings})
 
     def open(
-        self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b"", last: bytes = b""
+        self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b"", last: bytes = b"", tls: bool = False
     ) -> tuple[Connection, Transport]:  # fmt: skip
         lane = self.router.lanes[False, True]
         connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request", last)
-        transport = Transport(connection, reading=reading)
+        transport = Transport(connection, reading=reading, tls=tls)
         where = Filter.of("app", user=caller.user_id)
         self.connections.open(connection, transport, HEAD, where, resume=resume, greeting=greeting)  # type: ignore[arg-type]
         return connection, transport

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from events.replay import Replay
 from service.connections import WHEEL_SLOTS
 from tests.conftest import until
 from tests.service.connections.bench import HEAD
@@ -92,6 +93,98 @@ async def test_reader_that_falls_behind_is_cut_and_nobody_waits(bench: Any) -> N
     assert stuck.unread < 50_000 + 25_000
     assert len(quick.frames) == 21
     assert one.connections.closed_by_reason == {"slow_reader": 1}
+
+
+# -- past the transport ----------------------------------------------------------------------------
+
+
+async def test_socket_may_be_written_to_while_nothing_waits_in_the_transport(bench: Any) -> None:
+    one = await bench(slow_reader_bytes=50_000)
+    connection, transport = one.open()
+    assert connection.fd == transport.FD
+    transport.reading = False
+    for _ in range(3):
+        await one.push(b'"%b"' % (b"x" * 1000))
+        assert connection.fd == -1, "it would overtake what waits"
+    transport.read()
+    assert connection.fd == transport.FD
+    transport.reading = True
+    await one.push()
+    assert len(transport.frames) == 5
+    assert not connection.reason
+    connection.end("x")
+    assert connection.fd == -1
+    transport.read()
+    assert connection.fd == -1
+
+
+async def test_reader_that_falls_behind_twice_is_cut_when_too_much_waits(bench: Any) -> None:
+    one = await bench(slow_reader_bytes=50_000)
+    connection, transport = one.open(reading=False)
+    for _ in range(2):
+        for _ in range(4):
+            await one.push(b'"%b"' % (b"x" * 10_000))
+        assert not connection.reason
+        transport.read()
+    for _ in range(6):
+        await one.push(b'"%b"' % (b"x" * 10_000))
+    await until(lambda: transport.aborted)
+    assert connection.reason == "slow_reader"
+
+
+async def test_socket_is_left_alone_until_the_past_is_written(bench: Any) -> None:
+    one = await bench(slow_reader_bytes=64 * 1024)
+    [first] = await one.push()
+    for _ in range(20):
+        await one.push(b'"%b"' % (b"x" * 1000), 20)
+    connection, transport = one.open(resume=(first,), reading=False)
+    while not connection.live:
+        assert connection.fd == -1
+        transport.read()
+        assert connection.fd == -1
+        await asyncio.sleep(0)
+    assert connection.fd == -1, "the last page waits"
+    transport.read()
+    assert connection.fd == transport.FD
+
+
+async def test_socket_is_left_alone_before_a_past_on_disk_is_read(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head may wait in the transport, too little for it to say so."""
+    one = await bench()
+    [first] = await one.push()
+    with monkeypatch.context() as there:
+        there.setattr(Replay, "at_hand", False)
+        connection, transport = one.open(resume=(first,), reading=False)
+    assert not connection.live
+    assert (transport.unread > 0, transport.paused, connection.fd) == (True, False, -1)
+
+
+async def test_stream_that_goes_live_while_something_waits_leaves_its_socket_alone(bench: Any) -> None:
+    one = await bench()
+    connection, transport = one.open(resume=None)
+    connection.live, connection.fd = False, -1
+    connection.pause_writing()
+    connection.go_live()
+    assert connection.fd == -1
+    connection.resume_writing()
+    assert connection.fd == transport.FD
+
+
+async def test_stream_is_told_of_the_first_byte_that_waits(bench: Any) -> None:
+    one = await bench()
+    _, transport = one.open(reading=False)
+    assert transport.high == 0 and transport.paused
+
+
+async def test_socket_under_tls_is_never_written_to(bench: Any) -> None:
+    one = await bench()
+    connection, transport = one.open(tls=True)
+    transport.reading = False
+    await one.push()
+    transport.read()
+    assert connection.fd == -1
 
 
 async def test_bytes_that_wait_are_counted(bench: Any) -> None:
