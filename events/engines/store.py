@@ -8,7 +8,7 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 """
 
 import sqlite3
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
@@ -321,10 +321,9 @@ class Store:
             raise
 
 
-def _add_routes(by_key: dict[str, list[int]], events: Sequence[Event]) -> None:
-    if isinstance(events, EventBatch):
-        for key, seq in zip(events.keys, events.seqs, strict=True):
-            by_key[key].append(seq)
+def _add_routes(by_key: defaultdict[str, list[int]], events: Sequence[Event]) -> None:
+    if isinstance(events, EventBatch):  # in a loop of C's
+        deque(map(list.append, map(by_key.__getitem__, events.keys), events.seqs), maxlen=0)
         for key in events.shared:
             by_key[key] += events.seqs
         return
