@@ -5,6 +5,7 @@ instead, filled and read by loops of C; to whoever does not know it, it is a seq
 made when they are asked for (docs/design/0012-batches-as-columns.md). Knows no router, no store and no publisher.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from operator import attrgetter
@@ -133,3 +134,15 @@ def ids_of(events: Sequence[Event]) -> list[str]:
 def data_bytes_of(events: Sequence[Event]) -> int:
     """The length of all their data."""
     return events.data_bytes if isinstance(events, EventBatch) else sum(map(len, map(_data, events)))
+
+
+def add_numbers(by_key: defaultdict[str, list[int]], events: Sequence[Event]) -> None:
+    """Put the number of each of *events* under each of its routing keys."""
+    if isinstance(events, EventBatch):  # in a loop of C's
+        deque(map(list.append, map(by_key.__getitem__, events.keys), events.seqs), maxlen=0)
+        for key in events.shared:
+            by_key[key] += events.seqs
+        return
+    for event in events:
+        for key in event.keys:
+            by_key[key].append(event.seq)

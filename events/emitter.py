@@ -12,7 +12,9 @@ import structlog
 from pyee.asyncio import AsyncIOEventEmitter
 
 SSE_PUSH: Final = "sse.push"  # (*PushEvent, receipt=Future | None): something happened, push it
-SSE_KEPT: Final = "sse.kept"  # (list[Event]): these are safe (or of a topic that is not kept); deliver them
+SSE_KEPT: Final = (
+    "sse.kept"  # (Sequence[Event]): these are safe (or of a topic that is not kept); deliver them
+)
 SSE_LOST: Final = "sse.lost"  # ("refused" | "failed", how many): events that were not published
 
 _log = structlog.get_logger()

@@ -2,8 +2,8 @@
 
 ``from_event`` subscribes a sink by a filter; ``deliver`` hands a batch of events out. An event finds
 its sinks by its routing keys, so the others cost nothing, and all that one sink gets from a batch is
-one write (docs/design/0001-one-write-per-turn.md). Knows keys and sinks; does not know what a sink
-writes to, nor who keeps events.
+one write (docs/design/0001-one-write-per-turn.md). Knows keys and sinks; does not know who
+keeps events, nor how a feed writes to many sinks at once.
 """
 
 from collections import deque

@@ -8,7 +8,7 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 """
 
 import sqlite3
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from events.batch import EventBatch
+from events.batch import EventBatch, add_numbers
 from events.engines.packs import PACK_EVENTS, packs_of, unpack
 from events.event import Event
 from events.ids import format_id, new_epoch
@@ -201,7 +201,7 @@ class Store:
         first, last = due[0][0].seq, due[-1][-1].seq
         by_key: defaultdict[str, list[int]] = defaultdict(list)
         for events in due:
-            _add_routes(by_key, events)
+            add_numbers(by_key, events)
         rows = iter(sorted(by_key.items()))
         while some := list(islice(rows, _SLICE_ROWS)):
             # One statement for all: a thread that steps row by row fights the loop for the interpreter
@@ -319,17 +319,6 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-
-def _add_routes(by_key: defaultdict[str, list[int]], events: Sequence[Event]) -> None:
-    if isinstance(events, EventBatch):  # in a loop of C's
-        deque(map(list.append, map(by_key.__getitem__, events.keys), events.seqs), maxlen=0)
-        for key in events.shared:
-            by_key[key] += events.seqs
-        return
-    for event in events:
-        for key in event.keys:
-            by_key[key].append(event.seq)
 
 
 def _boot_id() -> str:
