@@ -97,10 +97,12 @@ class Window:
         if at == len(self._lasts):
             return None
         group = self._groups[at]
-        if isinstance(group, EventBatch):
-            return group[seq - group.first] if seq >= group.first else None
-        event = group[bisect_left(group, seq, key=_seq)]
-        return event if event.seq == seq else None
+        if isinstance(group, EventBatch):  # once: others who come back want its neighbours
+            group = self._groups[at] = [*group]
+        index = seq - group[0].seq
+        if not (0 <= index < len(group) and group[index].seq == seq):  # numbers may be missing between
+            index = bisect_left(group, seq, key=_seq)
+        return group[index] if group[index].seq == seq else None
 
     def _index(self) -> None:
         for group in self._groups[self._indexed :]:
