@@ -1,17 +1,18 @@
 """The newest events, in memory: what most streams that come back need, found by routing key.
 
-Holds every event above ``start`` in order, as it came: in lists and batches. Their numbers are put under their keys only
-when somebody reads: a node whose clients stay pays nothing for those that might come back. Knows nothing of disks; a
-stream that needs older events asks the engine's store.
+Holds every event above ``start`` in order, bounded in bytes. Batches are taken apart, and events put under their
+keys, only when somebody reads: a node whose clients stay pays nothing for those that might come back. Knows nothing of
+disks; a stream that needs older events asks the engine's store.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import merge
+from itertools import chain
 from operator import attrgetter
 
-from events.batch import EventBatch, add_numbers
+from events.batch import EventBatch
 from events.event import Event
 
 WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
@@ -45,11 +46,10 @@ class Window:
         self.start = start
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._groups: list[Sequence[Event]] = []
-        self._lasts: list[int] = []  # the number of each group's last event
-        self._count = 0
-        self._by_key: defaultdict[str, list[int]] = defaultdict(list)
-        self._indexed = 0  # so many of the groups are under their keys
+        self._events: list[Event] = []
+        self._unread: deque[Sequence[Event]] = deque()  # what follows them, as it came
+        self._by_key: dict[str, list[Event]] = {}
+        self._indexed = 0  # so many of the events are under their keys
 
     def append(self, events: Sequence[Event], may_drop_to: int) -> None:
         """Add *events*, the next in order; drop the oldest where it is full.
@@ -57,11 +57,11 @@ class Window:
         Args:
             may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
         """
-        if events:
-            self._groups.append(events)
-            self._lasts.append(events[-1].seq)
-            self._count += len(events)
-            self._bytes += size_of(events)
+        if self._unread or isinstance(events, EventBatch):
+            self._unread.append(events)
+        else:
+            self._events.extend(events)
+        self._bytes += size_of(events)
         while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
             pass
 
@@ -73,77 +73,72 @@ class Window:
         Returns:
             The events (at least one, if there is one), and whether they are all there are.
         """
-        if not self._lasts or self._lasts[-1] <= after:
+        newest = self._unread[-1] if self._unread else self._events
+        if not newest or newest[-1].seq <= after:
             return [], True
         self._index()
         found = [its for key in keys if (its := self._after(key, after))]
         room = max_bytes
         events: list[Event] = []
-        for seq in found[0] if len(found) == 1 else merge(*found):
+        for event in found[0] if len(found) == 1 else merge(*found, key=_seq):
             if room <= 0:
                 return events, False
-            event = self._find(seq)
-            if event is not None and (event.expires is None or event.expires > now):
+            if event.expires is None or event.expires > now:
                 events.append(event)
                 room -= len(event.frame())
         return events, True
 
     def lacks(self, numbers: Sequence[int]) -> list[int]:
         """Those of *numbers* that should be here and are not."""
-        return [number for number in numbers if number > self.start and self._find(number) is None]
+        self._take_apart()
+        events = self._events
+        found = [(number, bisect_left(events, number, key=_seq)) for number in numbers if number > self.start]
+        return [number for number, at in found if at == len(events) or events[at].seq != number]
 
-    def _find(self, seq: int) -> Event | None:
-        at = bisect_left(self._lasts, seq)
-        if at == len(self._lasts):
-            return None
-        group = self._groups[at]
-        if isinstance(group, EventBatch):  # once: others who come back want its neighbours
-            group = self._groups[at] = [*group]
-        index = seq - group[0].seq
-        if not (0 <= index < len(group) and group[index].seq == seq):  # numbers may be missing between
-            index = bisect_left(group, seq, key=_seq)
-        return group[index] if group[index].seq == seq else None
+    def _take_apart(self) -> None:
+        while self._unread:
+            self._events.extend(self._unread.popleft())
 
     def _index(self) -> None:
-        for group in self._groups[self._indexed :]:
-            add_numbers(self._by_key, group)
-        self._indexed = len(self._groups)
+        self._take_apart()
+        by_key = self._by_key
+        for event in self._events[self._indexed :]:
+            for key in event.keys:
+                its = by_key.get(key)
+                if its is None:
+                    by_key[key] = [event]
+                else:
+                    its.append(event)
+        self._indexed = len(self._events)
 
-    def _after(self, key: str, after: int) -> list[int]:
+    def _after(self, key: str, after: int) -> list[Event]:
         its = self._by_key.get(key)
-        if its is None or its[-1] <= after:
+        if its is None or its[-1].seq <= after:
             return []
-        return its[bisect_right(its, after) :]
+        return its[bisect_right(its, after, key=_seq) :]
 
     def _drop_some(self, may_drop_to: int) -> bool:
-        groups, left, whole = self._groups, max(1, self._count // _EVICT_PARTS), 0
-        while left > 0 and whole < len(groups) and self._lasts[whole] <= may_drop_to:
-            group = groups[whole]
-            if len(group) > left and not isinstance(group, EventBatch):
-                break
-            left, whole = left - len(group), whole + 1
-        gone = groups[:whole]
-        if left > 0 and whole < len(groups):  # of the next one a part
-            part = groups[whole][: min(left, bisect_right(groups[whole], may_drop_to, key=_seq))]
-            if part:
-                gone.append(part)
-                groups[whole] = groups[whole][len(part) :]
-        if not gone:
+        if not self._events and self._unread:
+            oldest = self._unread.popleft()
+            if oldest[-1].seq <= may_drop_to:
+                self.start = oldest[-1].seq
+                self._bytes -= size_of(oldest)
+                return True
+            self._events.extend(oldest)
+        part = max(1, len(self._events) // _EVICT_PARTS)
+        count = bisect_right(self._events, may_drop_to, hi=min(part, len(self._events)), key=_seq)
+        if count == 0:
             return False
-        del groups[:whole], self._lasts[:whole]
-        self.start = gone[-1][-1].seq
-        self._count -= sum(map(len, gone))
-        self._bytes -= sum(map(size_of, gone))
-        self._forget(gone[: self._indexed])
-        self._indexed = max(0, self._indexed - whole)
-        return True
-
-    def _forget(self, groups: Sequence[Sequence[Event]]) -> None:
-        gone: defaultdict[str, list[int]] = defaultdict(list)
-        for group in groups:
-            add_numbers(gone, group)
-        for key, numbers in gone.items():
+        dropped = self._events[:count]
+        del self._events[:count]
+        self.start = dropped[-1].seq
+        for key in set(chain.from_iterable(event.keys for event in dropped[: self._indexed])):
             its = self._by_key[key]
-            del its[: len(numbers)]
-            if not its:
+            gone = bisect_right(its, self.start, key=_seq)
+            if gone == len(its):
                 del self._by_key[key]
+            else:
+                del its[:gone]
+        self._indexed = max(0, self._indexed - count)
+        self._bytes -= size_of(dropped)
+        return True
