@@ -7,6 +7,7 @@ docs/design/0005-lean-publish.md has the figures. Touches aiohttp's insides as h
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
@@ -29,6 +30,10 @@ from handlers.publish import PATH, read_events
 from service.identity import Caller
 from service.node import Node
 
+_REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
+_MAX_DIGITS = 9
+_HOLD_BYTES = 32 * 1024  # of a request that are held until the rest comes, once: half of what a head may take
 _PLAIN_TYPES = frozenset(["application/json", "application/json; charset=utf-8"])
 
 _log = structlog.get_logger()
@@ -53,8 +58,36 @@ class PublisherConnection(Protocol):
         """Parse what came."""
 
 
+class _Head:
+    """The head of a plain publish, as it came: the next one's is most often the same but for the length it says."""
+
+    __slots__ = ("before", "behind", "headers", "token")
+
+    def __init__(self, head: bytes, length: re.Match[bytes], headers: Mapping[str, str]) -> None:
+        self.before, self.behind = head[: length.start(1)], head[length.end(1) :]
+        self.headers = headers
+        self.token = _token_of(headers)
+
+    def is_of(self, data: bytes) -> bool:
+        return data.startswith(self.before)
+
+    def body_of(self, data: bytes, most: int) -> bytes | None:
+        """The body, if *data* is this head and a whole one of 1 to *most* bytes, and nothing more."""
+        start = len(self.before)
+        end = data.find(b"\r", start, start + _MAX_DIGITS + 1)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or digits.startswith(b"0") or not data.startswith(self.behind, end):
+            return None
+        start = end + len(self.behind)
+        length = len(data) - start
+        return data[start:] if length == int(digits) <= most else None
+
+
 class LeanParser:
-    """Stands before a connection's parser and takes the plain publishes out of what it parses."""
+    """Stands before a connection's parser and takes the plain publishes out of what it parses.
+
+    What begins with a head that it has taken out before, it need not have parsed again.
+    """
 
     def __init__(self, parser: Any, connection: PublisherConnection, node: Node) -> None:
         self._parser = parser
@@ -62,6 +95,10 @@ class LeanParser:
         self._node = node
         self._answering = False
         self._behind = b""  # what came while an answer was due: answers go out in the requests' order
+        self._due = 0  # bytes of its request that the parser waits for, if that is known; else -1
+        self._head = b""  # of that request
+        self._known: _Head | None = None
+        self._held = b""  # the beginning of a request with the known head
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
@@ -73,6 +110,29 @@ class LeanParser:
             if self._connection.transport is not None:
                 self._connection.transport.pause_reading()
             return (), False, b""
+        if self._known is not None and self._due == 0:
+            held, self._held = self._held, b""
+            data = held + data
+            if self._known.is_of(data) and self._connection.is_idle:
+                if self._take(data, self._known):
+                    return (), False, b""
+                if not held and len(data) <= _HOLD_BYTES:  # many send the body behind the head
+                    self._held = data
+                    return (), False, b""
+        return self._parse(data)
+
+    def _take(self, data: bytes, head: _Head) -> bool:
+        """Answer *data* if it is a plain publish with *head*."""
+        body = head.body_of(data, self._node.settings.max_body_bytes)
+        caller = self._publisher(head.token) if body is not None else None
+        if body is None or caller is None:
+            return False
+        self._connection.count_request()
+        _Publish(self, caller, head.headers).start(body)
+        return True
+
+    def _parse(self, data: bytes) -> Parsed:
+        self._count(data)
         parsed: Parsed = self._parser.feed_data(data)
         messages, upgraded, _ = parsed
         if len(messages) == 1 and not upgraded and self._connection.is_idle:
@@ -81,10 +141,28 @@ class LeanParser:
             if caller is not None:
                 self._parser.message_consumed()
                 self._connection.count_request()
+                self._know(message.headers)
                 # Not by its methods: those would resume a transport that never was paused.
                 _Publish(self, caller, message.headers).start(b"".join(body._buffer))
                 return (), False, b""
         return parsed
+
+    def _count(self, data: bytes) -> None:
+        """See where the request ends that *data* begins or goes on with: only there may the parser be passed by."""
+        if self._due == 0 and data:  # aiohttp asks with nothing for what the parser has kept back
+            end = data.find(b"\r\n\r\n") + 2
+            length = _LENGTH.search(data, 0, end) if data.startswith(_REQUEST_LINE) else None
+            self._due = -1 if length is None else end + 2 + int(length[1])
+            self._head = data[: end + 2]
+        if self._due > 0:
+            self._due = max(-1, self._due - len(data))
+
+    def _know(self, headers: Mapping[str, str]) -> None:
+        """The parser has read a plain publish with *headers*: its head need not be parsed when it comes again."""
+        lengths = [*_LENGTH.finditer(self._head)]
+        if self._due == 0 and len(lengths) == 1 and lengths[0][1].decode() == headers["Content-Length"]:
+            self._known = _Head(self._head, lengths[0], headers)
+        self._head = b""
 
     def _plain_publisher(self, message: RawRequestMessage, body: StreamReader) -> Caller | None:
         """Who publishes, if the request is a plain one."""
@@ -95,7 +173,6 @@ class LeanParser:
             or message.version != HttpVersion11
             or message.should_close
             or not body.is_eof()
-            or not self._node.connections.accepting  # aiohttp's way waits for its requests at a stop
             or settings.service_commands_per_s
         ):
             return None
@@ -106,10 +183,16 @@ class LeanParser:
             or "Origin" in headers
             or "Expect" in headers
             or "Content-Encoding" in headers
+            or "Transfer-Encoding" in headers
         ):
             return None
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
-        caller = self._node.tokens.recall(token) if scheme == "Bearer" else None
+        return self._publisher(_token_of(headers))
+
+    def _publisher(self, token: str) -> Caller | None:
+        """Whose *token* it is, if it is a publisher's and known, and the node is not going away."""
+        if not self._node.connections.accepting:  # aiohttp's way waits for its requests at a stop
+            return None
+        caller = self._node.tokens.recall(token)
         return caller if caller is not None and caller.is_publisher else None
 
     def answer_due(self) -> None:
@@ -132,6 +215,11 @@ class LeanParser:
     @property
     def node(self) -> Node:
         return self._node
+
+
+def _token_of(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
 
 
 class _Publish:
