@@ -19,7 +19,6 @@ from events.event import MAX_KEY, MAX_USERS, RESERVED, Event
 from events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
 
 _QUOTE = b'"'[0]
-_WHITE_SPACE = (b" ", b"\n", b"\r", b"\t")
 
 # A number of any length could be longer than a name may be: longer ones are the model's.
 _User = (
@@ -98,7 +97,7 @@ def read_plain(body: bytes, *, is_list: bool) -> Sequence[Plain] | None:
     try:
         if not body.isascii():
             body.decode()  # what is not parsed is not decoded either
-        if any(space in body for space in _WHITE_SPACE):
+        if b" " in body or b"\n" in body or b"\r" in body or b"\t" in body:
             body = msgspec.json.format(body, indent=-1)
         if is_list and (for_users := _for_users(body)) is not None:
             return for_users

@@ -127,7 +127,7 @@ class Lane:
         """Write *events*, in order, to all whom they are for; the number of deliveries."""
         if not self._sinks:
             return 0
-        if isinstance(events, EventBatch):
+        if type(events) is EventBatch:
             if self.chunked and not any(map(self.has, events.shared)):
                 return self._deliver_batch(events)
             events = [*events]

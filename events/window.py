@@ -28,7 +28,7 @@ _keys: Callable[[Event], tuple[str, ...]] = attrgetter("keys")
 
 def size_of(events: Sequence[Event]) -> int:
     """The bytes of memory that *events* take while they are kept here, about."""
-    if isinstance(events, EventBatch):
+    if type(events) is EventBatch:
         data, keys = events.data_bytes, len(events) * (1 + len(events.shared))
     else:
         data, keys = sum(map(len, map(_data, events))), sum(map(len, map(_keys, events)))
@@ -57,7 +57,7 @@ class Window:
         Args:
             may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
         """
-        if self._unread or isinstance(events, EventBatch):
+        if self._unread or type(events) is EventBatch:
             self._unread.append(events)
         else:
             self._events.extend(events)

@@ -128,7 +128,7 @@ class LeanParser:
         if body is None or caller is None:
             return False
         self._connection.count_request()
-        _Publish(self, caller, head.headers).start(body)
+        _Publish(self, self._node, caller, head.headers).start(body)
         return True
 
     def _parse(self, data: bytes) -> Parsed:
@@ -143,7 +143,7 @@ class LeanParser:
                 self._connection.count_request()
                 self._know(message.headers)
                 # Not by its methods: those would resume a transport that never was paused.
-                _Publish(self, caller, message.headers).start(b"".join(body._buffer))
+                _Publish(self, self._node, caller, message.headers).start(b"".join(body._buffer))
                 return (), False, b""
         return parsed
 
@@ -212,10 +212,6 @@ class LeanParser:
             transport.resume_reading()
             self._connection.data_received(data)
 
-    @property
-    def node(self) -> Node:
-        return self._node
-
 
 def _token_of(headers: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("Authorization", "").partition(" ")
@@ -225,10 +221,11 @@ def _token_of(headers: Mapping[str, str]) -> str:
 class _Publish:
     """One plain publish, from its body to its answer."""
 
-    __slots__ = ("_caller", "_headers", "_is_list", "_parser", "_request_id", "_started")
+    __slots__ = ("_caller", "_headers", "_is_list", "_node", "_parser", "_request_id", "_started")
 
-    def __init__(self, parser: LeanParser, caller: Caller, headers: Mapping[str, str]) -> None:
+    def __init__(self, parser: LeanParser, node: Node, caller: Caller, headers: Mapping[str, str]) -> None:
         self._parser = parser
+        self._node = node
         self._caller = caller
         self._headers = headers
         self._is_list = False
@@ -236,7 +233,7 @@ class _Publish:
         self._started = time.perf_counter()
 
     def start(self, body: bytes) -> None:
-        node = self._parser.node
+        node = self._node
         self._parser.answer_due()
         try:
             pushes, self._is_list = read_events(node, body, self._headers.get("Idempotency-Key"))
@@ -251,7 +248,7 @@ class _Publish:
             self._fail(error)
             return
         ids = receipt.result()
-        if self._parser.node.logs_debug:
+        if self._node.logs_debug:
             _log.debug(
                 "event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id
             )
@@ -267,7 +264,7 @@ class _Publish:
         self._answer(response.status, response.headers, cast("bytes", response.body))
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        node = self._parser.node
+        node = self._node
         count_answer(node, "POST", PATH, status, self._request_id, self._started)
         more = (
             headers

@@ -215,7 +215,7 @@ class Node:
 
     def _deliver(self, events: Sequence[Event]) -> None:
         reached = self.router.deliver(events)
-        kept = len(events) if isinstance(events, EventBatch) else sum([event.kept for event in events])
+        kept = len(events) if type(events) is EventBatch else sum([event.kept for event in events])
         self.figures.events["kept"] += kept
         self.figures.events["passed"] += len(events) - kept
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))

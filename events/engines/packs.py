@@ -60,7 +60,7 @@ def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:
 
 def packs_of(events: Sequence[Event], now: float) -> Iterator[tuple[int, int, float, bytes]]:
     """The rows for *events*, kept *now*: first and last number, time, body."""
-    if isinstance(events, EventBatch):
+    if type(events) is EventBatch:
         yield from _packs_of_batch(events, now)
         return
     for start in range(0, len(events), PACK_EVENTS):

@@ -119,7 +119,7 @@ class Store:
             fresh = self._number(events, now)
             rows = list(packs_of(fresh, now))
             self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
-        if not isinstance(events, EventBatch):
+        if not type(events) is EventBatch:
             prefix = format_id(self.epoch, 0)[:-1]
             for event in events:
                 event.id = f"{prefix}{event.seq}"
@@ -134,7 +134,7 @@ class Store:
 
     def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events*; those whose idempotency key was not seen before."""
-        if isinstance(events, EventBatch):
+        if type(events) is EventBatch:
             events.number(self.epoch, self.head + 1)
             return events
         head = self.head
