@@ -13,7 +13,7 @@ from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
 from events.event import Event, Push, PushEvent, encode
-from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain
+from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
 from events.topics import Topic, is_name
 
 _log = structlog.get_logger()
@@ -100,6 +100,18 @@ class Intake:
         if topic is None or not topic.kept or (publisher is not None and not topic.publishable):
             return None
         return batch_plain(its, topic, now, self._max_bytes)
+
+    def fits_batch(self, push: Push) -> bool:
+        """Whether *push* can be published, and goes into a batch with others of its topic."""
+        if type(push) is not PlainUserEvent:
+            return False
+        topic = self._plain.get(push.topic)
+        return (
+            topic is not None
+            and topic.kept
+            and topic.publishable
+            and fits_batch(push, topic, self._max_bytes)
+        )
 
     def accept(self, *pushes: Push, receipt: Receipt | None = None, publisher: str | None = None) -> None:
         """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""

@@ -85,6 +85,7 @@ Plain: TypeAlias = PlainEvent | PlainUserEvent
 
 _one = msgspec.json.Decoder(PlainEvent)
 _many = msgspec.json.Decoder(list[PlainEvent])
+_one_for_user = msgspec.json.Decoder(PlainUserEvent)
 _many_for_users = msgspec.json.Decoder(list[PlainUserEvent])
 _topic: Callable[[PlainUserEvent], str] = attrgetter("topic")
 _user: Callable[[PlainUserEvent], str | int] = attrgetter("user_id")
@@ -99,7 +100,7 @@ def read_plain(body: bytes, *, is_list: bool) -> Sequence[Plain] | None:
             body.decode()  # what is not parsed is not decoded either
         if b" " in body or b"\n" in body or b"\r" in body or b"\t" in body:
             body = msgspec.json.format(body, indent=-1)
-        if is_list and (for_users := _for_users(body)) is not None:
+        if (for_users := _for_users(body, is_list=is_list)) is not None:
             return for_users
         events = _many.decode(body) if is_list else [_one.decode(body)]
     except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
@@ -107,10 +108,12 @@ def read_plain(body: bytes, *, is_list: bool) -> Sequence[Plain] | None:
     return events if all(map(_is_plain, events)) else None
 
 
-def _for_users(body: bytes) -> list[PlainUserEvent] | None:
+def _for_users(body: bytes, *, is_list: bool) -> list[PlainUserEvent] | None:
     """The events of *body* if each is for a user and says no more; it stops at the first that is not."""
+    if b'"userId"' not in body:
+        return None
     try:
-        events = _many_for_users.decode(body)
+        events = _many_for_users.decode(body) if is_list else [_one_for_user.decode(body)]
     except (ValueError, RecursionError):
         return None
     users = _users_of(events)
@@ -127,6 +130,12 @@ def batch_plain(
     if max(map(len, data)) > max_bytes or _QUOTE in map(_first_byte, data):
         return None
     return EventBatch(topic.name, shared_keys(topic), _users_of(pushes), data, now)
+
+
+def fits_batch(push: PlainUserEvent, topic: Topic, max_bytes: int) -> bool:
+    """Whether :func:`batch_plain` takes *push*, with others of its topic that fit."""
+    data = bytes(push.data)
+    return not topic.narrowed_by and len(data) <= max_bytes and data[0] != _QUOTE
 
 
 def _users_of(events: Sequence[PlainUserEvent]) -> list[str]:

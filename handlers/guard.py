@@ -7,7 +7,7 @@ open; its own log and error pages quote malformed requests, tokens and all. This
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from aiohttp import web
@@ -70,16 +70,24 @@ class Guard:
             handler.abort()
 
 
+class Taker(Protocol):
+    """A parser that may take a request whole."""
+
+    def take(self, data: bytes) -> bool:
+        """Whether *data* is one, and seen to."""
+
+
 class GuardedHandler(web.RequestHandler):
     """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
 
-    __slots__ = ("_body", "_guard", "_head_bytes", "_slow", "counted_as", "owes_since")
+    __slots__ = ("_body", "_guard", "_head_bytes", "_slow", "_take", "counted_as", "owes_since")
 
     def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._guard = guard
         self._body: StreamReader = EMPTY_PAYLOAD
         self._slow = False
+        self._take: Callable[[bytes], bool] | None = None
         self._head_bytes = 0
         self.counted_as = ""
         self.owes_since = _NEVER
@@ -111,6 +119,10 @@ class GuardedHandler(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._take is not None and self._take(data):
+            self._head_bytes = 0
+            self.owes_since = _NEVER
+            return
         before, body = self._request_count, self._body
         between = body.is_eof()  # no body is due: what comes is a head
         super().data_received(data)
@@ -133,15 +145,23 @@ class GuardedHandler(web.RequestHandler):
         elif self.owes_since == _NEVER:
             self.owes_since = self._loop.time()
 
-    def use_parser(self, wrap: Callable[[Any], Any]) -> None:
-        """Put a parser of one's own before aiohttp's."""
-        self._parser = wrap(self._parser)
+    def use_parser(self, wrap: Callable[[Any], "Taker"]) -> None:
+        """Put a parser of one's own before aiohttp's, which may take whole requests past it."""
+        parser = wrap(self._parser)
+        self._parser = cast("Any", parser)
+        self._take = parser.take
 
     @property
     def is_idle(self) -> bool:
-        """No request of it waits or is being answered."""
+        """It is open, and no request of it waits or is being answered."""
         waiter = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages
+        return (
+            waiter is not None
+            and not waiter.done()
+            and not self._messages
+            and not self._close
+            and not self._force_close
+        )
 
     def count_request(self) -> None:
         """A whole request has come, and is seen to elsewhere: the connection is in use."""

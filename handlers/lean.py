@@ -1,42 +1,31 @@
 """A lean way for the one hot request, ``POST /v1/events``: about a third of what aiohttp's own costs.
 
-aiohttp's parser reads the request either way. A plain one (whole, bearer token already known, no page of
-another origin) is answered here, by the same functions as in handlers/publish.py, without the request,
-response and task objects that every other request gets. Anything unusual goes aiohttp's way.
-docs/design/0005-lean-publish.md has the figures. Touches aiohttp's insides as handlers/detach.py does.
+A plain one (whole, bearer token already known, no page of another origin) is answered by
+handlers/plain_publish.py, without the request, response and task objects that every other request gets.
+aiohttp's parser reads it first; the next of the connection, with the same head, is not even parsed.
+Anything unusual goes aiohttp's way. docs/design/0005-lean-publish.md has the figures. Touches aiohttp's
+insides as handlers/detach.py does.
 """
 
 import asyncio
 import re
-import time
 from collections.abc import Mapping, Sequence
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import structlog
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
-from pydantic_core import to_json
 
-from events.engines.base import Receipt
-from events.errors import SsePushError
-from handlers import cors
-from handlers.errors import SERVER, problem, problem_of
-from handlers.front import count_answer, request_id_of
-from handlers.publish import PATH, read_events
+from handlers.plain_publish import PlainPublish
+from handlers.publish import PATH
 from service.identity import Caller
 from service.node import Node
 
-_REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})(?=\r\n)", re.IGNORECASE)
-_MAX_DIGITS = 9
-_HOLD_BYTES = 32 * 1024  # of a request that are held until the rest comes, once: half of what a head may take
 _PLAIN_TYPES = frozenset(["application/json", "application/json; charset=utf-8"])
-
-_log = structlog.get_logger()
+_REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
+_MAX_DIGITS = 9  # of a length: far more than a body may have
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS, re.IGNORECASE)
+_HOLD_BYTES = 32 * 1024  # of a request that waits here for its rest: half of what a head may take
 
 Message = tuple[RawRequestMessage, StreamReader]
 Parsed = tuple[Sequence[Message], bool, bytes]
@@ -49,45 +38,39 @@ class PublisherConnection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """No request of it waits or is being answered."""
+        """It is open, and no request of it waits or is being answered."""
 
     def count_request(self) -> None:
         """A whole request has come, and is seen to."""
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Take what came."""
 
 
 class _Head:
     """The head of a plain publish, as it came: the next one's is most often the same but for the length it says."""
 
-    __slots__ = ("before", "behind", "headers", "token")
+    __slots__ = ("_before", "_behind", "headers", "token")
 
     def __init__(self, head: bytes, length: re.Match[bytes], headers: Mapping[str, str]) -> None:
-        self.before, self.behind = head[: length.start(1)], head[length.end(1) :]
+        self._before, self._behind = head[: length.start(1)], head[length.end(1) :]
         self.headers = headers
         self.token = _token_of(headers)
 
-    def is_of(self, data: bytes) -> bool:
-        return data.startswith(self.before)
-
-    def body_of(self, data: bytes, most: int) -> bytes | None:
-        """The body, if *data* is this head and a whole one of 1 to *most* bytes, and nothing more."""
-        start = len(self.before)
+    def body_of(self, data: bytes) -> tuple[bytes, int] | None:
+        """What *data* has of a body behind this head, and how long the body will be; else ``None``."""
+        if not data.startswith(self._before):
+            return None
+        start = len(self._before)
         end = data.find(b"\r", start, start + _MAX_DIGITS + 1)
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or digits.startswith(b"0") or not data.startswith(self.behind, end):
+        if end < 0 or not digits.isdigit() or digits[:1] == b"0" or not data.startswith(self._behind, end):
             return None
-        start = end + len(self.behind)
-        length = len(data) - start
-        return data[start:] if length == int(digits) <= most else None
+        return data[end + len(self._behind) :], int(digits)
 
 
 class LeanParser:
-    """Stands before a connection's parser and takes the plain publishes out of what it parses.
-
-    What begins with a head that it has taken out before, it need not have parsed again.
-    """
+    """Stands before a connection's parser and takes the plain publishes out of what it parses."""
 
     def __init__(self, parser: Any, connection: PublisherConnection, node: Node) -> None:
         self._parser = parser
@@ -95,13 +78,29 @@ class LeanParser:
         self._node = node
         self._answering = False
         self._behind = b""  # what came while an answer was due: answers go out in the requests' order
-        self._due = 0  # bytes of its request that the parser waits for, if that is known; else -1
+        self._due = 0  # bytes of its request that the parser waits for; -1 where that is not known any more
         self._head = b""  # of that request
-        self._known: _Head | None = None
-        self._held = b""  # the beginning of a request with the known head
+        self._known: _Head | None = None  # what the parser has read, and need not read again
+        self._held = b""  # the beginning of a request with that head
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
+
+    def take(self, data: bytes) -> bool:
+        """Answer *data*, past the parser, if it is a plain publish with a head that is known."""
+        head = self._known
+        if head is None or self._due or self._answering:
+            return False
+        found = head.body_of(self._held + data)
+        if found is None or not self._connection.is_idle:
+            return False
+        body, length = found
+        caller = self._publisher(head.token)
+        if len(body) != length or length > self._node.settings.max_body_bytes or caller is None:
+            return False
+        self._held = b""
+        self._answer(caller, head.headers, body)
+        return True
 
     def feed_data(self, data: bytes) -> Parsed:
         """What the parser makes of *data*, less what is answered here."""
@@ -110,29 +109,11 @@ class LeanParser:
             if self._connection.transport is not None:
                 self._connection.transport.pause_reading()
             return (), False, b""
-        if self._known is not None and self._due == 0:
-            held, self._held = self._held, b""
-            data = held + data
-            if self._known.is_of(data) and self._connection.is_idle:
-                if self._take(data, self._known):
-                    return (), False, b""
-                if not held and len(data) <= _HOLD_BYTES:  # many send the body behind the head
-                    self._held = data
-                    return (), False, b""
-        return self._parse(data)
-
-    def _take(self, data: bytes, head: _Head) -> bool:
-        """Answer *data* if it is a plain publish with *head*."""
-        body = head.body_of(data, self._node.settings.max_body_bytes)
-        caller = self._publisher(head.token) if body is not None else None
-        if body is None or caller is None:
-            return False
-        self._connection.count_request()
-        _Publish(self, self._node, caller, head.headers).start(body)
-        return True
-
-    def _parse(self, data: bytes) -> Parsed:
-        self._count(data)
+        if data:  # aiohttp asks with nothing for what its parser has kept back
+            if self._holds(data):
+                return (), False, b""
+            data, self._held = self._held + data, b""
+            self._count(data)
         parsed: Parsed = self._parser.feed_data(data)
         messages, upgraded, _ = parsed
         if len(messages) == 1 and not upgraded and self._connection.is_idle:
@@ -140,16 +121,32 @@ class LeanParser:
             caller = self._plain_publisher(message, body)
             if caller is not None:
                 self._parser.message_consumed()
-                self._connection.count_request()
                 self._know(message.headers)
                 # Not by its methods: those would resume a transport that never was paused.
-                _Publish(self, self._node, caller, message.headers).start(b"".join(body._buffer))
+                self._answer(caller, message.headers, b"".join(body._buffer))
                 return (), False, b""
         return parsed
 
+    def _answer(self, caller: Caller, headers: Mapping[str, str], body: bytes) -> None:
+        self._connection.count_request()
+        self._answering = True
+        self._node.answering.add(self)
+        PlainPublish(self._node, caller, headers, self.write).start(body)
+
+    def _holds(self, data: bytes) -> bool:
+        """Many clients send the body behind the head: it waits here for the rest, once."""
+        head = self._known
+        if head is None or self._due or self._held or len(data) > _HOLD_BYTES:
+            return False
+        found = head.body_of(data)
+        if found is None or len(found[0]) >= found[1] or not self._connection.is_idle:
+            return False
+        self._held = data
+        return True
+
     def _count(self, data: bytes) -> None:
         """See where the request ends that *data* begins or goes on with: only there may the parser be passed by."""
-        if self._due == 0 and data:  # aiohttp asks with nothing for what the parser has kept back
+        if self._due == 0:
             end = data.find(b"\r\n\r\n") + 2
             length = _LENGTH.search(data, 0, end) if data.startswith(_REQUEST_LINE) else None
             self._due = -1 if length is None else end + 2 + int(length[1])
@@ -158,7 +155,7 @@ class LeanParser:
             self._due = max(-1, self._due - len(data))
 
     def _know(self, headers: Mapping[str, str]) -> None:
-        """The parser has read a plain publish with *headers*: its head need not be parsed when it comes again."""
+        """The parser has read a plain publish with *headers*."""
         lengths = [*_LENGTH.finditer(self._head)]
         if self._due == 0 and len(lengths) == 1 and lengths[0][1].decode() == headers["Content-Length"]:
             self._known = _Head(self._head, lengths[0], headers)
@@ -195,10 +192,6 @@ class LeanParser:
         caller = self._node.tokens.recall(token)
         return caller if caller is not None and caller.is_publisher else None
 
-    def answer_due(self) -> None:
-        self._answering = True
-        self._node.answering.add(self)
-
     def write(self, answer: bytes) -> None:
         """Write the answer that was due, then go on with what came meanwhile."""
         self._answering = False
@@ -216,71 +209,3 @@ class LeanParser:
 def _token_of(headers: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token if scheme == "Bearer" else ""
-
-
-class _Publish:
-    """One plain publish, from its body to its answer."""
-
-    __slots__ = ("_caller", "_headers", "_is_list", "_node", "_parser", "_request_id", "_started")
-
-    def __init__(self, parser: LeanParser, node: Node, caller: Caller, headers: Mapping[str, str]) -> None:
-        self._parser = parser
-        self._node = node
-        self._caller = caller
-        self._headers = headers
-        self._is_list = False
-        self._request_id = request_id_of(headers.get("X-Request-ID"))
-        self._started = time.perf_counter()
-
-    def start(self, body: bytes) -> None:
-        node = self._node
-        self._parser.answer_due()
-        try:
-            pushes, self._is_list = read_events(node, body, self._headers.get("Idempotency-Key"))
-        except SsePushError as error:
-            self._fail(error)
-            return
-        node.publisher.submit(pushes, self._caller.user_id).add_done_callback(self._kept)
-
-    def _kept(self, receipt: Receipt) -> None:
-        error = receipt.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        ids = receipt.result()
-        if self._node.logs_debug:
-            _log.debug(
-                "event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id
-            )
-        body = to_json({"ids": ids}) if self._is_list else b'{"id":"%b"}' % ids[0].encode()
-        self._answer(200, {"Content-Type": "application/json"}, body)
-
-    def _fail(self, error: BaseException) -> None:
-        if isinstance(error, SsePushError):
-            response = problem_of(error, self._request_id)
-        else:
-            _log.error("request.crashed", request_id=self._request_id, path=PATH, exc_info=error)
-            response = problem(500, "something went wrong here", self._request_id)
-        self._answer(response.status, response.headers, cast("bytes", response.body))
-
-    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        node = self._node
-        count_answer(node, "POST", PATH, status, self._request_id, self._started)
-        more = (
-            headers
-            if not node.settings.cors_origins
-            else {**headers, **cors.headers_for(node.settings, None)}
-        )
-        lines = "".join([f"{name}: {value}\r\n" for name, value in more.items() if name != "Content-Length"])
-        head = f"{_fixed(status, int(time.time()))}{lines}X-Request-ID: {self._request_id}\r\nContent-Length: {len(body)}\r\n\r\n"  # fmt: skip
-        self._parser.write(head.encode() + body)
-
-
-@lru_cache(maxsize=8)
-def _fixed(status: int, second: int) -> str:
-    return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"Date: {formatdate(second, usegmt=True)}\r\n"
-        f"Server: {SERVER}\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-    )

@@ -1,11 +1,14 @@
 """Publishing, for everything that has something to say: emit ``sse.push``, wait until it is kept."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from events.emitter import SSE_PUSH, Emitter
 from events.engines.base import Receipt
 from events.event import Push
+
+Told = Callable[[list[str] | BaseException], None]
 
 
 class Publisher:
@@ -13,6 +16,7 @@ class Publisher:
 
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = emitter
+        self._joined: dict[str, list[tuple[Push, Told]]] = {}
 
     def submit(self, pushes: Sequence[Push], publisher: str | None = None) -> Receipt:
         """Emit *pushes*, all or none; the receipt gets their ids once they are safe.
@@ -33,3 +37,28 @@ class Publisher:
             BadEvent, Overloaded, EngineUnavailable: None of them is published.
         """
         return await self.submit(pushes, publisher)
+
+    def join(self, push: Push, publisher: str, told: Told) -> None:
+        """Publish *push*, with all that this turn of the loop brings; *told* gets its id, in a list, or the error.
+
+        What can't be published fails the others of its turn: it must be known to be good.
+        """
+        if not self._joined:
+            asyncio.get_running_loop().call_soon(self._submit_joined)
+        self._joined.setdefault(publisher, []).append((push, told))
+
+    def _submit_joined(self) -> None:
+        joined, self._joined = self._joined, {}
+        for publisher, its in joined.items():
+            receipt = self.submit([push for push, _ in its], publisher)
+            receipt.add_done_callback(partial(_tell, [told for _, told in its]))
+
+
+def _tell(all_told: list[Told], receipt: Receipt) -> None:
+    error = receipt.exception()
+    if error is not None:
+        for told in all_told:
+            told(error)
+        return
+    for told, its in zip(all_told, receipt.result(), strict=True):
+        told([its])

@@ -9,9 +9,10 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -30,8 +31,11 @@ _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended to the write-ahead log between 
 _COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of the tables it touches
 _KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
+_INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?)"
 _FORMAT = "3"
 _READABLE = ("", "2", _FORMAT)  # a new file; packs of one form only; these
+
+_key: Callable[[Event], str | None] = attrgetter("key")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -115,11 +119,14 @@ class Store:
             sqlite3.Error: None of them is kept.
         """
         self._latest = now = max(now, self._latest)  # a clock set back must not age what came before it
-        with self._transaction():
+        if type(events) is EventBatch or not any(map(_key, events)):
             fresh = self._number(events, now)
-            rows = list(packs_of(fresh, now))
-            self._db.executemany("INSERT INTO packs VALUES (?, ?, ?, ?)", rows)
-        if not type(events) is EventBatch:
+            size = self._insert(fresh, now)
+        else:
+            with self._transaction():
+                fresh = self._number(events, now)
+                size = self._insert(fresh, now)
+        if type(events) is not EventBatch:
             prefix = format_id(self.epoch, 0)[:-1]
             for event in events:
                 event.id = f"{prefix}{event.seq}"
@@ -129,8 +136,21 @@ class Store:
             self._behind.append(fresh)
         self._behind_events += len(fresh)
         self._behind_bytes += size_of(fresh)
-        self._log_bytes += _COMMIT_BYTES + sum([len(row[3]) for row in rows])
+        self._log_bytes += _COMMIT_BYTES + size
         return fresh
+
+    def _insert(self, events: Sequence[Event], now: float) -> int:
+        """Write *events* down, numbered; the bytes of their packs."""
+        rows = [*packs_of(events, now)]
+        if len(rows) == 1:  # one statement is all or none by itself
+            self._db.execute(_INSERT, rows[0])
+            return len(rows[0][3])
+        if self._db.in_transaction:
+            self._db.executemany(_INSERT, rows)
+        else:
+            with self._transaction():
+                self._db.executemany(_INSERT, rows)
+        return sum([len(body) for *_, body in rows])
 
     def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events*; those whose idempotency key was not seen before."""

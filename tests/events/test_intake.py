@@ -40,7 +40,7 @@ class Bench:
         self.clock = Clock()
         self.engine = MemoryEngine(EPOCH)
         self.told: list[list[Event]] = []
-        Intake(self.emitter, self.engine, TOPICS, max_bytes=max_bytes, clock=self.clock)
+        self.intake = Intake(self.emitter, self.engine, TOPICS, max_bytes=max_bytes, clock=self.clock)
         self.emitter.on(SSE_KEPT, self.told.append)
 
     async def push(self, *pushes: PushEvent | Plain, **more: Any) -> list[str]:
@@ -132,6 +132,35 @@ async def test_fault_in_a_list_of_alike_events_is_told_with_its_place(
             await bench.push(*plain(*bodies), publisher="svc")
         assert caught.value.index == bodies.index(other)
     assert bench.engine.groups == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        (TO_ONE, True),
+        (TO_TWO, True),
+        ('{"userId":"3","data":"text"}', False),
+        ('{"userId":"3","data":1,"event":"tick"}', False),
+        ('{"broadcast":true,"data":1}', False),
+        ('{"userId":"3","data":1,"topic":"nonsense"}', False),
+        ('{"userId":"3","data":1,"topic":"status"}', False),
+        ('{"userId":"3","data":1,"topic":"presence"}', False),
+        ('{"userId":"3","data":1,"topic":"realtime"}', False),
+        ('{"userId":"3","data":1,"room":"a"}', False),
+        ('{"userId":"3","data":[%s]}' % ("1," * 600 + "1"), False),
+    ],
+)
+async def test_what_fits_a_batch_can_be_published_with_others_that_do(
+    bench: Bench, body: str, fits: bool
+) -> None:
+    [push] = read_plain(body.encode(), is_list=False) or []
+    assert bench.intake.fits_batch(push) is fits
+    if fits:
+        assert len(await bench.push(push, *plain(TO_TWO, TO_ONE), publisher="svc")) == 3
+
+
+async def test_push_of_the_model_fits_no_batch(bench: Bench) -> None:
+    assert not bench.intake.fits_batch(push(1, userId="1"))
 
 
 async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from events.errors import BadEvent
 from events.event import Event, PushEvent, encode
-from events.plain import PlainEvent, PlainUserEvent, batch_plain, read_plain
+from events.plain import PlainUserEvent, batch_plain, fits_batch, read_plain
 from events.topics import MAX_NAME, Topic
 
 TOPIC = Topic("app", whole=True)
@@ -76,11 +76,14 @@ def test_body_read_plainly_is_what_the_model_makes_of_it(
     )
 
     plain = read_plain(body, is_list=True)
+    alone = read_plain(body[1:-1], is_list=False)
 
-    if plain is not None:
+    assert (alone is None) == (plain is None)
+    if plain is not None and alone is not None:
         by_model = read_by_model(body)
         assert by_model is not None, "the model refuses it"
         assert same(outcome(plain[0]), by_model[0])
+        assert same(outcome(alone[0]), by_model[0])
 
 
 @given(
@@ -158,7 +161,9 @@ def test_batch_is_what_each_event_of_it_is_encoded_as(
     plain = read_plain(body, is_list=True)
     if plain is None:
         return
-    batch = batch_plain(cast("list[PlainUserEvent]", plain), topic, 1.0, 2**16)
+    for_users = cast("list[PlainUserEvent]", plain)
+    batch = batch_plain(for_users, topic, 1.0, 2**16)
+    assert all(fits_batch(push, topic, 2**16) for push in for_users) == (batch is not None)
     if batch is None:
         assert any(isinstance(data, str) for _, data in said)
         return
@@ -177,6 +182,15 @@ def test_batch_is_of_one_topic_whose_events_are_alike() -> None:
     assert batch_plain(events_of(one, b'{"userId":"1","data":1,"topic":"client"}'), app, 1.0, 9) is None
     assert batch_plain(events_of(one), Topic("client"), 1.0, 9) is None
     assert batch_plain(events_of(one), Topic("app", narrowed_by=("a",)), 1.0, 9) is None
+
+
+def test_event_that_fits_a_batch_is_small_and_no_text_and_of_a_topic_that_nothing_narrows() -> None:
+    [one, text] = events_of(b'{"userId":"1","data":[1]}', b'{"userId":"1","data":"x"}')
+    app = Topic("app")
+    assert fits_batch(one, app, 3)
+    assert not fits_batch(one, app, 2)
+    assert not fits_batch(text, app, 9)
+    assert not fits_batch(one, Topic("app", narrowed_by=("a",)), 9)
 
 
 DEEP = b"[" * 201 + b"]" * 201
@@ -224,6 +238,6 @@ def test_field_that_stands_twice_is_the_last_either_way() -> None:
 
 def test_number_of_more_digits_than_python_reads_is_refused_where_it_must_be_read() -> None:
     [event] = read_plain(b'{"userId":"1","data":{"n":%b}}' % (b"9" * 5000), is_list=False) or []
-    assert isinstance(event, PlainEvent)
+    assert isinstance(event, PlainUserEvent)
     with pytest.raises(BadEvent, match="data can't be read"):
         event.value()

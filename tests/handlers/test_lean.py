@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import re
 import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from handlers import lean
+from handlers import plain_publish
+from handlers.lean import LeanParser
 from tests.conftest import Clock, Listen, Listening, Peer, mint, until
 
 SERVICE = mint("publisher", "service")
@@ -48,14 +52,28 @@ def _request(body: bytes, more: str = "", token: str = SERVICE) -> bytes:
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies that went the lean way."""
     bodies: list[bytes] = []
-    start = lean._Publish.start
+    start = plain_publish.PlainPublish.start
 
     def starting(self: Any, body: bytes) -> None:
         bodies.append(body)
         start(self, body)
 
-    monkeypatch.setattr(lean._Publish, "start", starting)
+    monkeypatch.setattr(plain_publish.PlainPublish, "start", starting)
     return bodies
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was given to parse."""
+    pieces: list[bytes] = []
+    count = LeanParser._count
+
+    def counting(self: Any, data: bytes) -> None:
+        pieces.append(data)
+        count(self, data)
+
+    monkeypatch.setattr(LeanParser, "_count", counting)
+    return pieces
 
 
 async def _known(server: Listening) -> Peer:
@@ -77,23 +95,177 @@ def _seen(head: str, body: bytes) -> tuple[str, dict[str, str], Any]:
     return status, {name: value for name, value in headers.items() if name not in USUAL}, document
 
 
+def _since(head: int, number: re.Match[str]) -> str:
+    return f"{int(number[1]) - head} after"
+
+
+WAYS = {"known head": "", "parsed": "Accept: */*\r\n", "aiohttp's": "Expect: \r\n"}
+
+
 @pytest.mark.parametrize(("body", "more"), BODIES.values(), ids=BODIES.keys())
-async def test_answer_is_the_same_as_the_other_ways(
-    listen: Listen, taken: list[bytes], body: bytes, more: str
+async def test_answer_is_the_same_whichever_way(
+    listen: Listen, taken: list[bytes], parsed: list[bytes], body: bytes, more: str
 ) -> None:
-    seen, bodies = [], []
-    for way in ("Accept: */*\r\n", "Expect: \r\n"):  # the second header sends it aiohttp's way
+    seen = {}
+    for way, header in WAYS.items():
         server = await listen(max_event_bytes=1024)
         peer = await _known(server)
+        if way == "known head" and "Idempotency" not in more:  # or its second one would tell of the first
+            await peer.send(_request(ONE, more))
+            await peer.answer()
         taken.clear()
-        await peer.send(_request(body, more + way))
-        seen.append(_seen(*await peer.answer()))
-        bodies.append(list(taken))
-        epoch = server.node.engine.epoch
-        seen[-1] = json.loads(json.dumps(seen[-1]).replace(epoch, "epoch"))
+        parsed.clear()
+        ids = partial(
+            re.sub, rf"{server.node.engine.epoch}-([0-9]+)", partial(_since, server.node.engine.head)
+        )
+        await peer.send(_request(body, more + header))
+        seen[way] = ids(json.dumps(_seen(*await peer.answer()), sort_keys=True))
+        assert taken == ([body] if body and way != "aiohttp's" else [])  # aiohttp's own for no body
+        assert bool(parsed) == (way != "known head" or not body or "Idempotency" in more)
 
-    assert bodies == [[body] if body else [], []], "one of each way"  # aiohttp's own for no body
+    assert len({*seen.values()}) == 1, seen
+
+
+async def _head_known(server: Listening) -> Peer:
+    """A connection on which a plain publish with the usual head was read."""
+    peer = await _known(server)
+    await peer.send(_request(ONE))
+    await peer.answer()
+    return peer
+
+
+async def test_head_that_is_known_is_not_parsed_again_whatever_the_bodys_length(
+    listen: Listen, taken: list[bytes], parsed: list[bytes]
+) -> None:
+    server = await listen()
+    peer = await _head_known(server)
+    taken.clear()
+    parsed.clear()
+    bodies = [b'{"userId":"42","data":"%b"}' % (b"x" * size) for size in (0, 5, 100, 2000)]
+
+    for body in bodies:
+        await peer.send(_request(body))
+        assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+
+    assert (taken, parsed) == (bodies, [])
+
+
+@pytest.mark.parametrize("cut", [0, 1, len(ONE) - 1])
+async def test_body_that_comes_behind_its_head_is_not_parsed_either(
+    listen: Listen, taken: list[bytes], parsed: list[bytes], cut: int
+) -> None:
+    server = await listen()
+    peer = await _head_known(server)
+    [handler] = server.site._guard.open
+    parser: Any = handler._parser
+    taken.clear()
+    parsed.clear()
+    whole = _request(ONE)
+    cut += len(whole) - len(ONE)
+
+    await peer.send(whole[:cut])
+    await until(lambda: parser._held == whole[:cut])
+    await peer.send(whole[cut:])
+
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+    assert (taken, parsed) == ([ONE], [])
+
+
+async def test_body_of_many_pieces_waits_once_and_is_parsed(listen: Listen, parsed: list[bytes]) -> None:
+    server = await listen()
+    peer = await _head_known(server)
+    [handler] = server.site._guard.open
+    parser: Any = handler._parser
+    parsed.clear()
+    whole = _request(ONE)
+
+    for start, end in ((0, -20), (-20, -10)):
+        await peer.send(whole[start:end])
+        await until(lambda seen=whole[:end]: parser._held == seen or parsed == [seen])
+    await peer.send(whole[-10:])
+
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+    assert parsed == [whole[:-10], whole[-10:]]
+    await peer.send(whole)
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+    assert len(parsed) == 2, "it is known where the next one begins"
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [
+        (b"030", ONE),
+        (b"+30", ONE),
+        (b"30 ", ONE),
+        (b"3_0", ONE),
+        (b"\xd9\xa3\xd9\xa0", ONE),
+        (b"-1", ONE),
+        (b"0", b""),
+        (b"", ONE),
+        (b"30, 30", ONE),
+        (b"30\r\nContent-Length: 30", ONE),
+        (b"30\r\nTransfer-Encoding: chunked", ONE),
+        (b"30\nX: y", ONE),
+        (b"2000", b" " * 2000),
+        (b"9" * 9, ONE),
+        (b"9" * 40, ONE),
+        (b"29", ONE),
+        (b"30", ONE + b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ],
+)
+async def test_unusual_length_is_seen_as_without_a_known_head(
+    listen: Listen, length: bytes, body: bytes
+) -> None:
+    assert len(ONE) == 30
+    request = _request(ONE).replace(b"Length: 30", b"Length: " + length).replace(ONE, body)
+    seen = []
+    for begin in (_known, _head_known):
+        server = await listen(max_body_bytes=1024)
+        peer = await begin(server)
+        before = server.node.engine.head
+        await peer.send(request + b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        peer.writer.write_eof()
+        statuses = re.findall(rb"HTTP/1.1 ([0-9]+)", await peer.reader.read())
+        seen.append((statuses, server.node.engine.head - before))
+
     assert seen[0] == seen[1]
+
+
+async def test_connection_that_asked_for_something_else_first_is_lean_but_parsed(
+    listen: Listen, taken: list[bytes], parsed: list[bytes]
+) -> None:
+    server = await listen()
+    peer = await server.connect(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await peer.answer()
+    for _ in range(3):
+        await peer.send(_request(ONE))
+        assert (await peer.answer())[0].startswith("HTTP/1.1 200")
+
+    assert taken == [ONE, ONE]
+    assert len(parsed) == 4
+
+
+async def test_publishes_of_one_turn_are_kept_as_one_group(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await listen()
+    peers = [await _head_known(server) for _ in range(3)]
+    groups: list[list[bytes]] = []
+    append = server.node.engine.append
+
+    def appending(events: Any, receipt: Any = None) -> None:
+        groups.append([event.data for event in events])
+        append(events, receipt)
+
+    monkeypatch.setattr(server.node.engine, "append", appending)
+    handlers = [*server.site._guard.open]
+    for number, handler in enumerate(handlers):  # as the loop does, when all have come
+        handler.data_received(_request(b'{"userId":"42","data":%d}' % number))
+
+    ids = {json.loads((await peer.answer())[1])["id"] for peer in peers}
+    assert groups == [[b"0", b"1", b"2"]]
+    epoch, head = server.node.engine.epoch, server.node.engine.head
+    assert ids == {f"{epoch}-{head - back}" for back in range(3)}
 
 
 @pytest.mark.parametrize("path", ["lean", "whole"])
@@ -157,16 +329,23 @@ async def test_body_over_the_limit_is_refused(listen: Listen) -> None:
     assert (await peer.answer())[0].startswith("HTTP/1.1 413")
 
 
-async def test_token_that_expired_is_not_recalled(listen: Listen, taken: list[bytes]) -> None:
+@pytest.mark.parametrize("head_is_known", [False, True])
+async def test_token_that_expired_is_not_recalled(
+    listen: Listen, taken: list[bytes], head_is_known: bool
+) -> None:
     clock = Clock()
     server = await listen(clock=clock)
     token = mint("publisher", "service", lifetime=100)
     peer = await server.connect(_request(ONE, token=token))
     await peer.answer()
+    if head_is_known:
+        await peer.send(_request(ONE, token=token))
+        await peer.answer()
     clock.advance(101)
     taken.clear()
 
     await peer.send(_request(ONE, token=token))
+
     await peer.answer()
 
     assert taken == []
@@ -208,7 +387,8 @@ async def test_client_that_left_before_its_answer_does_no_harm(listen: Listen) -
     assert (await fresh.answer())[0].startswith("HTTP/1.1 200")
 
 
-async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("data", [b"1", b'"a text"'], ids=["joined", "alone"])
+async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     server = await listen()
     peer = await _known(server)
 
@@ -217,7 +397,7 @@ async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(server.node.engine._store, "append", full)  # type: ignore[attr-defined]
-        await peer.send(_request(ONE))
+        await peer.send(_request(b'{"userId":"42","data":%b}' % data))
         head, body = await peer.answer()
 
     assert head.startswith("HTTP/1.1 503")
@@ -225,10 +405,13 @@ async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.Monke
     assert b"disk" not in body
 
 
-async def test_node_that_goes_away_answers_the_other_way(listen: Listen, taken: list[bytes]) -> None:
+@pytest.mark.parametrize("begin", [_known, _head_known])
+async def test_node_that_goes_away_answers_the_other_way(
+    listen: Listen, taken: list[bytes], begin: Callable[[Listening], Awaitable[Peer]]
+) -> None:
     """aiohttp waits for its own requests when it stops; of those taken here it knows nothing."""
     server = await listen()
-    peer = await _known(server)
+    peer = await begin(server)
     taken.clear()
     server.node.connections.accepting = False
 

@@ -1,11 +1,14 @@
 """Publishing by emitting: ids once safe, errors to whoever asked, all or none."""
 
+import sqlite3
+from functools import partial
+
 import pytest
 
 from events.emitter import SSE_PUSH
-from events.errors import BadEvent, EventTooLarge
+from events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from events.event import PushEvent
-from tests.conftest import Service, Start, mint
+from tests.conftest import Service, Start, mint, until
 
 
 @pytest.fixture
@@ -93,3 +96,40 @@ async def test_receipt_that_nobody_waits_for_any_more_does_no_harm(service: Serv
     service.node.publisher.submit([_push()]).cancel()
 
     assert len(await service.node.publisher.publish(_push())) == 1
+
+
+async def test_what_is_joined_in_one_turn_is_emitted_as_one_list_for_each_publisher(service: Service) -> None:
+    publisher, epoch = service.node.publisher, service.node.engine.epoch
+    emitted: list[tuple[object, ...]] = []
+    service.node.emitter.on(
+        SSE_PUSH, lambda *pushes, receipt, publisher: emitted.append((publisher, *pushes))
+    )
+    told: dict[str, object] = {}
+    pushes = {name: _push(data=name) for name in "abc"}
+
+    for name, push in pushes.items():
+        publisher.join(push, "one" if name < "c" else "two", partial(told.__setitem__, name))
+
+    await until(lambda: len(told) == 3)
+    assert emitted == [("one", pushes["a"], pushes["b"]), ("two", pushes["c"])]
+    assert told == {name: [f"{epoch}-{number}"] for number, name in enumerate("abc", 1)}
+
+
+async def test_all_that_are_joined_are_told_why_they_are_not_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(service.node.engine._store, "append", full)  # type: ignore[attr-defined]
+    for _ in range(2):
+        service.node.publisher.join(_push(), "one", told.append)
+
+    await until(lambda: len(told) == 2)
+    assert [*map(type, told)] == [EngineUnavailable] * 2
+    monkeypatch.undo()
+    service.node.publisher.join(_push(), "one", told.append)
+    await until(lambda: len(told) == 3)
+    assert told[-1] == [f"{service.node.engine.epoch}-1"]

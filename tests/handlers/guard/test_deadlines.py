@@ -171,3 +171,18 @@ async def test_open_stream_has_no_deadline(listen: Listen) -> None:
     await until_closed(late)
 
     assert len(server.node.connections) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{"], ids=["no body", "half a body"])
+async def test_publish_with_a_known_head_that_is_not_whole_in_time_is_closed(
+    listen: Listen, body: bytes
+) -> None:
+    server = await listen(request_timeout_s=LIMIT_S)
+    peer = await server.connect()
+    for _ in range(3):
+        assert (await publish(peer))[0].startswith("HTTP/1.1 200")
+
+    await peer.send(POST + b"Content-Type: application/json\r\nContent-Length: 27\r\n\r\n" + body)
+
+    await until_closed(peer)
+    assert server.node.figures.refusals["request_timeout"] == 1

@@ -1,0 +1,106 @@
+"""One plain ``POST /v1/events``, from its body to its answer: the same functions and documents as in
+handlers/publish.py, without aiohttp's request and response. Knows no connection.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import cast
+
+import structlog
+from pydantic_core import to_json
+
+from events.engines.base import Receipt
+from events.errors import SsePushError
+from handlers import cors
+from handlers.errors import SERVER, problem, problem_of
+from handlers.front import count_answer, request_id_of
+from handlers.publish import PATH, read_events
+from service.identity import Caller
+from service.node import Node
+
+_log = structlog.get_logger()
+
+
+class PlainPublish:
+    """One of them.
+
+    Args:
+        caller: Who publishes; has an id.
+        write: Takes the answer.
+    """
+
+    __slots__ = ("_caller", "_headers", "_is_list", "_node", "_request_id", "_started", "_write")
+
+    def __init__(
+        self, node: Node, caller: Caller, headers: Mapping[str, str], write: Callable[[bytes], None]
+    ) -> None:
+        self._node = node
+        self._caller = caller
+        self._headers = headers
+        self._write = write
+        self._is_list = False
+        self._request_id = request_id_of(headers.get("X-Request-ID"))
+        self._started = time.perf_counter()
+
+    def start(self, body: bytes) -> None:
+        node, publisher = self._node, self._caller.user_id
+        try:
+            pushes, self._is_list = read_events(node, body, self._headers.get("Idempotency-Key"))
+        except SsePushError as error:
+            self._fail(error)
+            return
+        if publisher is not None and not self._is_list and node.intake.fits_batch(pushes[0]):
+            node.publisher.join(pushes[0], publisher, self._told)
+        else:
+            node.publisher.submit(pushes, publisher).add_done_callback(self._kept)
+
+    def _kept(self, receipt: Receipt) -> None:
+        error = receipt.exception()
+        if error is None:
+            self._told(receipt.result())
+        else:
+            self._fail(error)
+
+    def _told(self, ids: list[str] | BaseException) -> None:
+        if isinstance(ids, BaseException):
+            self._fail(ids)
+            return
+        if self._node.logs_debug:
+            _log.debug(
+                "event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id
+            )
+        body = to_json({"ids": ids}) if self._is_list else b'{"id":"%b"}' % ids[0].encode()
+        self._answer(200, {"Content-Type": "application/json"}, body)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, SsePushError):
+            response = problem_of(error, self._request_id)
+        else:
+            _log.error("request.crashed", request_id=self._request_id, path=PATH, exc_info=error)
+            response = problem(500, "something went wrong here", self._request_id)
+        self._answer(response.status, response.headers, cast("bytes", response.body))
+
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        node = self._node
+        count_answer(node, "POST", PATH, status, self._request_id, self._started)
+        more = (
+            headers
+            if not node.settings.cors_origins
+            else {**headers, **cors.headers_for(node.settings, None)}
+        )
+        lines = "".join([f"{name}: {value}\r\n" for name, value in more.items() if name != "Content-Length"])
+        head = f"{_fixed(status, int(time.time()))}{lines}X-Request-ID: {self._request_id}\r\nContent-Length: {len(body)}\r\n\r\n"  # fmt: skip
+        self._write(head.encode() + body)
+
+
+@lru_cache(maxsize=8)
+def _fixed(status: int, second: int) -> str:
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(second, usegmt=True)}\r\n"
+        f"Server: {SERVER}\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+    )
