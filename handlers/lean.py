@@ -147,10 +147,13 @@ class LeanParser:
     def _count(self, data: bytes) -> None:
         """See where the request ends that *data* begins or goes on with: only there may the parser be passed by."""
         if self._due == 0:
-            end = data.find(b"\r\n\r\n") + 2
-            length = _LENGTH.search(data, 0, end) if data.startswith(_REQUEST_LINE) else None
-            self._due = -1 if length is None else end + 2 + int(length[1])
-            self._head = data[: end + 2]
+            self._due = -1
+            if data.startswith(_REQUEST_LINE) and (
+                length := _LENGTH.search(data, 0, data.find(b"\r\n\r\n") + 2)
+            ):
+                end = data.find(b"\r\n\r\n") + 4
+                self._due = end + int(length[1])
+                self._head = data[:end]
         if self._due > 0:
             self._due = max(-1, self._due - len(data))
 
