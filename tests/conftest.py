@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 import structlog
-from aiohttp import web
+from aiohttp import web, web_app
 from argon2 import PasswordHasher
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from structlog.testing import capture_logs
@@ -86,6 +86,13 @@ def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords need not be safe here; tests/service/test_passwords.py looks at the real thing."""
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr("service.passwords.new_hasher", lambda: cheap)
+
+
+@pytest.fixture(autouse=True)
+def _forget_applications() -> Iterator[None]:
+    """aiohttp remembers 1,024 handlers with their applications; a thousand nodes kept alive slow every test."""
+    yield
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.fixture
