@@ -101,8 +101,8 @@ class Intake:
             return None
         return batch_plain(its, topic, now, self._max_bytes)
 
-    def fits_batch(self, push: Push) -> bool:
-        """Whether *push* can be published, and goes into a batch with others of its topic."""
+    def can_join(self, push: Push) -> bool:
+        """Whether *push* is sure to be accepted, and like most others: it may go with those of other requests."""
         if type(push) is not PlainUserEvent:
             return False
         topic = self._plain.get(push.topic)

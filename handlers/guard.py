@@ -70,8 +70,14 @@ class Guard:
             handler.abort()
 
 
-class Taker(Protocol):
-    """A parser that may take a request whole."""
+class LeanParser(Protocol):
+    """A parser that may take a request whole.
+
+    Attributes:
+        answering: It has taken one whose answer is due.
+    """
+
+    answering: bool
 
     def take(self, data: bytes) -> bool:
         """Whether *data* is one, and seen to."""
@@ -80,14 +86,14 @@ class Taker(Protocol):
 class GuardedHandler(web.RequestHandler):
     """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
 
-    __slots__ = ("_body", "_guard", "_head_bytes", "_slow", "_take", "counted_as", "owes_since")
+    __slots__ = ("_body", "_guard", "_head_bytes", "_lean", "_slow", "counted_as", "owes_since")
 
     def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._guard = guard
         self._body: StreamReader = EMPTY_PAYLOAD
         self._slow = False
-        self._take: Callable[[bytes], bool] | None = None
+        self._lean: LeanParser | None = None
         self._head_bytes = 0
         self.counted_as = ""
         self.owes_since = _NEVER
@@ -112,6 +118,7 @@ class GuardedHandler(web.RequestHandler):
         self.owes_since = self._loop.time()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._lean = None  # it knows this one: together they would wait for the garbage collector
         # One that was refused never was aiohttp's.
         if self in self._guard.open:
             self._guard.forget(self)
@@ -119,10 +126,16 @@ class GuardedHandler(web.RequestHandler):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._take is not None and self._take(data):
+        if self._lean is not None and self._lean.take(data):
             self._head_bytes = 0
             self.owes_since = _NEVER
-            return
+        elif self._lean is not None and self._lean.answering:
+            super().data_received(data)  # it keeps what comes meanwhile, and hands it in again
+        else:
+            self._watch(data)
+
+    def _watch(self, data: bytes) -> None:
+        """Let aiohttp have *data*, and see what the client owes then."""
         before, body = self._request_count, self._body
         between = body.is_eof()  # no body is due: what comes is a head
         super().data_received(data)
@@ -145,11 +158,10 @@ class GuardedHandler(web.RequestHandler):
         elif self.owes_since == _NEVER:
             self.owes_since = self._loop.time()
 
-    def use_parser(self, wrap: Callable[[Any], "Taker"]) -> None:
+    def use_parser(self, wrap: Callable[[Any], LeanParser]) -> None:
         """Put a parser of one's own before aiohttp's, which may take whole requests past it."""
-        parser = wrap(self._parser)
-        self._parser = cast("Any", parser)
-        self._take = parser.take
+        self._lean = wrap(self._parser)
+        self._parser = cast("Any", self._lean)
 
     @property
     def is_idle(self) -> bool:
@@ -166,6 +178,10 @@ class GuardedHandler(web.RequestHandler):
     def count_request(self) -> None:
         """A whole request has come, and is seen to elsewhere: the connection is in use."""
         self._request_count += 1
+        self.expect_more()
+
+    def expect_more(self) -> None:
+        """More is to come: whatever timer runs, the connection is not idle."""
         self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
 
     def abort(self) -> None:

@@ -27,8 +27,7 @@ _MAX_DIGITS = 9  # of a length: far more than a body may have
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS, re.IGNORECASE)
 _HOLD_BYTES = 32 * 1024  # of a request that waits here for its rest: half of what a head may take
 
-Message = tuple[RawRequestMessage, StreamReader]
-Parsed = tuple[Sequence[Message], bool, bytes]
+Parsed = tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]
 
 
 class PublisherConnection(Protocol):
@@ -42,6 +41,9 @@ class PublisherConnection(Protocol):
 
     def count_request(self) -> None:
         """A whole request has come, and is seen to."""
+
+    def expect_more(self) -> None:
+        """More of a request is to come."""
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -70,13 +72,17 @@ class _Head:
 
 
 class LeanParser:
-    """Stands before a connection's parser and takes the plain publishes out of what it parses."""
+    """Stands before a connection's parser and takes the plain publishes out of what it parses.
+
+    Attributes:
+        answering: One of them has its answer due.
+    """
 
     def __init__(self, parser: Any, connection: PublisherConnection, node: Node) -> None:
         self._parser = parser
         self._connection = connection
         self._node = node
-        self._answering = False
+        self.answering = False
         self._behind = b""  # what came while an answer was due: answers go out in the requests' order
         self._due = 0  # bytes of its request that the parser waits for; -1 where that is not known any more
         self._head = b""  # of that request
@@ -88,23 +94,19 @@ class LeanParser:
 
     def take(self, data: bytes) -> bool:
         """Answer *data*, past the parser, if it is a plain publish with a head that is known."""
-        head = self._known
-        if head is None or self._due or self._answering:
+        found = self._begun(self._held + data)
+        if found is None:
             return False
-        found = head.body_of(self._held + data)
-        if found is None or not self._connection.is_idle:
-            return False
-        body, length = found
-        caller = self._publisher(head.token)
-        if len(body) != length or length > self._node.settings.max_body_bytes or caller is None:
+        caller, headers, body, length = found
+        if len(body) != length:
             return False
         self._held = b""
-        self._answer(caller, head.headers, body)
+        self._answer(caller, headers, body)
         return True
 
     def feed_data(self, data: bytes) -> Parsed:
         """What the parser makes of *data*, less what is answered here."""
-        if self._answering:
+        if self.answering:
             self._behind += data
             if self._connection.transport is not None:
                 self._connection.transport.pause_reading()
@@ -129,20 +131,31 @@ class LeanParser:
 
     def _answer(self, caller: Caller, headers: Mapping[str, str], body: bytes) -> None:
         self._connection.count_request()
-        self._answering = True
+        self.answering = True
         self._node.answering.add(self)
         PlainPublish(self._node, caller, headers, self.write).start(body)
 
     def _holds(self, data: bytes) -> bool:
         """Many clients send the body behind the head: it waits here for the rest, once."""
-        head = self._known
-        if head is None or self._due or self._held or len(data) > _HOLD_BYTES:
+        if self._held or len(data) > _HOLD_BYTES:
             return False
-        found = head.body_of(data)
-        if found is None or len(found[0]) >= found[1] or not self._connection.is_idle:
+        found = self._begun(data)
+        if found is None or len(found[2]) > found[3]:
             return False
         self._held = data
+        self._connection.expect_more()
         return True
+
+    def _begun(self, data: bytes) -> tuple[Caller, Mapping[str, str], bytes, int] | None:
+        """If *data* begins a publish to be taken: whose it is, its headers, what there is of its body, how long that is."""
+        head = self._known
+        if head is None or self._due or self.answering:
+            return None
+        found = head.body_of(data)
+        if found is None or found[1] > self._node.settings.max_body_bytes or not self._connection.is_idle:
+            return None
+        caller = self._publisher(head.token)
+        return None if caller is None else (caller, head.headers, *found)
 
     def _count(self, data: bytes) -> None:
         """See where the request ends that *data* begins or goes on with: only there may the parser be passed by."""
@@ -160,7 +173,7 @@ class LeanParser:
     def _know(self, headers: Mapping[str, str]) -> None:
         """The parser has read a plain publish with *headers*."""
         lengths = [*_LENGTH.finditer(self._head)]
-        if self._due == 0 and len(lengths) == 1 and lengths[0][1].decode() == headers["Content-Length"]:
+        if len(lengths) == 1 and lengths[0][1].decode() == headers["Content-Length"]:
             self._known = _Head(self._head, lengths[0], headers)
         self._head = b""
 
@@ -197,7 +210,7 @@ class LeanParser:
 
     def write(self, answer: bytes) -> None:
         """Write the answer that was due, then go on with what came meanwhile."""
-        self._answering = False
+        self.answering = False
         self._node.answering.discard(self)
         transport = self._connection.transport
         if transport is None or transport.is_closing():

@@ -52,7 +52,7 @@ class PlainPublish:
         except SsePushError as error:
             self._fail(error)
             return
-        if publisher is not None and not self._is_list and node.intake.fits_batch(pushes[0]):
+        if publisher is not None and not self._is_list and node.intake.can_join(pushes[0]):
             node.publisher.join(pushes[0], publisher, self._told)
         else:
             node.publisher.submit(pushes, publisher).add_done_callback(self._kept)

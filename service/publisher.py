@@ -8,6 +8,8 @@ from events.emitter import SSE_PUSH, Emitter
 from events.engines.base import Receipt
 from events.event import Push
 
+JOINED_EVENTS = 256  # events of one turn that go as one list: what a script of the Redis engine keeps at once
+
 Told = Callable[[list[str] | BaseException], None]
 
 
@@ -49,16 +51,17 @@ class Publisher:
 
     def _submit_joined(self) -> None:
         joined, self._joined = self._joined, {}
-        for publisher, its in joined.items():
-            receipt = self.submit([push for push, _ in its], publisher)
-            receipt.add_done_callback(partial(_tell, [told for _, told in its]))
+        for publisher, all_its in joined.items():
+            for start in range(0, len(all_its), JOINED_EVENTS):
+                its = all_its[start : start + JOINED_EVENTS]
+                receipt = self.submit([push for push, _ in its], publisher)
+                receipt.add_done_callback(partial(_tell, [told for _, told in its]))
 
 
 def _tell(all_told: list[Told], receipt: Receipt) -> None:
     error = receipt.exception()
-    if error is not None:
-        for told in all_told:
-            told(error)
-        return
-    for told, its in zip(all_told, receipt.result(), strict=True):
-        told([its])
+    answers: list[list[str] | BaseException]
+    answers = [error] * len(all_told) if error is not None else [[its] for its in receipt.result()]
+    tell = asyncio.get_running_loop().call_soon  # by itself each: one that fails is not the others' matter
+    for told, answer in zip(all_told, answers, strict=True):
+        tell(told, answer)

@@ -119,7 +119,7 @@ class Store:
             sqlite3.Error: None of them is kept.
         """
         self._latest = now = max(now, self._latest)  # a clock set back must not age what came before it
-        if type(events) is EventBatch or not any(map(_key, events)):
+        if type(events) is EventBatch or {*map(_key, events)} <= {None}:
             fresh = self._number(events, now)
             size = self._insert(fresh, now)
         else:

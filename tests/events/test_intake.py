@@ -150,17 +150,15 @@ async def test_fault_in_a_list_of_alike_events_is_told_with_its_place(
         ('{"userId":"3","data":[%s]}' % ("1," * 600 + "1"), False),
     ],
 )
-async def test_what_fits_a_batch_can_be_published_with_others_that_do(
-    bench: Bench, body: str, fits: bool
-) -> None:
+async def test_what_can_join_is_accepted_with_others_that_can(bench: Bench, body: str, fits: bool) -> None:
     [push] = read_plain(body.encode(), is_list=False) or []
-    assert bench.intake.fits_batch(push) is fits
+    assert bench.intake.can_join(push) is fits
     if fits:
         assert len(await bench.push(push, *plain(TO_TWO, TO_ONE), publisher="svc")) == 3
 
 
-async def test_push_of_the_model_fits_no_batch(bench: Bench) -> None:
-    assert not bench.intake.fits_batch(push(1, userId="1"))
+async def test_push_of_the_model_joins_nothing(bench: Bench) -> None:
+    assert not bench.intake.can_join(push(1, userId="1"))
 
 
 async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:

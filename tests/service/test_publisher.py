@@ -1,5 +1,6 @@
 """Publishing by emitting: ids once safe, errors to whoever asked, all or none."""
 
+import asyncio
 import sqlite3
 from functools import partial
 
@@ -8,6 +9,7 @@ import pytest
 from events.emitter import SSE_PUSH
 from events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from events.event import PushEvent
+from service.publisher import JOINED_EVENTS
 from tests.conftest import Service, Start, mint, until
 
 
@@ -133,3 +135,31 @@ async def test_all_that_are_joined_are_told_why_they_are_not_kept(
     service.node.publisher.join(_push(), "one", told.append)
     await until(lambda: len(told) == 3)
     assert told[-1] == [f"{service.node.engine.epoch}-1"]
+
+
+async def test_one_who_fails_when_told_does_not_keep_it_from_the_others(service: Service) -> None:
+    told: list[object] = []
+
+    def fail(_: object) -> None:
+        raise RuntimeError("it was too much")
+
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    for tell in (told.append, fail, told.append):
+        service.node.publisher.join(_push(), "one", tell)
+
+    await until(lambda: len(told) == 2)
+    assert [type(context["exception"]) for context in failures] == [RuntimeError]
+
+
+async def test_many_that_are_joined_go_as_lists_of_what_an_engine_keeps_at_once(service: Service) -> None:
+    sizes: list[int] = []
+    service.node.emitter.on(SSE_PUSH, lambda *pushes, **_: sizes.append(len(pushes)))
+    told: list[object] = []
+
+    for _ in range(JOINED_EVENTS + 1):
+        service.node.publisher.join(_push(), "one", told.append)
+
+    await until(lambda: len(told) == JOINED_EVENTS + 1)
+    assert sizes == [JOINED_EVENTS, 1]
+    assert told == [[f"{service.node.engine.epoch}-{number}"] for number in range(1, JOINED_EVENTS + 2)]
