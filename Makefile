@@ -3,7 +3,7 @@
 PORT ?= 8000
 VENV = .venv
 ARGS =
-JOBS = 4
+JOBS = 3
 
 # The first of these that is new enough; `make PYTHON=/path/to/python3.12 ...` says otherwise.
 PYTHON = $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -37,7 +37,8 @@ run: $(SERVICE)  ## start the service in demo mode on 127.0.0.1:8000, with its c
 test: $(DEV) web-test  ## run all tests; ARGS="-k redirect" for some
 	@scripts/provide-chromium
 	@scripts/provide-nginx
-	@# Much of a test is waiting, so two cores have work for four; worksteal evens out the slow files. JOBS=0: one by one.
+	@# Some of a test is waiting, so two cores have work for three; to gather the tests costs each of them 5 s. Worksteal
+	@# evens out the slow files. JOBS=0: one by one.
 	$(BIN)/python -m pytest -rs --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 check: check-format lint types layers web-check wheel test  ## all that CI runs
