@@ -176,8 +176,12 @@ async def test_rubbish_among_what_is_done_keeps_no_answer_from_being_seen_to(
         if not await left():
             break
     assert (sweeper.results, await left()) == ({"turn-1": ["to the room"]}, [])
-    lost = [line["job"] for line in logged if line["event"] == "group_chat.answer_lost"]
-    assert sorted(lost) == ["broken", "ghost", "strange"]
+    lost = {line["job"] for line in logged if line["event"] == "group_chat.answer_lost"}
+    assert lost == {
+        "broken",
+        "ghost",
+        "strange",
+    }  # the first may have begun with one of them, and told it too
 
 
 async def test_stranger_in_the_queue_is_thrown_out(
