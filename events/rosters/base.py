@@ -24,10 +24,15 @@ Forgotten = Callable[[float], object]
 
 
 class Moved(NamedTuple):
-    """Who came by a move, and who is gone by it."""
+    """Who came by a move, and who is gone by it.
+
+    Attributes:
+        settling: The server lost all, and this was done within the seconds that all nodes have to say again whom they hold.
+    """
 
     came: frozenset[str]
     gone: frozenset[str]
+    settling: bool = False
 
 
 class Roster(ABC):

@@ -157,7 +157,7 @@ class Clerk:
     async def _tell(self) -> None:
         """Tell the news to the friends who are present, and streams how all friends are."""
         news, met = take(self._news), take(self._met)
-        asking = take(self._asking) if self._is_settled() else {}
+        asking = take(self._asking) if self._is_settled() and not self.moves.is_unsure else {}
         if not (news or asking or met):
             return
         try:
@@ -187,6 +187,8 @@ class Clerk:
         present = await self.moves.present(friends | news.keys() | met_users)
         if not self._engine.reachable:
             raise EngineUnavailable("what is told now would not come to other nodes")
+        if self.moves.is_unsure:
+            raise EngineUnavailable("the roster may have lost meanwhile whom it held")
         await self._tell_news(news, found, present)
         for one, other in met:
             self._introduce(one, other, found, present)

@@ -34,7 +34,7 @@ class Moves:
         self._forgotten = forgotten
         self._clock = clock
         self._moves: News = {}
-        self._quiet: set[int] = set()  # their friends know them as online, though the roster forgot them
+        self._quiet: set[int] = set()  # their friends know them as online, though the roster lost them
         self._active: dict[int, None] = {}
         self._told: dict[int, None] = {}
         self._missed = False
@@ -44,6 +44,11 @@ class Moves:
     def waiting(self) -> bool:
         """There is something to do."""
         return bool(self._moves or self._active or self._told or self._missed) or self._forgot is not None
+
+    @property
+    def is_unsure(self) -> bool:
+        """What the roster says of anybody may be wrong: it may have lost them all, and nodes may have yet to say so."""
+        return self._missed or self._forgot is not None
 
     def join(self, user: int) -> None:
         """*user* is here now."""
@@ -76,7 +81,9 @@ class Moves:
         self._wake()
 
     def join_again(self, users: Set[int], *, quietly: bool) -> None:
-        """All of *users* onto the roster anew; *quietly*: nobody was told of them as gone."""
+        """All of *users* onto the roster anew; *quietly*: nobody was told of them as gone, and
+        they need not be told of if this is done before anybody looks.
+        """
         again = users - {user for user, left in self._moves.items() if left is None}
         self._moves.update(dict.fromkeys(again))
         if quietly:
@@ -96,8 +103,12 @@ class Moves:
             EngineUnavailable: It can't be told now; all waits on.
         """
         if self._missed:
-            await self._roster.check()
-            self._missed = False
+            self._missed = False  # what is missed from now on counts anew
+            try:
+                await self._roster.check()
+            except Exception:
+                self._missed = True
+                raise
         if self._forgot is not None:
             settles, self._forgot = self._forgot, None
             self._forgotten(settles)
@@ -124,8 +135,9 @@ class Moves:
         leaves = moves.keys() - joins
         moved = await self._roster.move(list(map(str, joins)), list(map(str, leaves)), self._clock())
         came = {int(user) for user in moved.came}
-        self.told(came & self._quiet)
-        news = dict.fromkeys(came - self._quiet) | {int(user): moves[int(user)] for user in moved.gone}
+        quiet = came & self._quiet if moved.settling else set[int]()
+        self.told(quiet)
+        news = dict.fromkeys(came - quiet) | {int(user): moves[int(user)] for user in moved.gone}
         self._quiet -= joins
         return news
 

@@ -57,18 +57,22 @@ class RedisRoster(Roster):
         await self._recall()
         came: set[str] = set()
         gone: set[str] = set()
+        settling = True
         moves = [(user, True) for user in joins] + [(user, False) for user in leaves]
         for part in _parts(moves):
             coming = [user for user, stays in part if stays]
             leaving = [user for user, stays in part if not stays]
-            answer = await self._claim("move", self._epoch, repr(now), len(coming), *coming, *leaving)
+            answer = await self._claim(
+                "move", self._epoch, repr(now), SETTLE_S, len(coming), *coming, *leaving
+            )
             if answer is None:
                 await self._renew()
                 raise EngineUnavailable("the roster does not know this node")
-            count, *told = answer
+            within, count, *told = answer
+            settling = settling and bool(within)
             came.update(user.decode() for user in told[:count])
             gone.update(user.decode() for user in told[count:])
-        return Moved(frozenset(came), frozenset(gone))
+        return Moved(frozenset(came), frozenset(gone), settling)
 
     async def told(self, users: Collection[str]) -> None:
         for part in _parts(users):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.rosters.base import Roster
+from events.rosters.base import Moved, Roster
 
 NOW = 1768732200.0
 HERE = frozenset(["1", "2", "3"])
@@ -10,10 +10,10 @@ HERE = frozenset(["1", "2", "3"])
 
 class RosterContract:
     async def test_who_joins_came_once_and_who_leaves_is_gone_once(self, roster: Roster) -> None:
-        assert await roster.move(["1", "2"], [], NOW) == (frozenset(["1", "2"]), frozenset())
-        assert await roster.move(["2", "3"], [], NOW) == (frozenset(["3"]), frozenset())
-        assert await roster.move([], ["1", "2"], NOW) == (frozenset(), frozenset(["1", "2"]))
-        assert await roster.move(["1"], ["2", "3", "4"], NOW) == (frozenset(["1"]), frozenset(["3"]))
+        assert await roster.move(["1", "2"], [], NOW) == Moved(frozenset(["1", "2"]), frozenset())
+        assert await roster.move(["2", "3"], [], NOW) == Moved(frozenset(["3"]), frozenset())
+        assert await roster.move([], ["1", "2"], NOW) == Moved(frozenset(), frozenset(["1", "2"]))
+        assert await roster.move(["1"], ["2", "3", "4"], NOW) == Moved(frozenset(["1"]), frozenset(["3"]))
 
     async def test_those_who_are_present_are_told_with_their_last_activity(self, roster: Roster) -> None:
         await roster.move(["1", "2"], [], NOW)

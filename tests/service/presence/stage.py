@@ -23,9 +23,10 @@ class FakeRoster(LocalRoster):
 
     def __init__(self) -> None:
         super().__init__()
-        self.away = self.answers_away = False
+        self.away = self.answers_away = self.settling = False
         self.moves = self.checks = 0
         self.closed = False
+        self._unsaid: float | None = None
         self.held_elsewhere: set[str] = set()
         self.owed: dict[str, float] = {}  # answers that were lost
         self.acknowledged: set[str] = set()
@@ -43,11 +44,14 @@ class FakeRoster(LocalRoster):
         if self.owed:
             self.untold(self.owed)
             self.owed = {}
-        return moved
+        return moved._replace(settling=self.settling)
 
     async def check(self) -> None:
         self._check()
         self.checks += 1
+        if self._unsaid is not None:
+            settles, self._unsaid = self._unsaid, None
+            self.forgotten(settles)
 
     async def told(self, users: Collection[str]) -> None:
         self._check()
@@ -63,8 +67,16 @@ class FakeRoster(LocalRoster):
     def holds(self, user: str) -> bool:
         return user in self._active
 
-    def lose(self) -> None:
+    def lose(self, settles: float, *, asked: bool = False) -> None:
+        """It holds nobody any more, and says so, at once or when it is *asked*: in *settles* seconds all nodes will have
+        said whom they hold.
+        """
         self._active.clear()
+        self.settling = settles > 0
+        if asked:
+            self._unsaid = settles
+        else:
+            self.forgotten(settles)
 
     def _check(self) -> None:
         if self.away:

@@ -171,8 +171,7 @@ async def test_users_who_are_taken_back_quietly_are_acknowledged(stage: Stage) -
     stage.open(1)
     await stage.idle()
     stage.roster.acknowledged.clear()
-    stage.roster.lose()
-    stage.roster.forgotten(0.05)
+    stage.roster.lose(0.05)
     await stage.idle()
     assert stage.roster.acknowledged == {"1"}
 

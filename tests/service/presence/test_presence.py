@@ -1,5 +1,8 @@
 """Who of a node's users is online, and what is kept at the end. tests/handlers/presence/ sees it through HTTP."""
 
+from collections.abc import Collection
+from typing import Any
+
 from tests.conftest import until
 from tests.service.presence.stage import Stage
 
@@ -10,8 +13,7 @@ async def forget_two(stage: Stage, *, settles: float) -> None:
         stage.open(user)
     await stage.idle()
     stage.told.clear()
-    stage.roster.lose()
-    stage.roster.forgotten(settles)
+    stage.roster.lose(settles)
     await stage.idle()
 
 
@@ -40,8 +42,7 @@ async def test_user_who_was_about_to_come_when_the_roster_lost_all_is_told_of(st
     stage.roster.away = True
     stage.open(2)
     await until(lambda: stage.roster.moves > 1)
-    stage.roster.lose()
-    stage.roster.forgotten(0.05)
+    stage.roster.lose(0.05)
     stage.roster.away = False
     await stage.idle()
     assert stage.told == [(2, True, ["1"])]
@@ -52,8 +53,7 @@ async def test_user_who_was_taken_back_quietly_is_told_of_when_they_come_again(s
     watch, _ = stage.open(2)
     await stage.idle()
     stage.told.clear()
-    stage.roster.lose()
-    stage.roster.forgotten(0.02)
+    stage.roster.lose(0.02)
     await until(lambda: stage.roster.holds("2"))
     watch.closed()
     await until(lambda: not stage.roster.holds("2"))
@@ -76,8 +76,7 @@ async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom
     for watch in (leaving, held_elsewhere):
         watch.closed()
     await until(lambda: stage.roster.moves > moves + 1)
-    stage.roster.lose()
-    stage.roster.forgotten(0.2)
+    stage.roster.lose(0.2)
     stage.presence.refresh()
     stage.roster.away = False
     await until(lambda: stage.roster.holds("2"))
@@ -92,6 +91,47 @@ async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom
         ["initial"] * 2,
         ["initial"],
     ]
+
+
+async def test_node_that_says_too_late_whom_it_holds_tells_of_them(stage: Stage) -> None:
+    stage.open(1)
+    stage.open(2)
+    await stage.idle()
+    stage.told.clear()
+    stage.roster.lose(0.05)
+    stage.roster.settling = False
+    await stage.idle()
+    assert sorted(stage.told) == [(1, True, ["2"]), (2, True, ["1"])]
+
+
+async def test_nothing_is_shown_of_a_roster_that_may_have_lost_all_before_it_is_asked(
+    stage: Stage, logged: list[Any]
+) -> None:
+    _, connection = stage.open(1)
+    stage.open(2)
+    await stage.idle()
+    known = stage.circles.known
+
+    async def known_meanwhile(users: Collection[int]) -> dict[int, int]:
+        stage.roster.lose(0.05, asked=True)
+        stage.presence.refresh()
+        return await known(users)
+
+    stage.circles.known = known_meanwhile  # type: ignore[method-assign]
+    stage.presence.look([1])
+    await until(lambda: connection.names == ["initial"] * 2)
+    assert logged == []
+    assert b'"2":{"user_id":2,"is_online":true' in connection.written[-1]
+
+
+async def test_nothing_is_shown_of_a_roster_that_loses_all_while_it_is_looked(stage: Stage) -> None:
+    stage.open(1)
+    await stage.idle()
+    losses = iter([0.05])
+    stage.happens_while_looking(lambda: [stage.roster.lose(settles) for settles in losses])
+    _, connection = stage.open(2)
+    await until(lambda: connection.names)
+    assert b'"1":{"user_id":1,"is_online":true' in connection.written[-1]
 
 
 async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(stage: Stage) -> None:

@@ -1,9 +1,11 @@
--- This node holds some, and others no more. ARGV: prefix, node, epoch, now, how many joins, joins..., leaves...
--- Answers how many came, who came..., who is gone...; nothing where the node is not known.
+-- This node holds some, and others no more. ARGV: prefix, node, epoch, now, seconds that nodes have to say anew whom they
+-- hold, how many joins, joins..., leaves...
+-- Answers whether those seconds are not over, how many came, who came..., who is gone...; nothing where the node is not known.
 if not redis.call('ZSCORE', nodes, node) or redis.call('HGET', state, 'epoch') ~= ARGV[3] then return false end
-local told = {0}
-local last = 5 + tonumber(ARGV[5])
-for i = 6, last do
+local lost = tonumber(redis.call('HGET', state, 'lost') or '0')
+local told = {now < lost + tonumber(ARGV[5]) and 1 or 0, 0}
+local last = 6 + tonumber(ARGV[6])
+for i = 7, last do
     local user = ARGV[i]
     if redis.call('SADD', own, user) == 1 and redis.call('HINCRBY', holders, user, 1) == 1 then
         told[#told + 1] = user
@@ -11,7 +13,7 @@ for i = 6, last do
     end
     redis.call('HSET', activity, user, ARGV[4])
 end
-told[1] = #told - 1
+told[2] = #told - 2
 for i = last + 1, #ARGV do
     local user = ARGV[i]
     if redis.call('SREM', own, user) == 1 and release(user) then

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from events.errors import EngineUnavailable
+from events.rosters.base import Moved
 from events.rosters.redis import calls
 from events.rosters.redis import roster as module
 from tests.conftest import until
@@ -28,7 +29,7 @@ async def test_server_that_lost_all_is_noticed_and_nobody_is_told_of_as_gone(
     await until(lambda: told.forgotten and others.forgotten)
     assert all(4 < settles <= module.SETTLE_S for settles in [*told.forgotten, *others.forgotten])
     assert await one.present(["1", "2"]) == {}
-    assert (await one.move(["1"], [], NOW)).came == {"1"}
+    assert await one.move(["1"], [], NOW) == Moved(frozenset(["1"]), frozenset(), settling=True)
     assert told.times == others.times == 0
     new, of_new = nodes.node()
     await new.move(["3"], [], NOW)
@@ -50,6 +51,29 @@ async def test_node_that_finds_another_roster_too_late_is_told_so(
     await other.check()
     assert told.forgotten[0] > 0
     assert others.forgotten == [0.0]
+    assert not (await other.move(["2"], [], NOW)).settling
+    await nodes.close()
+
+
+async def test_move_that_needs_longer_than_nodes_have_is_not_in_time(
+    redis_server: RedisServer, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "CALL_USERS", 1)
+    nodes = Nodes(redis_server, timeout=60)
+    node, _ = nodes.node()
+    await node.move(["1"], [], NOW)
+    redis_server.call("FLUSHALL")
+    await node.check()
+    run = node._calls.run
+
+    async def late(name: str, *arguments: Any) -> Any:
+        answer = await run(name, *arguments)
+        if name == "move":
+            await node._calls.call("HSET", f"{node._calls.prefix}state", "lost", "0")
+        return answer
+
+    node._calls.run = late  # type: ignore[method-assign]
+    assert await node.move(["1", "2"], [], NOW) == Moved(frozenset(["1", "2"]), frozenset(), settling=False)
     await nodes.close()
 
 

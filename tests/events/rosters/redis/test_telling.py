@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from events.errors import EngineUnavailable
+from events.rosters.base import Moved
 from events.rosters.redis import roster as module
 from events.rosters.redis.roster import RedisRoster
 from tests.conftest import until
@@ -90,7 +91,7 @@ async def test_answer_that_was_lost_is_told_later(slow_nodes: Nodes, monkeypatch
     assert told.gone == dict.fromkeys(users[:3], NOW)
     with lost_answers(node), pytest.raises(EngineUnavailable):
         await node.move([], users[:2], NOW)
-    assert await node.move([], users[:2], NOW) == (frozenset(), frozenset())
+    assert await node.move([], users[:2], NOW) == Moved(frozenset(), frozenset())
     assert told.gone.keys() == {"0", *users}, "all that is not acknowledged"
 
 
