@@ -1,4 +1,4 @@
-"""The embedded engine's history on disk: one SQLite file, one writer.
+"""The embedded engine's history on disk: one SQLite file (history_file.py), one writer.
 
 Events are appended in packs (one row for many events), which is what a commit costs. Which events are
 for which routing key (``routes``) is written behind, a segment of many events at once, by ``chores``;
@@ -7,10 +7,8 @@ until then the engine's window answers. docs/design/0002-history.md has the meas
 Blocking, and for one thread at a time: the engine sees to both. Knows no event loop.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice, takewhile
 from operator import attrgetter
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import Literal
 from pydantic_core import to_json
 
 from events.batch import EventBatch, add_numbers
+from events.engines.history_file import HistoryFile
 from events.engines.packs import PACK_EVENTS, packs_of, unpack
 from events.event import Event
-from events.ids import format_id, new_epoch
+from events.ids import format_id
 from events.window import size_of
 
 ROUTES_BEHIND_EVENTS = 40_000  # events that may wait for their routes; in bulk they cost a fifth
@@ -32,23 +31,8 @@ _COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of
 _KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
 _INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?)"
-_FORMAT = "3"
-_READABLE = ("", "2", _FORMAT)  # a new file; packs of one form only; these
 
 _key: Callable[[Event], str | None] = attrgetter("key")
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS packs (
-    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS segments (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS routes (
-    segment INTEGER NOT NULL, key TEXT NOT NULL, seqs TEXT NOT NULL,
-    PRIMARY KEY (segment, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS published (
-    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS published_at ON published (at);
-"""
 
 
 class Store:
@@ -78,7 +62,7 @@ class Store:
         key_age: float = 600.0,
         sync: Literal["normal", "full"] = "normal",
     ) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._file = HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
         self._max_events = max_events
         self._max_age = max_age
         self._key_age = key_age
@@ -87,23 +71,19 @@ class Store:
         self._behind_bytes = 0
         self._log_bytes = self._log_bytes_seen = 0
         self._latest = 0.0
-        try:
-            self.epoch = self._open(sync)
-        except BaseException:
-            self._db.close()
-            raise
-        self.indexed = int(self._meta("indexed") or 0)
-        self.head = max(self._scalar("SELECT max(last) FROM packs"), int(self._meta("head") or 0))
-        self.floor = max(int(self._meta("floor") or 0), self.head - max_events)
-        self._swept = int(self._meta("floor") or 0)
-        self._delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
+        self.epoch = self._file.epoch
+        self.indexed = int(self._file.meta("indexed") or 0)
+        self.head = max(self._file.scalar("SELECT max(last) FROM packs"), int(self._file.meta("head") or 0))
+        self.floor = max(int(self._file.meta("floor") or 0), self.head - max_events)
+        self._swept = int(self._file.meta("floor") or 0)
+        self._file.delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
 
     def close(self) -> None:
         """Write down that all ended well, and close the file."""
         try:
-            self._set(boot="", head=self.head, floor=self.floor)
+            self._file.set(boot="", head=self.head, floor=self.floor)
         finally:
-            self._db.close()
+            self._file.close()
 
     # -- appending ---------------------------------------------------------------------------
 
@@ -123,7 +103,7 @@ class Store:
             fresh = self._number(events, now)
             size = self._insert(fresh, now)
         else:
-            with self._transaction():
+            with self._file.transaction():
                 fresh = self._number(events, now)
                 size = self._insert(fresh, now)
         if type(events) is not EventBatch:
@@ -143,13 +123,13 @@ class Store:
         """Write *events* down, numbered; the bytes of their packs."""
         rows = [*packs_of(events, now)]
         if len(rows) == 1:  # one statement is all or none by itself
-            self._db.execute(_INSERT, rows[0])
+            self._file.execute(_INSERT, rows[0])
             return len(rows[0][3])
-        if self._db.in_transaction:
-            self._db.executemany(_INSERT, rows)
+        if self._file.in_transaction:
+            self._file.executemany(_INSERT, rows)
         else:
-            with self._transaction():
-                self._db.executemany(_INSERT, rows)
+            with self._file.transaction():
+                self._file.executemany(_INSERT, rows)
         return sum([len(body) for *_, body in rows])
 
     def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
@@ -178,17 +158,17 @@ class Store:
             sqlite3.Error: It does not.
         """
         # As large as an event with its overhead may be: a nearly full disk takes a small row yet.
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(131072))")
+        self._file.execute("INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(131072))")
 
     def _published(self, key: str, now: float) -> int | None:
-        row = self._db.execute(
+        row = self._file.execute(
             "SELECT seq FROM published WHERE key = ? AND at > ?", (key, now - self._key_age)
         ).fetchone()
         return None if row is None else int(row[0])
 
     def _remember(self, key: str, seq: int, now: float) -> None:
         self._log_bytes += _KEY_BYTES
-        self._db.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (key, seq, now))
+        self._file.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (key, seq, now))
 
     # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
 
@@ -212,7 +192,7 @@ class Store:
         yield from self._forget_keys(now)
         idle = self._log_bytes == self._log_bytes_seen
         if self._log_bytes >= _CHECKPOINT_BYTES or (self._log_bytes and idle):
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._file.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._log_bytes = 0
         self._log_bytes_seen = self._log_bytes
 
@@ -226,14 +206,14 @@ class Store:
         while some := list(islice(rows, _SLICE_ROWS)):
             # One statement for all: a thread that steps row by row fights the loop for the interpreter
             # at each. Rows of a slice before a crash are there already, of a shorter segment.
-            self._db.execute(
+            self._file.execute(
                 "INSERT OR REPLACE INTO routes SELECT ?, key, value FROM json_each(?)",
                 (first, to_json(dict(some)).decode()),
             )
             yield
-        with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (first, last))
-            self._set(indexed=last)
+        with self._file.transaction():
+            self._file.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (first, last))
+            self._file.set(indexed=last)
         self.indexed = last
         del self._behind[: len(due)]
         self._behind_events -= due_events
@@ -244,7 +224,7 @@ class Store:
         oldest = "SELECT last, at FROM packs WHERE last > ? ORDER BY first LIMIT ?"
         rows = 1  # most often not even the oldest is too old
         while True:
-            packs = self._db.execute(oldest, (self.floor, rows)).fetchall()
+            packs = self._file.execute(oldest, (self.floor, rows)).fetchall()
             too_old = list(takewhile(lambda pack: pack[1] < now - self._max_age, packs))
             if too_old:
                 self.floor = too_old[-1][0]
@@ -255,21 +235,23 @@ class Store:
 
     def _sweep(self) -> Iterator[None]:
         floor = self.floor
-        self._set(head=self.head, floor=floor)
+        self._file.set(head=self.head, floor=floor)
         gone = "SELECT first FROM packs WHERE first <= ? AND last <= ? ORDER BY first LIMIT ?"
         some = max(1, _SLICE_ROWS // PACK_EVENTS)
-        while self._delete(f"packs WHERE first IN ({gone})", floor, floor, some):
+        while self._file.delete(f"packs WHERE first IN ({gone})", floor, floor, some):
             yield
-        for (segment,) in self._db.execute("SELECT first FROM segments WHERE last <= ?", (floor,)).fetchall():  # fmt: skip
+        for (segment,) in self._file.execute("SELECT first FROM segments WHERE last <= ?", (floor,)).fetchall():  # fmt: skip
             its = "SELECT key FROM routes WHERE segment = ? LIMIT ?"
-            while self._delete(f"routes WHERE segment = ? AND key IN ({its})", segment, segment, _SLICE_ROWS):
+            while self._file.delete(
+                f"routes WHERE segment = ? AND key IN ({its})", segment, segment, _SLICE_ROWS
+            ):
                 yield
-            self._delete("segments WHERE first = ?", segment)
+            self._file.delete("segments WHERE first = ?", segment)
         self._swept = floor
 
     def _forget_keys(self, now: float) -> Iterator[None]:
         old = "SELECT key FROM published WHERE at <= ? LIMIT ?"
-        while self._delete(f"published WHERE key IN ({old})", now - self._key_age, _SLICE_ROWS):
+        while self._file.delete(f"published WHERE key IN ({old})", now - self._key_age, _SLICE_ROWS):
             yield
 
     # -- what a start finds ------------------------------------------------------------------------
@@ -278,7 +260,7 @@ class Store:
         """The newest events in order, as many as both bounds allow, and all that have no routes yet."""
         events: list[Event] = []
         size = 0
-        for first, last, body in self._db.execute("SELECT first, last, body FROM packs ORDER BY first DESC"):  # fmt: skip
+        for first, last, body in self._file.execute("SELECT first, last, body FROM packs ORDER BY first DESC"):  # fmt: skip
             full = len(events) >= max_events or size >= max_bytes
             if last <= self.floor or (full and last <= self.indexed):
                 break
@@ -290,60 +272,3 @@ class Store:
         self._behind = [behind] if behind else []
         self._behind_events, self._behind_bytes = len(behind), size_of(behind)
         return events
-
-    def _open(self, sync: str) -> str:
-        """Make the file ready; its epoch.
-
-        A new one where the machine went down with commits that were not yet on its disk: clients may
-        hold ids of events that are gone, whose numbers are given out again.
-        """
-        log_limit = f"journal_size_limit={2 * _CHECKPOINT_BYTES}"
-        for pragma in ("journal_mode=WAL", "synchronous=full", "wal_autocheckpoint=0", log_limit):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
-        if self._meta("format") not in _READABLE:
-            raise sqlite3.DatabaseError("it was written by another version of sse-push")
-        boot = _boot_id()
-        epoch = self._meta("epoch")
-        if not epoch or self._meta("boot") not in ("", boot):
-            epoch = new_epoch()
-        # On the disk before the first commit that may not be, or a lost log would take this with it.
-        self._set(epoch=epoch, boot=boot if sync == "normal" else "", format=_FORMAT)
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._db.execute(f"PRAGMA synchronous={sync}")
-        return epoch
-
-    # -- SQLite ------------------------------------------------------------------------------------
-
-    def _meta(self, name: str) -> str:
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return str(row[0]) if row else ""
-
-    def _set(self, **values: object) -> None:
-        rows = [(name, str(value)) for name, value in values.items()]
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
-
-    def _scalar(self, query: str, *values: object) -> int:
-        return int(self._db.execute(query, values).fetchone()[0] or 0)
-
-    def _delete(self, what: str, *values: object) -> int:
-        return self._db.execute(f"DELETE FROM {what}", values).rowcount
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-
-def _boot_id() -> str:
-    """Which start of the machine this is; the empty text where the system does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

@@ -127,9 +127,9 @@ async def test_users_of_a_node_that_dies_are_offline_in_time_and_once(cluster: C
     await crowd.open(elsewhere, 0)
     await crowd.see(watchers, lost, elsewhere, returning)
     await cluster.nodes[2].kill()
+    await crowd.open(returning, 1)  # at once, before the dead node's lease is over
     for watcher in on_dead:
         await watcher.close()
-    await crowd.open(returning, 1)
     await crowd.see(watchers, elsewhere, returning, within=TIMEOUT_S + 1)
     await cluster.nodes[2].start()
     await cluster.ready()

@@ -312,7 +312,7 @@ def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open)
 def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
     for version in ("1", "4"):
-        its._db.execute("UPDATE meta SET value = ? WHERE name = 'format'", (version,))
+        its._file.execute("UPDATE meta SET value = ? WHERE name = 'format'", (version,))
         with pytest.raises(sqlite3.DatabaseError, match="another version"):
             open_store()
 
@@ -320,11 +320,11 @@ def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) ->
 def test_file_that_knew_no_batches_is_taken_over(open_store: Open) -> None:
     its = open_store()
     its.append([said("before")], NOW)
-    its._db.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
+    its._file.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
     again = open_store()
     again.append(batch_of(["after"], ["1"]), NOW)
     assert [event.data for event in again.newest(9, PLENTY)] == [b'{"n":"before"}', b'{"n":"after"}']
-    assert its._meta("format") == "3", "whoever knows no batches must not read it now"
+    assert its._file.meta("format") == "3", "whoever knows no batches must not read it now"
 
 
 def test_log_is_put_away_when_nothing_happens(open_store: Open, tmp_path: Path) -> None:

@@ -127,8 +127,13 @@ async def test_nothing_is_shown_of_a_roster_that_may_have_lost_all_before_it_is_
 async def test_nothing_is_shown_of_a_roster_that_loses_all_while_it_is_looked(stage: Stage) -> None:
     stage.open(1)
     await stage.idle()
-    losses = iter([0.05])
-    stage.happens_while_looking(lambda: [stage.roster.lose(settles) for settles in losses])
+    losses = [0.05]
+
+    def lose_once() -> None:
+        if losses:
+            stage.roster.lose(losses.pop())
+
+    stage.happens_while_looking(lose_once)
     _, connection = stage.open(2)
     await until(lambda: connection.names)
     assert b'"1":{"user_id":1,"is_online":true' in connection.written[-1]
