@@ -7,11 +7,12 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from tests.ports import reserve
 
 STARTS_WITHIN_S = 30.0
 _READY = "database system is ready to accept connections"
@@ -29,8 +30,7 @@ class Postgres:
         self._owner = _owner()
         if self._owner:
             shutil.chown(self._folder, self._owner)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = reserve()
         self._data = self._folder / "data"
         self._server: subprocess.Popen[bytes] | None = None
         self._databases = 0

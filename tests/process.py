@@ -6,10 +6,8 @@ Knows the command line, the settings' environment and the log's JSON lines. Know
 import asyncio
 import json
 import os
-import random
 import resource
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -17,16 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.nursery import Child, Nursery
+from tests.ports import HOST, reserve
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
-# Below the range that systems take outgoing ports from: a client that knocks while the process is down
-# must not be given that very port as its own and so connect to itself.
-PORTS = range(20_000, 32_000)
 STARTS_WITHIN_S = 20.0
 POLL_S = 0.01
-
-random_port = random.SystemRandom()
 
 
 async def eventually(condition: Callable[[], Any], what: str, within: float = 10.0) -> Any:
@@ -98,12 +91,9 @@ class ServerProcess:
         if self.port:
             assert await self._try_start(self.port), self.stderr
             return
-        for _ in range(10):
-            port = random_port.choice(PORTS)
-            if is_free(port) and await self._try_start(port):
-                self.port = port
-                return
-        raise AssertionError(f"did not start: {self.stderr}")
+        port = reserve()
+        assert await self._try_start(port), f"did not start: {self.stderr}"
+        self.port = port
 
     async def _try_start(self, port: int) -> bool:
         """Whether it came to listen; ``False`` if it ended instead."""
@@ -213,16 +203,6 @@ async def running(folder: Path, **settings: object) -> AsyncIterator[ServerProce
 
 def _variable(setting: str) -> str:
     return setting.upper() if setting == "ai_worker_concurrency" else f"SSE_PUSH_{setting.upper()}"
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 def allow_many_files() -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import hiredis
 
+from tests.ports import reserve
+
 STARTS_WITHIN_S = 10.0
 _PING = b"PING\r\n"
 
@@ -41,8 +43,7 @@ class RedisServer:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sse-push-redis-"))
         self._server: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = reserve()
 
     @property
     def url(self) -> str:
@@ -79,6 +80,7 @@ class RedisServer:
         while not self._answers():
             assert self.runs and time.monotonic() < deadline, self.log
             time.sleep(0.01)
+        assert b"process_id:%d\r" % self.pid in self.call("INFO", "server"), "another server has the port"
         return self.url
 
     def call(self, *command: str | bytes) -> Any:

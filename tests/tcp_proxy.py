@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from tests.process import HOST
+from tests.ports import HOST, reserve
 
 # For each connection: makes what every piece from the server goes through.
 Sieve = Callable[[], Callable[[bytes], bytes]]
@@ -25,7 +25,7 @@ class TcpProxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._sides: set[_Side] = set()
-        self.port = 0
+        self.port = reserve()
         self.stalled = False
         self.from_server = 0
         self.sieve: Sieve = lambda: lambda data: data
@@ -34,7 +34,6 @@ class TcpProxy:
         """Take connections; again on the same port after :meth:`refuse`."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Side(self, self._target), HOST, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Cut all connections, and refuse others."""

@@ -11,7 +11,8 @@ import pytest
 from tests.cli.conftest import WITHIN_S, Run, Start
 from tests.e2e.client import ADMIN, Api
 from tests.e2e.stream import Stream
-from tests.process import HOST, PORTS, ServerProcess, eventually, is_free, random_port
+from tests.ports import HOST, reserve
+from tests.process import ServerProcess, eventually
 from tests.redis_server import RedisServer
 
 WORKERS = 2
@@ -20,10 +21,7 @@ WORKERS = 2
 @pytest.fixture
 def own_ports() -> int:
     """The first of some free ports in a row."""
-    while True:
-        first = random_port.choice(PORTS)
-        if all(is_free(port) for port in range(first, first + WORKERS)):
-            return first
+    return reserve(WORKERS)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import httpx
 from tests.conftest import DEADLINE_S, Frame, Frames
 from tests.deploy.nginx import Nginx
 from tests.e2e.client import SERVICE, demo
-from tests.process import HOST
+from tests.ports import HOST
 
 NDJSON = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {SERVICE}"}
 

@@ -8,7 +8,8 @@ import pytest_asyncio
 from tests.deploy.browserlike import Client, client_of
 from tests.deploy.front import PER_ADDRESS, PROXY_TIMEOUT_S, front
 from tests.deploy.nginx import Nginx
-from tests.process import HOST, ServerProcess, running
+from tests.ports import HOST
+from tests.process import ServerProcess, running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -15,7 +15,8 @@ from typing import Any
 
 import trustme
 
-from tests.process import HOST, PORTS, ROOT, eventually, is_free, random_port
+from tests.ports import HOST, reserve
+from tests.process import ROOT, eventually
 
 CONFIG = ROOT / "deploy" / "nginx"
 # Debian's sbin is not on everybody's PATH.
@@ -87,19 +88,14 @@ class Nginx:
 
     async def start(self) -> None:
         """Start it; returns when it listens."""
-        for _ in range(10):
-            self.plain_port, self.port = random_port.sample(PORTS, 2)
-            if not (is_free(self.plain_port) and is_free(self.port)):
-                continue
-            self.write_configuration()
-            with (self.folder / "output.txt").open("wb") as output:
-                self._process = subprocess.Popen(
-                    self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-                )
-            await eventually(lambda: self.workers or not self.runs, "nginx has workers")
-            if self.runs:
-                return
-        raise AssertionError(f"nginx did not start: {self.output}")
+        self.plain_port, self.port = reserve(), reserve()
+        self.write_configuration()
+        with (self.folder / "output.txt").open("wb") as output:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        await eventually(lambda: self.workers or not self.runs, "nginx has workers")
+        assert self.runs, f"nginx did not start: {self.output}"
 
     @property
     def runs(self) -> bool:

@@ -14,7 +14,8 @@ import yaml
 from tests.deploy.nginx import CONFIG
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
 from tests.docs.pages import rows, section
-from tests.process import HOST, PORTS, eventually, is_free, random_port
+from tests.ports import HOST, is_free, reserve
+from tests.process import eventually
 from tests.redis_server import program
 
 PATH = DEPLOY / "compose.yaml"
@@ -130,7 +131,7 @@ def test_redis_is_set_as_operators_are_told(services: dict[str, Any]) -> None:
 @pytest.mark.skipif(REDIS is None, reason="NOT TESTED: no Redis here, so its command was not tried")
 async def test_redis_keeps_all_and_drops_nothing(services: dict[str, Any], tmp_path: Any) -> None:
     _, *arguments = services["redis"]["command"]
-    port = next(port for port in (random_port.choice(PORTS) for _ in range(100)) if is_free(port))
+    port = reserve()
     place = ["--port", str(port), "--bind", HOST, "--dir", str(tmp_path)]
     assert REDIS is not None
     with subprocess.Popen([REDIS, *arguments, *place], stdout=subprocess.DEVNULL) as process:

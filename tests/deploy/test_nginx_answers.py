@@ -12,7 +12,8 @@ from tests.deploy.browserlike import Client, client_of
 from tests.deploy.front import THROUGH_NGINX, front
 from tests.deploy.nginx import Nginx
 from tests.e2e.client import demo
-from tests.process import HOST, eventually
+from tests.ports import HOST
+from tests.process import eventually
 
 pytestmark = THROUGH_NGINX
 

@@ -13,7 +13,8 @@ from tests.conftest import DEADLINE_S
 from tests.deploy.browserlike import NDJSON, Client, client_of
 from tests.deploy.front import PROXY_TIMEOUT_S, THROUGH_NGINX, front
 from tests.deploy.nginx import Nginx
-from tests.process import HOST, ServerProcess
+from tests.ports import HOST
+from tests.process import ServerProcess
 
 pytestmark = THROUGH_NGINX
 

@@ -14,7 +14,8 @@ from tests.conftest import DEADLINE_S, Frame
 from tests.deploy.browserlike import Client, client_of
 from tests.deploy.nginx import NGINX, Nginx
 from tests.e2e.client import SERVICE
-from tests.process import HOST, ServerProcess, eventually, running
+from tests.ports import HOST
+from tests.process import ServerProcess, eventually, running
 from tests.redis_server import RedisServer
 
 pytestmark = [

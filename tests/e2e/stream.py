@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
-from tests.process import HOST, ServerProcess
+from tests.ports import HOST
+from tests.process import ServerProcess
 
 READ_WITHIN_S = 15.0
 _FIELD = re.compile(r"(id|event|data|retry): (.*)", re.DOTALL)

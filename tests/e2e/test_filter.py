@@ -12,7 +12,8 @@ import pytest_asyncio
 from tests.e2e.client import ADMIN, SERVICE, Api, demo
 from tests.e2e.follower import Follower
 from tests.e2e.stream import Stream, parse_frames
-from tests.process import HOST, ServerProcess, running
+from tests.ports import HOST
+from tests.process import ServerProcess, running
 
 pytestmark = pytest.mark.process
 

@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from tests.e2e.client import SERVICE, Api, demo
 from tests.e2e.stream import Stream, connect, rest
-from tests.process import HOST, ServerProcess
+from tests.ports import HOST
+from tests.process import ServerProcess
 
 pytestmark = pytest.mark.process
 

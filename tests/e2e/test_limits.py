@@ -13,7 +13,8 @@ import pytest_asyncio
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.stream import Stream, connect
-from tests.process import HOST, ServerProcess, eventually, running
+from tests.ports import HOST
+from tests.process import ServerProcess, eventually, running
 
 pytestmark = pytest.mark.process
 

@@ -12,7 +12,8 @@ from tests.e2e.client import ADMIN, SERVICE, Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.follower import Follower
 from tests.e2e.stream import Stream, connect
-from tests.process import HOST, ServerProcess, eventually
+from tests.ports import HOST
+from tests.process import ServerProcess, eventually
 
 pytestmark = pytest.mark.process
 

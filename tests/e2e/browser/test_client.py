@@ -13,7 +13,8 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Error, Page
 from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
-from tests.process import HOST, ROOT, ServerProcess, eventually, running
+from tests.ports import HOST
+from tests.process import ROOT, ServerProcess, eventually, running
 
 BUILT = ROOT / "web" / "client" / "dist"
 

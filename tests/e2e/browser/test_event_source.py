@@ -13,7 +13,8 @@ from playwright.async_api import Browser, BrowserContext, Page
 from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import ADMIN, Api, demo
 from tests.e2e.conftest import Serve
-from tests.process import HOST, ServerProcess, running
+from tests.ports import HOST
+from tests.process import ServerProcess, running
 
 pytestmark = IN_CHROMIUM
 
