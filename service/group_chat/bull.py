@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, pause
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, pause
 from service.group_chat.redis_place import RedisPlace, end
 from service.group_chat.worker import BullWorker
 
@@ -154,10 +154,13 @@ class BullQueue(JobQueue):
             return
         self._seeing_to.add(job.id)
         try:
-            if await self._done(job, result):
+            outcome = await self._done(job, result)
+            if outcome is Outcome.COMPLETE:
                 self._ours.pop(job.id, None)
                 if is_kept:
                     await self._remove(job.id)
+            elif outcome is Outcome.NOT_AWARDED:
+                await self._place.client().set(self._published(job.id), "", ex=DONE_KEPT_S)
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the sweep of all others
             _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
         finally:
@@ -166,6 +169,10 @@ class BullQueue(JobQueue):
     async def _remove(self, job_id: str) -> None:
         with suppress(*self._place.errors):  # the next sweep finds it again: what was done is not done twice
             await self._queue.backend.remove(job_id, True)
+
+    def _published(self, job_id: str) -> str:
+        """The key that is there once the room has the answer, while something else is left to do."""
+        return str(self._queue.keys[""]) + f"published:{job_id}"
 
     def _fault_of(self, error: Exception) -> Exception | None:
         """*error*, if it is not Redis': where it stands in the code is logged too."""
@@ -186,20 +193,44 @@ class BullQueue(JobQueue):
                 _log.warning("group_chat.sweep_failed", error=repr(error), exc_info=self._fault_of(error))
 
     async def _sweep_one(self, job_id: str, now: float) -> None:
-        job: Job | None = None
-        age = 0.0
+        kept = await self._read(job_id)
+        if kept is None:
+            # Nobody's, or another node has handled it since it was listed: only what is still there is reported.
+            if await self._discard(job_id):
+                _log.warning("group_chat.foreign_job_removed", job=job_id)
+            return
+        job, result, finished = kept
+        # A worker's clock may be wrong: an answer is no older than its question.
+        age = now - max(finished, job.asked_at)
+        if age > self._unseen_s:
+            await self._give_up(job)
+        elif age >= NODE_HAS_S or job_id in self._ours:
+            await self._see_to(job, result, is_kept=True)
+
+    async def _read(self, job_id: str) -> tuple[Job, Result | None, float] | None:
+        """A job that is done, its result, and when it was; ``None`` if it is not there, or not ours."""
         try:
             kept = await self._queue.getJob(job_id)
-            age = now - kept.finishedOn / 1000
             job = Job.model_validate(kept.data)
+            return (job, _result(kept.returnvalue), kept.finishedOn / 1000) if job.id == job_id else None
         except (ValueError, TypeError, AttributeError):
-            pass  # somebody else's, or nothing: it is thrown out, for it would be in the way of all others
-        if job is None or job.id != job_id or age > self._unseen_s:
-            _log.error("group_chat.answer_lost", job=job_id, room=job and job.room_id, error="nobody could see to it")  # fmt: skip
+            return None
+
+    async def _give_up(self, job: Job) -> None:
+        published = await self._place.client().exists(self._published(job.id))
+        if not await self._discard(job.id):
+            return  # another node was faster
+        if published:
+            _log.error("group_chat.award_lost", job=job.id, room=job.room_id, error="tried for too long")
+        else:
+            _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error="tried for too long")
+
+    async def _discard(self, job_id: str) -> bool:
+        """Take a job out of those that are done, by one node only: whether it was this one."""
+        removed = await self._place.client().zrem(self._queue.keys["completed"], job_id)
+        if removed:
             await self._remove(job_id)
-            await self._place.client().zrem(self._queue.keys["completed"], job_id)
-        elif age >= NODE_HAS_S or job_id in self._ours:
-            await self._see_to(job, _result(kept.returnvalue), is_kept=True)
+        return bool(removed)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,14 +1,15 @@
 """The way of jobs to workers and back: what both kinds of queue promise.
 
 1.  A job that was added is done once, by one worker after another until one does it, at most ``ATTEMPTS`` times.
-2.  ``done`` is called with each job's result, or ``None`` when nobody could do it; where it could not see to the
-    result (it returns ``False``) and the queue outlives this process, it is called again later, here or elsewhere.
+2.  ``done`` is called with each job's result, or ``None`` when nobody could do it; where it could not handle all of
+    the result (:class:`Outcome`) and the queue outlives this process, it is called again later, here or elsewhere.
 3.  What waits is bounded: past it, adding raises ``Overloaded``.
 """
 
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
 
 from service.group_chat.jobs import Job, Result
 
@@ -18,7 +19,16 @@ TRY_AGAIN_S = (
 )
 MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer any more: such a job fails unasked
 
-Done = Callable[[Job, Result | None], Awaitable[bool]]
+
+class Outcome(Enum):
+    """What became of a job's result."""
+
+    COMPLETE = "nothing is left to do"
+    NOT_AWARDED = "the room has the answer; what the user earns with it is not written yet"
+    NOT_PUBLISHED = "the room does not have the answer"
+
+
+Done = Callable[[Job, Result | None], Awaitable[Outcome]]
 
 
 def pause() -> float:

@@ -18,7 +18,7 @@ from service.group_chat import frames
 from service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
 from service.group_chat.jobs import Job, Member, Result
 from service.group_chat.personas import Persona, Personas
-from service.group_chat.queue import JobQueue
+from service.group_chat.queue import JobQueue, Outcome
 from service.group_chat.rooms import Rooms, Spoken
 from service.timestamps import timestamp
 
@@ -166,8 +166,8 @@ class GroupChat:
             for persona in list(turn.waiting.values()):
                 self._failed(turn, persona)
 
-    async def done(self, job: Job, result: Result | None) -> bool:
-        """See to what became of *job*; whether all is seen to. For one job not twice at once, but again as often as needed.
+    async def done(self, job: Job, result: Result | None) -> Outcome:
+        """Handle what became of *job*. For one job not twice at once, but again as often as needed.
 
         Args:
             result: ``None`` when nobody could do it.
@@ -178,15 +178,18 @@ class GroupChat:
             _log.warning("group_chat.job_failed", job=job.id, room=job.room_id, persona=job.persona.id)
             if turn is not None and persona is not None:
                 self._failed(turn, persona)
-            return True
+            return Outcome.COMPLETE
         at = self._clock()
         try:
             await self._rooms.answer(job, result, at)
         except SsePushError as error:
+            if self._queue.tells_again:
+                _log.warning("group_chat.answer_delayed", job=job.id, room=job.room_id, error=str(error))
+                return Outcome.NOT_PUBLISHED
             _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error=str(error))
-            if turn is not None and persona is not None and not self._queue.tells_again:
+            if turn is not None and persona is not None:
                 self._failed(turn, persona)
-            return False
+            return Outcome.NOT_PUBLISHED
         if turn is not None and persona is not None:
             turn.send(_response(persona, result, at))
         exp = await self._award(job)
@@ -194,7 +197,7 @@ class GroupChat:
             if exp is not None:
                 turn.earned += _earned(job, persona, exp).encode()
             self._settle(turn, persona)
-        return exp is not None
+        return Outcome.NOT_AWARDED if exp is None else Outcome.COMPLETE
 
     async def _award(self, job: Job) -> int | None:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 from events.errors import AnswerFailed
 from service.group_chat.answers import Answers
 from service.group_chat.jobs import Job, Member, Result
+from service.group_chat.queue import Outcome
 
 
 def job(message: str = "hello", *, turn: str = "turn", persona: int = 1, at: float = 0.0, **more: Any) -> Job:
@@ -46,13 +47,13 @@ class Seen:
     """What a queue told of its jobs.
 
     Attributes:
-        sees_to_it: What it is answered.
+        outcome: What it is answered.
     """
 
     def __init__(self) -> None:
         self.results: dict[str, list[str | None]] = {}
-        self.sees_to_it = True
+        self.outcome = Outcome.COMPLETE
 
-    async def __call__(self, job: Job, result: Result | None) -> bool:
+    async def __call__(self, job: Job, result: Result | None) -> Outcome:
         self.results.setdefault(job.id, []).append(result and result.content)
-        return self.sees_to_it
+        return self.outcome

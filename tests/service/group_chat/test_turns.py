@@ -11,7 +11,7 @@ from service.database import Database
 from service.group_chat.experience import Experience
 from service.group_chat.jobs import Job, Result
 from service.group_chat.personas import load_personas
-from service.group_chat.queue import Done, JobQueue
+from service.group_chat.queue import Done, JobQueue, Outcome
 from service.group_chat.rooms import Rooms
 from service.group_chat.turns import GroupChat, Said
 from tests.conftest import until
@@ -69,7 +69,9 @@ class Reader:
 @pytest.mark.parametrize(
     "tells_again", [True, False], ids=["queue that outlives us", "queue of this process"]
 )
-async def test_caller_waits_for_an_answer_that_is_told_again(tmp_path: Path, tells_again: bool) -> None:
+async def test_caller_waits_for_an_answer_that_is_told_again(
+    tmp_path: Path, tells_again: bool, logged: list[dict[str, Any]]
+) -> None:
     queue, rooms, reader = Pile(tells_again=tells_again), Deaf(), Reader()
     database = Database(f"sqlite:///{tmp_path}/accounts.db", tmp_path)
     chat = GroupChat(
@@ -80,10 +82,13 @@ async def test_caller_waits_for_an_answer_that_is_told_again(tmp_path: Path, tel
     chat.ask(turn)
     await until(lambda: len(queue.jobs) == 2)
 
-    assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [False, False]
+    late = [await chat.done(job, Result(content="hi")) for job in queue.jobs]
+    lost = [line["event"] for line in logged if line["event"].startswith("group_chat.answer_")]
+    assert late == [Outcome.NOT_PUBLISHED] * 2
+    assert lost == ["group_chat.answer_delayed" if tells_again else "group_chat.answer_lost"] * 2
     assert (reader.got.count(b'"error"'), reader.ended) == ((0, "") if tells_again else (2, "complete"))
     rooms.away = False
-    assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [True, True]
+    assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [Outcome.COMPLETE] * 2
 
     assert (rooms.told, reader.ended) == (["hi", "hi"], "complete")
     assert reader.got.count(b'"ai_response"') == (2 if tells_again else 0)
