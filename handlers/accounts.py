@@ -7,11 +7,12 @@ from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
 from events.errors import BadRequest, NotFound, Unauthenticated
-from handlers.auth import address_of, caller_of
+from handlers.auth import caller_of
 from handlers.bodies import count_command, json_response, read_model
+from handlers.client_address import address_of
 from handlers.errors import faults
 from handlers.keys import NODE, REQUEST_ID
-from service.limits import network_of
+from service.addresses import network_of
 from service.people import (
     MAX_LISTED_USERS,
     UNKNOWN_USER,
@@ -56,7 +57,7 @@ async def log_in(request: web.Request) -> web.Response:
         raise NotFound(
             "this service signs no tokens, it verifies its issuer's (SSE_PUSH_JWKS_URL): log in there"
         )
-    node.logins_of_address.take(network_of(address_of(request)))
+    node.logins_of_address.take(network_of(address_of(request), node.settings.ipv6_prefix))
     login, _ = await read_model(request, Login)
     node.logins_of_account.take(plain_email(login.email))
     user = await _verified(request, login)

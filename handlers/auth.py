@@ -1,7 +1,4 @@
-"""Where in a request the token stands, whose request it is, and from which address it comes."""
-
-import ipaddress
-from functools import lru_cache
+"""Where in a request the token stands, and whose request it is."""
 
 from aiohttp import web
 
@@ -42,36 +39,3 @@ def _refuse_other_sites(request: web.Request) -> None:
     own = origin in (f"http://{request.host}", f"https://{request.host}")
     if not own and not allows(request.app[NODE].settings, origin):
         raise Forbidden("a page of another site may not command with its visitor's cookie")
-
-
-def address_of(request: web.Request) -> str:
-    """The client's address: the nearest one that is not a trusted proxy's."""
-    address = request.remote or ""
-    trusted = request.app[NODE].settings.trusted_proxies
-    if not trusted:
-        return address
-    hops = [hop.strip() for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
-    while hops and is_trusted(address, trusted):
-        hop = _plain(hops.pop())
-        if hop is None:
-            break
-        address = hop
-    return address
-
-
-def _plain(hop: str) -> str | None:
-    """An address as written in X-Forwarded-For, in its one form; ``None`` if it is none."""
-    try:
-        return str(ipaddress.ip_address(hop))
-    except ValueError:
-        return None
-
-
-@lru_cache(maxsize=4096)
-def is_trusted(address: str, networks: tuple[str, ...]) -> bool:
-    """Whether *address* is in one of *networks*."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(ip in ipaddress.ip_network(network) for network in networks)

@@ -13,9 +13,8 @@ import structlog
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from handlers.auth import is_trusted
 from handlers.errors import SERVER, problem
-from service.limits import network_of
+from service.addresses import is_in, network_of
 from service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
@@ -106,8 +105,9 @@ class GuardedHandler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.counted_as = network_of(address)
-        trusted = is_trusted(address, self._guard.node.settings.trusted_proxies)
+        settings = self._guard.node.settings
+        self.counted_as = network_of(address, settings.ipv6_prefix)
+        trusted = is_in(address, settings.trusted_proxies)
         over = self._guard.admit(self, trusted=trusted)
         if over is not None:
             self._guard.node.figures.refusals[over] += 1

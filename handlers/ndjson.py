@@ -17,6 +17,7 @@ from events.errors import BadEvent, SsePushError
 from events.event import Push, PushEvent
 from events.plain import read_plain
 from handlers.bodies import reading_body
+from handlers.client_address import is_forwarded
 from handlers.errors import faults, is_no_json
 from handlers.front import common_headers
 from handlers.guard import expect_slow_body
@@ -119,7 +120,7 @@ async def publish_lines(request: web.Request, publisher: str) -> web.StreamRespo
     node = request.app[NODE]
     expect_slow_body(request)
     response = _Response(request)
-    if not _is_proxied(request):
+    if not is_forwarded(request):
         await response.begin()
     answers = _Answers(UNANSWERED_LINES)
     reading = asyncio.create_task(_read(request, node, publisher, answers))
@@ -138,10 +139,6 @@ async def publish_lines(request: web.Request, publisher: str) -> web.StreamRespo
             if not await reading:
                 response.http.force_close()  # what follows on the connection is no request
     return response.http
-
-
-def _is_proxied(request: web.Request) -> bool:
-    return "Via" in request.headers or "X-Forwarded-For" in request.headers
 
 
 async def _linger(request: web.Request) -> None:

@@ -17,7 +17,8 @@ from events.event import Event
 from events.newest import before_newest
 from events.router import Filter
 from handlers import cors
-from handlers.auth import address_of, caller_of
+from handlers.auth import caller_of
+from handlers.client_address import address_of
 from handlers.detach import take_over
 from handlers.errors import SERVER, faults
 from handlers.front import Handler

@@ -1,35 +1,27 @@
 """Limits: how many streams are open, and how fast a caller may command. Counting only; knows no HTTP."""
 
-import ipaddress
 import math
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
 from events.errors import OverLimit
+from service.addresses import IPV6_PREFIX, network_of
 
 RETRY_AFTER_S = 10  # seconds a client refused for its connections waits: tabs close, peers are found dead
 REMEMBERED_CALLERS = 10_000  # callers whose pace is remembered; past it the least recent is forgotten
 
 
-@lru_cache(maxsize=4096)
-def network_of(address: str) -> str:
-    """What *address* counts as: an IPv6 address as its /64, of which one customer has all (RFC 6177)."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
-
-
 class ConnectionLimits:
-    """Counts open streams in total, by user and by address."""
+    """Counts open streams in total, by user and by address.
 
-    def __init__(self, total: int, per_user: int, per_address: int) -> None:
+    Args:
+        ipv6_prefix: Bits of an IPv6 address that count.
+    """
+
+    def __init__(
+        self, total: int, per_user: int, per_address: int, *, ipv6_prefix: int = IPV6_PREFIX
+    ) -> None:
+        self._ipv6_prefix = ipv6_prefix
         self._total = total
         self._per_user = per_user
         self._per_address = per_address
@@ -43,7 +35,7 @@ class ConnectionLimits:
         Raises:
             OverLimit: ``total``, ``user`` or ``address``; nothing was taken.
         """
-        address = network_of(address)
+        address = network_of(address, self._ipv6_prefix)
         if self.open >= self._total:
             raise OverLimit("total", RETRY_AFTER_S)
         if user is not None and self._by_user.get(user, 0) >= self._per_user:
@@ -58,7 +50,8 @@ class ConnectionLimits:
     def give(self, user: str | None, address: str) -> None:
         """Give a slot back."""
         self.open -= 1
-        for counts, name in ((self._by_user, user), (self._by_address, network_of(address))):
+        address = network_of(address, self._ipv6_prefix)
+        for counts, name in ((self._by_user, user), (self._by_address, address)):
             if name is None:
                 continue
             if counts[name] == 1:

@@ -101,6 +101,7 @@ class Node:
                 settings.max_connections,
                 settings.max_connections_per_user,
                 settings.max_connections_per_address,
+                ipv6_prefix=settings.ipv6_prefix,
             ),
             retry_ms=settings.retry_ms,
             heartbeat=settings.heartbeat_s,

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from events.engines import check_engine_url
 from events.topics import is_name
+from service.addresses import IPV6_PREFIX, parse_network
 from service.database import check_database_url
 from service.origins import OriginPattern, parse_origin
 
@@ -42,7 +43,7 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        ipaddress.ip_network(value)
+        parse_network(value)
     return values
 
 
@@ -119,7 +120,9 @@ class Settings(BaseSettings):
     token_ttl_s: int = Field(28_800, ge=1, description="A token that a login gives is good this long: a working day.")  # fmt: skip
     open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
     cors_origins: Origins = Field((), description="Origins whose pages may call, with credentials.")
-    trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For is believed.")
+    trusted_proxies: Networks = Field(
+        (), description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed."
+    )
 
     # Channel functions
     redirect_origins: Origins = Field((), description="Origins a client may be sent to; https://*.example.com for subdomains.")  # fmt: skip
@@ -128,7 +131,8 @@ class Settings(BaseSettings):
     # Limits of connections
     max_connections: int = Field(1000, ge=1, description="Open streams on this node.")
     max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: a browser's tabs, some devices.")  # fmt: skip
-    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node, an office behind one NAT; IPv6 counts by its /64.")  # fmt: skip
+    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node, an office behind one NAT; IPv6 counts by IPV6_PREFIX.")  # fmt: skip
+    ipv6_prefix: int = Field(IPV6_PREFIX, ge=32, le=128, description="Bits of an IPv6 address that count as one address in all limits: 64 is a network, 56 all that many homes have.")  # fmt: skip
     max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
     slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip

@@ -10,6 +10,7 @@ from cli.main import main
 from cli.serve import LEFT_OVER_S
 from handlers.app import build_app
 from handlers.ndjson import LINGER_S
+from service.addresses import parse_network
 from service.group_chat.worker import FINISH_S
 from service.settings import load_settings
 from tests.conftest import SettingsFactory
@@ -66,6 +67,12 @@ def test_settings_can_be_and_leave_time_for_a_drain(monkeypatch: pytest.MonkeyPa
     grace = POD["spec"]["terminationGracePeriodSeconds"]
     assert grace >= stopping + settings.shutdown_s + AFTER_A_DRAIN_S
     assert AFTER_A_DRAIN_S >= LINGER_S + LEFT_OVER_S
+
+
+def test_no_network_of_many_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of({**BY_KIND["ConfigMap"]["data"], **BY_KIND["Secret"]["stringData"]}, monkeypatch)
+    for network in map(parse_network, settings.trusted_proxies):
+        assert network.num_addresses <= 256
 
 
 def test_probes_ask_what_is_there(settings_for: SettingsFactory) -> None:

@@ -30,7 +30,7 @@ def test_settings_table_is_that_of_the_settings() -> None:
 def test_settings_named_anywhere_exist() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}URL", f"{PREFIX}TOKEN"}
     for page in PAGES:
-        named = set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", page.read_text()))
+        named = set(re.findall(rf"{PREFIX}[A-Z0-9_]*[A-Z0-9]", page.read_text()))
         assert named <= known, page
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from events.errors import OverLimit
 from service import limits as module
-from service.limits import ConnectionLimits, RateLimit, network_of
+from service.limits import ConnectionLimits, RateLimit
 from tests.conftest import Clock
 
 
@@ -173,22 +173,6 @@ def test_callers_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 # -- addresses -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("", ""),
-        ("unix", "unix"),
-    ],
-)
-def test_ipv6_address_counts_as_its_network(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 def test_streams_of_one_ipv6_network_are_bounded_together() -> None:
