@@ -23,7 +23,7 @@ CONSOLE_SOURCES = $(shell find web/console web/client/src web/package-lock.json 
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help run test check check-format lint types client-types layers wheel format web-build web-check web-test console bench constraints clean
+.PHONY: help run test check check-format lint types client-types layers wheel format web-build web-check web-test console bench soak constraints clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,9 @@ web-test: web-build  ## the web client's own tests (vitest); those in a browser 
 bench: $(SERVICE)  ## measure the service beside others; ARGS for its options
 	$(INSTALL) --requirement bench/requirements.txt
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(DEV)  ## real nodes under random faults for some minutes; ARGS="--hours 8" for longer, ARGS=--help for more
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]' --requirement bench/requirements.txt

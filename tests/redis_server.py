@@ -102,6 +102,11 @@ class RedisServer:
         """``kill -9``."""
         self._end(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """While it is down: delete all that it has kept."""
+        assert not self.runs
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+
     def pause(self) -> None:
         """Let it hang: connections stay, nothing is answered. :meth:`resume` ends that."""
         assert self._server is not None
