@@ -91,6 +91,8 @@ _LIMITS = {
     "total": "this node has as many streams as it takes (MAX_CONNECTIONS)",
     "user": "this user has too many streams open (MAX_CONNECTIONS_PER_USER)",
     "address": "too many streams are open from this address (MAX_CONNECTIONS_PER_ADDRESS)",
+    "anonymous": "streams without a token have their share of this node or address (ANONYMOUS_SHARE)",
+    "opens": "too many streams were opened in a short time (OPENS_PER_USER_PER_MINUTE, OPENS_PER_ADDRESS_PER_MINUTE)",
     "rate": "too many commands in a short time (USER_COMMANDS_PER_S)",
     "login_account": "too many logins were tried for this account",
     "login_address": "too many logins were tried from this address",

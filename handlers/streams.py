@@ -23,6 +23,7 @@ from handlers.detach import take_over
 from handlers.errors import SERVER, faults
 from handlers.front import Handler
 from handlers.keys import NODE, REQUEST_ID
+from service.addresses import network_of
 from service.connection import Connection
 from service.identity import Caller
 from service.node import Node
@@ -46,12 +47,13 @@ def _handler(stream: Stream) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         node = request.app[NODE]
         await node.gate.enter()
-        caller = await caller_of(request)
+        caller = await _opener(request)
         params = _params(stream, request)
         where = stream.filter(caller, params, node.settings)
         since = None
         if (count := stream.recalls(params)) and _last_event_id(request) is None:
-            since = await before_newest(node.engine, where.keys, count, node.clock)
+            async with node.connections.reading(caller, address_of(request)):
+                since = await before_newest(node.engine, where.keys, count, node.clock)
         return _open(request, caller, where, stream.name, [stream], named=False, since=since)
 
     return handle
@@ -62,7 +64,7 @@ def _attended(stream: AttendedStream) -> Handler:
         node = request.app[NODE]
         await node.gate.enter()
         try:
-            caller = await caller_of(request)
+            caller = await _opener(request)
             params = _params(stream, request)
             where = stream.filter(caller, params, node.settings)
         except Unauthenticated:
@@ -79,7 +81,7 @@ async def _many(request: web.Request) -> web.StreamResponse:
     """Many topics over one connection; ``event:`` says which each event is of."""
     node = request.app[NODE]
     await node.gate.enter()
-    caller = await caller_of(request)
+    caller = await _opener(request)
     caller.require_user()
     topics = list(dict.fromkeys(filter(None, request.query.get("topics", "").split(","))))
     if not topics:
@@ -93,6 +95,22 @@ async def _many(request: web.Request) -> web.StreamResponse:
     streams = [stream for stream, _ in opened]
     visits = [await stream.attend(caller, node) for stream in streams if isinstance(stream, AttendedStream)]
     return _open(request, caller, where, MANY, streams, named=True, visits=visits)
+
+
+async def _opener(request: web.Request) -> Caller:
+    """Who opens a stream, counted against their rate: each costs the reads of its replay.
+
+    Raises:
+        Unauthenticated: The token is bad.
+        OverLimit: It was one too many.
+    """
+    node = request.app[NODE]
+    caller = await caller_of(request)
+    if caller.user_id is not None:
+        node.opens_of_user.take(caller.user_id)
+    else:
+        node.opens_of_address.take(network_of(address_of(request), node.settings.ipv6_prefix))
+    return caller
 
 
 def _open_topic(full_name: str) -> tuple[Stream, str | None]:

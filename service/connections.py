@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import structlog
@@ -18,6 +19,7 @@ from events.errors import EngineUnavailable, ShuttingDown
 from events.replay import Replay, gap_frame
 from events.router import Feed, Filter, Lane, from_event, write_each
 from service.connection import Connection
+from service.fair_limiter import FairLimiter
 from service.identity import Caller
 from service.limits import ConnectionLimits
 from service.timestamps import timestamp
@@ -64,6 +66,8 @@ class Connections:
         self._slots: list[set[Connection]] = [set() for _ in range(WHEEL_SLOTS)]
         self._hand = 0
         self._expiring: dict[int, set[Connection]] = {}
+        # One caller never has all of the engine's readers, and those who wait are served caller by caller.
+        self._reading = FairLimiter(engine.readers, max(1, engine.readers // 2))
         self._catching_up: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -146,6 +150,10 @@ class Connections:
             task = asyncio.get_running_loop().create_task(self._catch_up(connection, replay, where, greeting))
             self._catching_up.add(task)
             task.add_done_callback(self._catching_up.discard)
+
+    def reading(self, caller: Caller, address: str) -> AbstractAsyncContextManager[None]:
+        """A turn of *caller* to read history; around whatever reads it for them."""
+        return self._reading.turn(self._limits.caller(caller.user_id, address))
 
     def refuse(self, connection: Connection) -> None:
         """Give back the slot of a stream that was admitted and did not open."""
@@ -251,7 +259,9 @@ class Connections:
                         await connection.draining
                     continue
                 stood = replay.position
-                page = await replay.next(self._page_bytes)
+                async with self._reading.turn(self._limits.caller(connection.caller_id, connection.address)):
+                    page = await replay.next(self._page_bytes)
+                # Leaving the turn waits for nothing: no event falls between the last page and going live.
                 if connection.reason:
                     return
                 if page.live:

@@ -15,25 +15,41 @@ class ConnectionLimits:
     """Counts open streams in total, by user and by address.
 
     Args:
+        anonymous_share: Of *total* and of *per_address*, what streams without a token may take. The rest is for users:
+            some addresses, or a neighbour behind the same NAT, can't take all there is from them.
         ipv6_prefix: Bits of an IPv6 address that count.
     """
 
     def __init__(
-        self, total: int, per_user: int, per_address: int, *, ipv6_prefix: int = IPV6_PREFIX
+        self,
+        total: int,
+        per_user: int,
+        per_address: int,
+        *,
+        anonymous_share: float = 1.0,
+        ipv6_prefix: int = IPV6_PREFIX,
     ) -> None:
         self._ipv6_prefix = ipv6_prefix
         self._total = total
         self._per_user = per_user
         self._per_address = per_address
+        self._anonymous_total = max(1, int(total * anonymous_share))
+        self._anonymous_per_address = max(1, int(per_address * anonymous_share))
         self.open = 0
+        self._anonymous = 0
         self._by_user: dict[str, int] = {}
         self._by_address: dict[str, int] = {}
+        self._anonymous_by_address: dict[str, int] = {}
+
+    def caller(self, user: str | None, address: str) -> tuple[str, str]:
+        """Who counts as one caller: a user, or without a token a network address."""
+        return ("user", user) if user is not None else ("address", network_of(address, self._ipv6_prefix))
 
     def take(self, user: str | None, address: str) -> None:
         """Take a slot; every slot taken must be given back.
 
         Raises:
-            OverLimit: ``total``, ``user`` or ``address``; nothing was taken.
+            OverLimit: ``total``, ``user``, ``address`` or ``anonymous``; nothing was taken.
         """
         address = network_of(address, self._ipv6_prefix)
         if self.open >= self._total:
@@ -42,22 +58,34 @@ class ConnectionLimits:
             raise OverLimit("user", RETRY_AFTER_S)
         if self._by_address.get(address, 0) >= self._per_address:
             raise OverLimit("address", RETRY_AFTER_S)
-        self.open += 1
-        if user is not None:
-            self._by_user[user] = self._by_user.get(user, 0) + 1
-        self._by_address[address] = self._by_address.get(address, 0) + 1
+        if user is None and (
+            self._anonymous >= self._anonymous_total
+            or self._anonymous_by_address.get(address, 0) >= self._anonymous_per_address
+        ):
+            raise OverLimit("anonymous", RETRY_AFTER_S)
+        self._count(user, address, 1)
 
     def give(self, user: str | None, address: str) -> None:
         """Give a slot back."""
-        self.open -= 1
-        address = network_of(address, self._ipv6_prefix)
-        for counts, name in ((self._by_user, user), (self._by_address, address)):
-            if name is None:
-                continue
-            if counts[name] == 1:
-                del counts[name]
-            else:
-                counts[name] -= 1
+        self._count(user, network_of(address, self._ipv6_prefix), -1)
+
+    def _count(self, user: str | None, network: str, change: int) -> None:
+        self.open += change
+        _add(self._by_address, network, change)
+        if user is None:
+            self._anonymous += change
+            _add(self._anonymous_by_address, network, change)
+        else:
+            _add(self._by_user, user, change)
+
+
+def _add(counts: dict[str, int], name: str, change: int) -> None:
+    """Nothing is remembered of those who have none."""
+    count = counts.get(name, 0) + change
+    if count:
+        counts[name] = count
+    else:
+        del counts[name]
 
 
 class RateLimit:

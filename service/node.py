@@ -102,6 +102,7 @@ class Node:
                 settings.max_connections_per_user,
                 settings.max_connections_per_address,
                 ipv6_prefix=settings.ipv6_prefix,
+                anonymous_share=settings.anonymous_share,
             ),
             retry_ms=settings.retry_ms,
             heartbeat=settings.heartbeat_s,
@@ -122,8 +123,10 @@ class Node:
         self.gate = Gate(OPENS_PER_TURN)
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
-        self.logins_of_account = _login_rate("login_account", settings.logins_per_account_per_minute)
-        self.logins_of_address = _login_rate("login_address", settings.logins_per_address_per_minute)
+        self.opens_of_user = _per_minute("opens", settings.opens_per_user_per_minute)
+        self.opens_of_address = _per_minute("opens", settings.opens_per_address_per_minute)
+        self.logins_of_account = _per_minute("login_account", settings.logins_per_account_per_minute)
+        self.logins_of_address = _per_minute("login_address", settings.logins_per_address_per_minute)
         self.passwords = Passwords()
         keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
         self.tokens = Tokens(settings, keys, clock)
@@ -222,5 +225,5 @@ class Node:
         self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
 
 
-def _login_rate(name: str, per_minute: float) -> RateLimit:
+def _per_minute(name: str, per_minute: float) -> RateLimit:
     return RateLimit(per_minute / 60, name=name, burst=per_minute)

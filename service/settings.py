@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: a browser's tabs, some devices.")  # fmt: skip
     max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node, an office behind one NAT; IPv6 counts by IPV6_PREFIX.")  # fmt: skip
     ipv6_prefix: int = Field(IPV6_PREFIX, ge=32, le=128, description="Bits of an IPv6 address that count as one address in all limits: 64 is a network, 56 all that many homes have.")  # fmt: skip
+    anonymous_share: float = Field(0.5, gt=0, le=1, description="Share of MAX_CONNECTIONS, and of MAX_CONNECTIONS_PER_ADDRESS, that streams without a token may take; the rest is kept for users.")  # fmt: skip
+    opens_per_user_per_minute: float = Field(300, ge=0, description="Streams opened by one user on this node, that many at once at the most: 20 tabs that are reloaded, or come back after each of some restarts; 0 is no limit.")  # fmt: skip
+    opens_per_address_per_minute: float = Field(1200, ge=0, description="The same without a token from one address: all streams that it may have, after each of some restarts.")  # fmt: skip
     max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
     slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip

@@ -55,6 +55,11 @@ class Engine(ABC):
         """The newest events, in memory."""
 
     @property
+    @abstractmethod
+    def readers(self) -> int:
+        """How many reads of older events run at once; more wait."""
+
+    @property
     def failing(self) -> str | None:
         """Why events can't be kept now; ``None`` while they can, as far as is known."""
         return None

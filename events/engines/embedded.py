@@ -46,6 +46,7 @@ class EmbeddedEngine(AloneEngine):
 
     epoch = ""  # until it is started
     head = floor = 0
+    readers = READERS
     window = Window(0)
     failing: str | None = None
 

@@ -74,6 +74,7 @@ class MemoryEngine(AloneEngine):
     epoch = ""
     head = floor = 0
     window = Window(0)
+    readers = 4
     reachable = True
 
     def __init__(self, epoch: str = "aaaaaaaa", clock: Callable[[], float] | None = None) -> None:

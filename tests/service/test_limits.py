@@ -49,6 +49,45 @@ def test_nobody_is_no_user() -> None:
         limits.take(None, "a")
 
 
+def test_streams_without_a_token_leave_room_for_users() -> None:
+    """Whatever the number of addresses: five that fill their own limit must not fill the node."""
+    limits = ConnectionLimits(8, 10, 4, anonymous_share=0.5)
+    for address in "aabb":
+        limits.take(None, address)
+
+    assert _refused(limits, None, "c") == "anonymous"
+    for number in range(4):
+        limits.take(str(number), "d")
+    assert _refused(limits, "9", "e") == "total"
+
+
+def test_streams_without_a_token_leave_room_for_users_of_their_address() -> None:
+    limits = ConnectionLimits(100, 10, 4, anonymous_share=0.5)
+    limits.take(None, "a")
+    limits.take(None, "a")
+
+    assert _refused(limits, None, "a") == "anonymous"
+    limits.take("1", "a")
+    limits.take("1", "a")
+    assert _refused(limits, "1", "a") == "address"
+    limits.take(None, "b")
+
+
+def test_slot_without_a_token_that_was_given_back_is_free() -> None:
+    limits = ConnectionLimits(2, 1, 2, anonymous_share=0.5)
+    for _ in range(3):
+        limits.take(None, "2001:db8::1")
+        assert _refused(limits, None, "2001:db8::2") == "anonymous"
+        limits.give(None, "2001:db8::1")
+
+    assert not limits._anonymous_by_address and not limits._by_address
+
+
+@pytest.mark.parametrize("share", [0.01, 1.0])
+def test_somebody_without_a_token_always_finds_room_somewhere(share: float) -> None:
+    ConnectionLimits(1, 1, 1, anonymous_share=share).take(None, "a")
+
+
 def test_refusal_takes_nothing() -> None:
     limits = ConnectionLimits(10, 10, 1)
     limits.take("1", "a")
@@ -176,7 +215,7 @@ def test_callers_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_streams_of_one_ipv6_network_are_bounded_together() -> None:
-    limits = ConnectionLimits(10, 10, 2)
+    limits = ConnectionLimits(10, 10, 2, anonymous_share=1.0)
     limits.take(None, "2001:db8::1")
     limits.take(None, "2001:db8::2")
 

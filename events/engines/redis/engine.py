@@ -39,6 +39,8 @@ _log = structlog.get_logger()
 class RedisEngine(Engine):
     """Keeps events on the server at *url* (:class:`events.engines.redis.link.Address`)."""
 
+    readers = READERS
+
     def __init__(
         self,
         url: str,

@@ -43,6 +43,41 @@ async def test_stream_of_another_user_is_not_over_the_limit_of_one(start: Start)
     await service.open("/custom/stream")
 
 
+async def test_streams_without_a_token_leave_room_for_users(start: Start) -> None:
+    service = await start(max_connections=4)
+    await service.open("/custom/stream")
+    await service.open("/system/status/stream")
+
+    refused = await service.get("/custom/stream")
+
+    assert (refused.status, refused.json["limit"]) == (429, "anonymous")
+    assert int(refused.headers["Retry-After"]) > 0
+    await service.open("/v1/app/sse", token=mint("42"))
+    await service.open("/v1/app/sse", token=mint("43"))
+
+
+@pytest.mark.parametrize(
+    ("paths", "token", "setting"),
+    [
+        (["/v1/app/sse", "/chat/stream?room=general", "/v1/stream?topics=app"], mint("42"), "user"),
+        (["/custom/stream", "/system/status/stream", "/custom/stream"], None, "address"),
+    ],
+)
+async def test_streams_opened_in_a_loop_are_refused_before_they_begin(
+    start: Start, paths: list[str], token: str | None, setting: str
+) -> None:
+    """Each open costs the reads of its replay, however soon it is closed again."""
+    service = await start(**{f"opens_per_{setting}_per_minute": 3})
+    for path in paths:
+        (await service.open(path, token=token)).close()
+
+    refused = await service.get(paths[0], token=token)
+
+    assert (refused.status, refused.json["limit"]) == (429, "opens")
+    assert 0 < int(refused.headers["Retry-After"]) <= 20
+    await service.open("/v1/app/sse", token=mint("43"))
+
+
 async def test_stream_that_is_reset_frees_its_slot_at_once(listen: Listen) -> None:
     server = await listen()
     peer = await open_raw(server, "/v1/app/sse/42", mint("42"))

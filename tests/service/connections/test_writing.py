@@ -1,12 +1,15 @@
 """What is written to a connection: its first write, its past, heartbeats; and what a reader that stops costs."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from events.event import Event
 from events.replay import Replay
 from service.connections import WHEEL_SLOTS
+from service.identity import Caller
 from tests.conftest import until
 from tests.service.connections.bench import HEAD
 
@@ -62,6 +65,33 @@ async def test_long_past_comes_at_the_readers_pace_without_a_hole(bench: Any) ->
     assert [frame.id for frame in transport.frames] == ids
     assert most < 3 * 64 * 1024
     assert not connection.reason
+
+
+async def test_one_users_replays_never_take_all_readers(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await bench()
+    [first, *_] = await one.push(b'"' + b"x" * 30_000 + b'"', count=40)
+    one.engine.window.start = one.engine.head  # as after a restart: all must be read
+    released, reads = asyncio.Event(), 0
+
+    async def read(keys: Sequence[str], after: int, max_bytes: int) -> tuple[list[Event], int]:
+        nonlocal reads
+        reads += 1
+        await released.wait()
+        return [], one.engine.head
+
+    monkeypatch.setattr(one.engine, "read", read)
+    for _ in range(20):
+        one.open(resume=(first,))
+    await until(lambda: reads)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    busy = reads
+    one.open(Caller("43"), resume=(first,))
+    await until(lambda: reads == busy + 1)
+
+    assert busy == one.engine.readers // 2
+    released.set()
+    await until(lambda: reads == 21)
 
 
 async def test_reader_that_stops_within_its_past_is_cut(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
