@@ -1,6 +1,7 @@
 """Faults of what keeps the events: the embedded engine's files, and Redis with the network before it."""
 
 import asyncio
+import resource
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -140,7 +141,8 @@ class RedisFaults:
             lossless("SIGTERM", self.stopped),
             lossless("stopped and continued", self.paused),
             lossless("kill -9, and a node with it", self.killed_with_a_node),
-            lossless("full", self.full),
+            lossless("out of memory", self.full),
+            lossless("disk full", self.disk_full),
             lossless("subscribers killed", self.subscribers_killed),
             lossless("connections cut", self.cut),
             lossless("connections half-open", self.half_open),
@@ -183,6 +185,13 @@ class RedisFaults:
         self._redis.call("CONFIG", "SET", "maxmemory", "1")
         await target.pause(0.2, 1.5)
         self._redis.call("CONFIG", "SET", "maxmemory", "0")
+
+    async def disk_full(self, target: Target, name: str) -> None:
+        """It cannot write what it acknowledges, so it ends itself."""
+        resource.prlimit(self._redis.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        await target.pause(0.2, 1)
+        self._redis.kill()
+        await self._start()
 
     async def subscribers_killed(self, target: Target, name: str) -> None:
         self._redis.call("CLIENT", "KILL", "TYPE", "pubsub")

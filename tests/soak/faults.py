@@ -81,6 +81,15 @@ async def node_terminated_then_killed(target: Target, name: str) -> None:
     await node.start()
 
 
+async def node_killed_at_its_start(target: Target, name: str) -> None:
+    node = target.node()
+    await node.kill()
+    await node.spawn()
+    await target.pause(0, 1.5)
+    await node.kill()
+    await node.start()
+
+
 async def node_paused(target: Target, name: str) -> None:
     node = target.node()
     node.signal(signal.SIGSTOP)
@@ -173,6 +182,7 @@ ANY_ENGINE = [
     FaultKind("node: kill -9", node_killed),
     FaultKind("node: SIGTERM", node_terminated),
     FaultKind("node: SIGTERM, then kill -9", node_terminated_then_killed),
+    FaultKind("node: kill -9 at its start", node_killed_at_its_start),
     FaultKind("node: stopped and continued", node_paused),
     FaultKind("callers: connections cut", callers_cut),
     FaultKind("callers: connections half-open", callers_half_open),

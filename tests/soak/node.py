@@ -71,7 +71,21 @@ class Node:
     # -- life and death ------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it and wait until it listens.
+
+        Raises:
+            RuntimeError: It ended instead.
+        """
+        await self.spawn()
+        await eventually(
+            lambda: self._started.is_set() or not self.runs, "it listens", within=STARTS_WITHIN_S
+        )
+        if not self.runs:
+            self.wrong.append(("died", f"{self.name} at its start: {self.stderr[-500:]}"))
+            raise RuntimeError(f"{self.name} did not start: {self.stderr[-2000:]}")
+
+    async def spawn(self) -> None:
+        """Start it, and don't wait until it listens."""
         if not self._proxy_listens:
             await self.proxy.start()
             self._proxy_listens = True
@@ -93,12 +107,6 @@ class Node:
         finally:
             os.close(self._log.write_end)
         self._watching = asyncio.get_running_loop().create_task(self._watch(self._process))
-        await eventually(
-            lambda: self._started.is_set() or not self.runs, "it listens", within=STARTS_WITHIN_S
-        )
-        if not self.runs:
-            self.wrong.append(("died", f"{self.name} at its start: {self.stderr[-500:]}"))
-            raise RuntimeError(f"{self.name} did not start: {self.stderr[-2000:]}")
 
     def _logged(self, record: dict[str, Any]) -> None:
         if record.get("event") == "server.listening":
