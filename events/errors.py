@@ -3,6 +3,7 @@
 SsePushError
 ├── BadEvent             the publisher's event can't be pushed (index, detail)
 ├── EventTooLarge        its data is over the limit (limit, unit bytes)
+├── KeyReused            its idempotency key was used for another request (index)
 ├── Overloaded           more waits to be kept than the engine takes
 ├── EngineUnavailable    the store can't keep anything now
 ├── DatabaseUnavailable  the database of accounts can't be reached
@@ -48,6 +49,13 @@ class EventTooLarge(BadEvent):
         super().__init__(f"data is {size} bytes, over the limit of {limit}", index)
         self.size = size
         self.limit = limit
+
+
+class KeyReused(BadEvent):
+    """An event whose idempotency key this publisher has used for something else."""
+
+    def __init__(self, index: int = 0) -> None:
+        super().__init__("the idempotency key was used before, with another body or for another call", index)
 
 
 class Overloaded(SsePushError):

@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from events import wire
 from events.errors import BadEvent, EventTooLarge
+from events.fingerprint import fingerprint_of
 from events.topics import MAX_NAME, Topic, event_keys
 
 if TYPE_CHECKING:
@@ -88,6 +89,28 @@ class PushEvent(BaseModel):
         """Its data."""
         return self.data
 
+    def with_key(self, key: str, asked: str | None = None) -> "KeyedPushEvent":
+        """The same event with the idempotency key *key*.
+
+        Args:
+            asked: The fingerprint of the request that the event was made from, where that is not the event itself.
+
+        Raises:
+            ValidationError: It is no key.
+        """
+        fields = self.model_dump(exclude_unset=True)
+        return KeyedPushEvent.model_validate({**fields, "key": key, "asked": asked})
+
+
+class KeyedPushEvent(PushEvent):
+    """An event with an idempotency key, made from a request that a publisher may send again.
+
+    Attributes:
+        asked: The request's fingerprint. A retry has the same, though the event may differ: in its timestamp, say.
+    """
+
+    asked: str | None = None
+
 
 class Event(msgspec.Struct, eq=False, gc=False):
     """An event with its routing keys and its encoded data; the engine gives it its number and id.
@@ -100,6 +123,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
         at: When it was accepted, in seconds since the Unix epoch.
         expires: When it may no longer be replayed, or ``None``.
         key: The publisher's idempotency key.
+        fingerprint: What the key is used for (:mod:`events.fingerprint`); ``None`` compares with nothing.
         kept: It gets a number and can be replayed (:attr:`events.topics.Topic.kept`).
         local: It stays on this node (:attr:`events.topics.Topic.local`).
         seq: Its place in the store's one order; 0 until it is kept, and for ever if it never is.
@@ -117,6 +141,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
     local: bool = False
     seq: int = 0
     id: str | None = None
+    fingerprint: str | None = None
     _frame: bytes | None = None
     _named: bytes | None = None
 
@@ -172,6 +197,15 @@ def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> E
     keys = _keys_of(push, name, topic)
     expires = None if ttl is None else now + ttl
     return Event(name, keys, data, push.event, now, expires, push.key, topic.kept, topic.local)
+
+
+def fingerprint_of_push(push: Push, data: bytes) -> str:
+    """What *push* asks for, whose encoded data is *data*: its topic, audience, name, lifetime and data."""
+    asked = push.asked if isinstance(push, KeyedPushEvent) else None
+    if asked is not None:
+        return asked
+    users = [push.user_id] if push.user_id is not None else push.user_ids
+    return fingerprint_of("events", push.full_topic, push.event, users, push.ttl, data)
 
 
 def _keys_of(push: Push, name: str, topic: Topic) -> tuple[str, ...]:

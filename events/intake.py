@@ -12,7 +12,7 @@ from events.batch import EventBatch
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent
-from events.event import Event, Push, PushEvent, encode
+from events.event import Event, Push, PushEvent, encode, fingerprint_of_push
 from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
 from events.topics import Topic, is_name
 
@@ -88,7 +88,9 @@ class Intake:
             raise BadEvent(f"topic {topic.name} can't be published to")
         event = encode(push, name, topic, now, self._max_bytes)
         if push.key is not None:
+            # A caller's id holds no control character, so the first one ends it.
             event.key = f"{publisher or ''}\x1f{event.key}"
+            event.fingerprint = fingerprint_of_push(push, event.data)
         return event
 
     def _batch_of(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventBatch | None:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from events.event import PushEvent
+from events.fingerprint import fingerprint_of
 from handlers.auth import caller_of
 from handlers.bodies import count_command, json_response, read_model, refused
 from handlers.keys import NODE, REQUEST_ID
@@ -29,28 +30,28 @@ def routes() -> list[web.RouteDef]:
 async def push_app(request: web.Request) -> web.Response:
     caller = await _publisher(request)
     command, sent = await read_model(request, AppPush)
-    return await _publish(request, caller, command.event(from_json(sent)))
+    return await _publish(request, caller, command.event(from_json(sent)), sent)
 
 
 async def send_notification(request: web.Request) -> web.Response:
     caller = await _publisher(request)
-    command, _ = await read_model(request, SendNotification)
-    return await _publish(request, caller, command.event(_now(request)))
+    command, sent = await read_model(request, SendNotification)
+    return await _publish(request, caller, command.event(_now(request)), sent)
 
 
 async def update_entity(request: web.Request) -> web.Response:
     caller = await _publisher(request)
-    command, _ = await read_model(request, UpdateEntity)
-    return await _publish(request, caller, command.event(_now(request)))
+    command, sent = await read_model(request, UpdateEntity)
+    return await _publish(request, caller, command.event(_now(request)), sent)
 
 
 async def send_chat(request: web.Request) -> web.Response:
     caller = await caller_of(request)
     caller.require_user()
     count_command(request, caller)
-    command, _ = await read_model(request, SendChat)
+    command, sent = await read_model(request, SendChat)
     require_room(caller, command.room_id, request.app[NODE].settings)
-    return await _publish(request, caller, command.event(caller, _now(request)))
+    return await _publish(request, caller, command.event(caller, _now(request)), sent)
 
 
 async def _publisher(request: web.Request) -> Caller:
@@ -64,9 +65,9 @@ def _now(request: web.Request) -> str:
     return timestamp(request.app[NODE].clock())
 
 
-async def _publish(request: web.Request, caller: Caller, event: PushEvent) -> web.Response:
+async def _publish(request: web.Request, caller: Caller, event: PushEvent, sent: bytes) -> web.Response:
     if (key := request.headers.get("Idempotency-Key")) is not None:
-        event = with_key(event, key)
+        event = with_key(event, key, fingerprint_of(request.path, sent))
     [id_] = await request.app[NODE].publisher.publish(event, publisher=caller.require_user())
     _log.info(
         "event.published",
@@ -78,8 +79,11 @@ async def _publish(request: web.Request, caller: Caller, event: PushEvent) -> we
     return json_response({"id": id_})
 
 
-def with_key(event: PushEvent, key: str) -> PushEvent:
+def with_key(event: PushEvent, key: str, asked: str | None = None) -> PushEvent:
     """*event* with the key of the header ``Idempotency-Key``, where it has none of its own.
+
+    Args:
+        asked: The fingerprint of the request, where the event holds more than was sent.
 
     Raises:
         InvalidBody: It is no key.
@@ -87,6 +91,6 @@ def with_key(event: PushEvent, key: str) -> PushEvent:
     if event.key is not None:
         return event
     try:
-        return PushEvent.model_validate({**event.model_dump(exclude_unset=True), "key": key})
+        return event.with_key(key, asked)
     except ValidationError as error:
         raise refused(error) from None

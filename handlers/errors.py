@@ -18,6 +18,7 @@ from events.errors import (
     EventTooLarge,
     Forbidden,
     FunctionFailed,
+    KeyReused,
     NotFound,
     OverLimit,
     Overloaded,
@@ -36,6 +37,7 @@ MAX_NAME_SHOWN = 64  # characters shown of a field that should not be there
 STATUS: dict[type[SsePushError], int] = {
     BadEvent: 422,
     EventTooLarge: 422,
+    KeyReused: 422,  # draft-ietf-httpapi-idempotency-key-header, section 2.7
     Overloaded: 503,
     EngineUnavailable: 503,
     DatabaseUnavailable: 503,

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
-INBOX = "redis"  # who publishes what other services put straight into the engine's store
+# Who publishes what other services put straight into the engine's store. No caller is called so, for names hold no
+# control characters: the keys of the inbox are its own.
+INBOX = "\x1einbox"
 
 _log = structlog.get_logger()
 

@@ -16,16 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import structlog
 
 from events.batch import data_bytes_of, ids_of, joined
+from events.engines.ages import steady_clock
 from events.engines.alone import AloneEngine
 from events.engines.base import Broken, Failed, Kept, Missed, Receipt
 from events.engines.reader import Reader
-from events.engines.store import Store
-from events.errors import EngineUnavailable, Overloaded, StoreInUse
+from events.engines.store import Store, has_keys
+from events.errors import EngineUnavailable, KeyReused, Overloaded, StoreInUse
 from events.event import Event
 from events.window import WINDOW_BYTES, Window
 
@@ -39,6 +40,15 @@ PAGE_EVENTS = 1000  # events one read from disk gives at the most
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
+
+
+class _Commit(NamedTuple):
+    """What became of a group: what of it was to be kept, what was refused, and those that are new or the error."""
+
+    group: _Group
+    events: Sequence[Event]
+    refused: list[tuple[Receipt | None, KeyReused]]
+    result: Sequence[Event] | Exception
 
 
 class EmbeddedEngine(AloneEngine):
@@ -64,6 +74,8 @@ class EmbeddedEngine(AloneEngine):
         self._limits: dict[str, Any] = {"max_events": max_events, "max_age": max_age, "key_age": key_age, "sync": sync}  # fmt: skip
         self._commits_wait_for_disk = sync == "full"
         self._clock = clock
+        # Nobody may set the clock by which things grow old: a step of the system's would age all, or nothing.
+        self._age_clock = steady_clock() if clock is time.time else clock
         self._waiting: _Group = []
         self._waiting_events = 0
         self._waiting_bytes = 0
@@ -128,10 +140,10 @@ class EmbeddedEngine(AloneEngine):
             self._commits.add(task)
             task.add_done_callback(self._commits.discard)
         else:
-            self._committed(group, events, self._keep(events))
+            self._committed(self._keep(group, events))
 
     async def _commit_in_thread(self, group: _Group, events: Sequence[Event]) -> None:
-        self._committed(group, events, await self._in_thread(lambda: self._keep(events)))
+        self._committed(await self._in_thread(lambda: self._keep(group, events)))
 
     def _next_group(self) -> tuple[_Group, Sequence[Event]]:
         size = len(self._waiting[0][0])
@@ -147,13 +159,23 @@ class EmbeddedEngine(AloneEngine):
         self._waiting_bytes -= data_bytes_of(events)
         return group, events
 
-    def _keep(self, events: Sequence[Event]) -> Sequence[Event] | Exception:
+    def _keep(self, group: _Group, events: Sequence[Event]) -> "_Commit":
+        """Keep *events*, which are those of *group*, but for what uses an idempotency key for something else."""
+        refused: list[tuple[Receipt | None, KeyReused]] = []
         try:
-            return self._store.append(events, self._clock())
+            now = self._age_clock()
+            if has_keys(events) and (reused := self._store.reused([its for its, _ in group], now)):
+                refused = [(group[place][1], error) for place, error in reused.items()]
+                group = [entry for place, entry in enumerate(group) if place not in reused]
+                events = joined([its for its, _ in group]) if group else []
+            return _Commit(group, events, refused, self._store.append(events, now))
         except Exception as error:
-            return error
+            return _Commit(group, events, refused, error)
 
-    def _committed(self, group: _Group, events: Sequence[Event], result: Sequence[Event] | Exception) -> None:
+    def _committed(self, commit: "_Commit") -> None:
+        group, events, refused, result = commit
+        for receipt, fault in refused:
+            _refuse(receipt, fault)
         if isinstance(result, Exception):
             self._failed(group, result)
         else:
@@ -200,7 +222,7 @@ class EmbeddedEngine(AloneEngine):
 
     async def _do_chores(self) -> None:
         """Run the store's chores on the thread, a slice at a time; between two, what waits is committed."""
-        slices = self._store.chores(self._clock())
+        slices = self._store.chores(self._age_clock())
         try:
             while await self._in_thread(lambda: next(slices, self)) is not self:
                 self.floor = self._store.floor  # before the next slice takes what is below it

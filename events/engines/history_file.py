@@ -11,8 +11,8 @@ from typing import Literal
 
 from events.ids import new_epoch
 
-FORMAT = "3"
-_READABLE = ("", "2", FORMAT)  # a new file; packs of one form only; these
+FORMAT = "4"
+_READABLE = ("", "2", "3", FORMAT)  # a new file; packs of one form only; keys without fingerprints; these
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS routes (
     segment INTEGER NOT NULL, key TEXT NOT NULL, seqs TEXT NOT NULL,
     PRIMARY KEY (segment, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS published (
-    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL, fingerprint TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS published_at ON published (at);
 """
 
@@ -98,6 +98,8 @@ class HistoryFile:
         self._db.executescript(_SCHEMA)
         if self.meta("format") not in _READABLE:
             raise sqlite3.DatabaseError("it was written by another version of sse-push")
+        if "fingerprint" not in [row[1] for row in self.execute("PRAGMA table_info(published)")]:
+            self.execute("ALTER TABLE published ADD COLUMN fingerprint TEXT")
         boot = _boot_id()
         epoch = self.meta("epoch")
         if not epoch or self.meta("boot") not in ("", boot):

@@ -17,8 +17,11 @@ from typing import Literal
 from pydantic_core import to_json
 
 from events.batch import EventBatch, add_numbers
+from events.engines.ages import Ages
 from events.engines.history_file import HistoryFile
 from events.engines.packs import PACK_EVENTS, packs_of, unpack
+from events.engines.published import Published, PublishedKeys
+from events.errors import KeyReused
 from events.event import Event
 from events.ids import format_id
 from events.window import size_of
@@ -33,6 +36,11 @@ _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never repl
 _INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?)"
 
 _key: Callable[[Event], str | None] = attrgetter("key")
+
+
+def has_keys(events: Sequence[Event]) -> bool:
+    """Whether some of *events* have idempotency keys."""
+    return type(events) is not EventBatch and not {*map(_key, events)} <= {None}
 
 
 class Store:
@@ -65,17 +73,17 @@ class Store:
         self._file = HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
         self._max_events = max_events
         self._max_age = max_age
-        self._key_age = key_age
         self._behind: list[Sequence[Event]] = []
         self._behind_events = 0
         self._behind_bytes = 0
         self._log_bytes = self._log_bytes_seen = 0
-        self._latest = 0.0
         self.epoch = self._file.epoch
         self.indexed = int(self._file.meta("indexed") or 0)
         self.head = max(self._file.scalar("SELECT max(last) FROM packs"), int(self._file.meta("head") or 0))
         self.floor = max(int(self._file.meta("floor") or 0), self.head - max_events)
         self._swept = int(self._file.meta("floor") or 0)
+        self._ages = self._ages_in_file()
+        self._keys = PublishedKeys(self._file, self._ages, key_age)
         self._file.delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
 
     def close(self) -> None:
@@ -85,7 +93,28 @@ class Store:
         finally:
             self._file.close()
 
+    def _ages_in_file(self) -> Ages:
+        file = self._file
+        latest = max(
+            file.execute("SELECT at FROM packs ORDER BY first DESC LIMIT 1").fetchone() or (0.0,),
+            file.execute("SELECT ifnull(max(at), 0.0) FROM published").fetchone(),
+            (float(file.meta("clock_ahead_to") or 0.0),),
+        )[0]
+        return Ages(
+            latest,
+            float(file.meta("clock_set_back_at") or 0.0),
+            lambda ahead_to, at: file.set(clock_ahead_to=ahead_to if at else 0.0, clock_set_back_at=at),
+        )
+
     # -- appending ---------------------------------------------------------------------------
+
+    def reused(self, appends: Sequence[Sequence[Event]], now: float) -> dict[int, KeyReused]:
+        """Those of *appends* that use an idempotency key for something else than before, by their places.
+
+        The others may be appended, together and at the same time.
+        """
+        self._ages.note(now)
+        return self._keys.reused(appends, now)
 
     def append(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events* and keep them, all or none; one commit.
@@ -98,14 +127,17 @@ class Store:
         Raises:
             sqlite3.Error: None of them is kept.
         """
-        self._latest = now = max(now, self._latest)  # a clock set back must not age what came before it
-        if type(events) is EventBatch or {*map(_key, events)} <= {None}:
+        self._ages.note(now)
+        if not has_keys(events):
             fresh = self._number(events, now)
             size = self._insert(fresh, now)
         else:
-            with self._file.transaction():
-                fresh = self._number(events, now)
-                size = self._insert(fresh, now)
+            try:
+                with self._file.transaction():
+                    fresh = self._number(events, now)
+                    size = self._insert(fresh, now)
+            finally:
+                self._keys.end_append()
         if type(events) is not EventBatch:
             prefix = format_id(self.epoch, 0)[:-1]
             for event in events:
@@ -141,11 +173,12 @@ class Store:
         fresh: list[Event] = []
         for event in events:
             if event.key is not None:
-                known = self._published(event.key, now)
+                known = self._keys.get(event.key, now)
                 if known is not None:
-                    event.seq = known
+                    event.seq = known.seq
                     continue
-                self._remember(event.key, head + 1, now)
+                self._log_bytes += _KEY_BYTES
+                self._keys.add(event.key, Published(head + 1, event.fingerprint), now)
             head += 1
             event.seq = head
             fresh.append(event)
@@ -160,16 +193,6 @@ class Store:
         # As large as an event with its overhead may be: a nearly full disk takes a small row yet.
         self._file.execute("INSERT OR REPLACE INTO meta VALUES ('probe', zeroblob(131072))")
 
-    def _published(self, key: str, now: float) -> int | None:
-        row = self._file.execute(
-            "SELECT seq FROM published WHERE key = ? AND at > ?", (key, now - self._key_age)
-        ).fetchone()
-        return None if row is None else int(row[0])
-
-    def _remember(self, key: str, seq: int, now: float) -> None:
-        self._log_bytes += _KEY_BYTES
-        self._file.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?)", (key, seq, now))
-
     # -- chores: work that can wait, in slices short enough for a commit to wait for ---------------
 
     @property
@@ -183,13 +206,14 @@ class Store:
 
     def chores(self, now: float) -> Iterator[None]:
         """Whatever is due, a slice for each step. Safe to drop at any step, and to be killed in."""
+        self._ages.note(now)
         if self._routes_due:
             yield from self._write_routes()
         yield from self._raise_floor(now)
         yield  # readers must know of the floor before anything below it goes
         if self.floor - self._swept >= _SWEEP_EVENTS:
             yield from self._sweep()
-        yield from self._forget_keys(now)
+        yield from self._keys.forget_old(now, _SLICE_ROWS)
         idle = self._log_bytes == self._log_bytes_seen
         if self._log_bytes >= _CHECKPOINT_BYTES or (self._log_bytes and idle):
             self._file.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -225,7 +249,7 @@ class Store:
         rows = 1  # most often not even the oldest is too old
         while True:
             packs = self._file.execute(oldest, (self.floor, rows)).fetchall()
-            too_old = list(takewhile(lambda pack: pack[1] < now - self._max_age, packs))
+            too_old = list(takewhile(lambda pack: self._ages.age(pack[1], now) > self._max_age, packs))
             if too_old:
                 self.floor = too_old[-1][0]
             if len(too_old) < rows:
@@ -248,11 +272,6 @@ class Store:
                 yield
             self._file.delete("segments WHERE first = ?", segment)
         self._swept = floor
-
-    def _forget_keys(self, now: float) -> Iterator[None]:
-        old = "SELECT key FROM published WHERE at <= ? LIMIT ?"
-        while self._file.delete(f"published WHERE key IN ({old})", now - self._key_age, _SLICE_ROWS):
-            yield
 
     # -- what a start finds ------------------------------------------------------------------------
 

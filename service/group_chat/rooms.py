@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from events.engines.base import Engine
 from events.event import Event, PushEvent
+from events.fingerprint import fingerprint_of
 from events.newest import newest
 from events.topics import filter_keys
 from service.group_chat.jobs import Job, Line, Result
@@ -85,7 +86,9 @@ class Rooms:
         """
         persona = job.persona
         event = _event(job.room_id, result.content, f"{_AI}{persona.id}", persona.name, at)
-        await self._publisher.publish(event.model_copy(update={"key": f"group-chat/{job.id}"}))
+        # Of answers that differ, from a job done twice or at another time, the first is the job's.
+        key = f"group-chat/{job.id}"
+        await self._publisher.publish(event.with_key(key, asked=fingerprint_of(key)))
 
 
 def _event(room: str, message: str, user_id: str, name: str, at: float) -> PushEvent:

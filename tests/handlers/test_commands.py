@@ -278,13 +278,33 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), COMMANDS)
-async def test_command_with_a_key_publishes_once(service: Service, path: str, body: dict[str, Any]) -> None:
+async def test_command_with_a_key_publishes_once(start: Start, path: str, body: dict[str, Any]) -> None:
+    service = await start(clock=(clock := Clock()))
     first = await service.post(path, token=ADMIN, json=body, headers={"Idempotency-Key": "k"})
+    clock.advance(1)  # which the timestamps of some tell
     again = await service.post(path, token=ADMIN, json=body, headers={"Idempotency-Key": "k"})
     other = await service.post(path, token=ADMIN, json=body, headers={"Idempotency-Key": "other"})
 
     assert first.json == again.json != other.json
     assert service.node.engine.head == 2
+
+
+@pytest.mark.parametrize(("path", "body"), COMMANDS)
+async def test_key_used_for_another_command_or_body_is_refused(
+    service: Service, path: str, body: dict[str, Any]
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    changed = {**body, next(name for name in ("message", "data") if name in body): "other"}
+    first = await service.post(path, token=ADMIN, json=body, headers=headers)
+    others = [await service.post(path, token=ADMIN, json=changed, headers=headers)]
+    for other_path, other in [("/v1/events", {"userId": "42", "data": body}), *COMMANDS]:
+        if other_path != path:
+            others.append(await service.post(other_path, token=ADMIN, json=other, headers=headers))
+
+    assert first.status == 200
+    assert {answer.status for answer in others} == {422}
+    assert all("idempotency key" in answer.json["errors"][0]["detail"] for answer in others)
+    assert service.node.engine.head == 1
 
 
 @pytest.mark.parametrize(("path", "body"), COMMANDS)

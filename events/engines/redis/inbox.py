@@ -146,7 +146,7 @@ class Inbox:
 
 
 def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
-    """The events of an entry, each with a key by which it is published once.
+    """The events of an entry, each with a key by which it is published once: its own, or the entry's.
 
     Raises:
         BadEvent: It holds none; the message says what is wrong.
@@ -164,6 +164,8 @@ def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
     if not 0 < len(events) <= MAX_EVENTS:
         raise BadEvent(f"an entry has from 1 to {MAX_EVENTS} events")
     return [
-        event if event.key is not None else event.model_copy(update={"key": f"inbox {id_} {index}"})
+        event.model_copy(
+            update={"key": f"own {event.key}" if event.key is not None else f"entry {id_} {index}"}
+        )
         for index, event in enumerate(events)
     ]

@@ -6,6 +6,8 @@ Knows the store's ``publish``; does not know connections, nor what is heard.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -13,7 +15,7 @@ import structlog
 from events.engines.base import Receipt
 from events.engines.redis.feed import Feed
 from events.engines.redis.store import RemoteStore
-from events.errors import EngineUnavailable, Overloaded
+from events.errors import EngineUnavailable, KeyReused, Overloaded
 from events.event import Event
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
@@ -24,6 +26,7 @@ GROUP_EVENTS = (
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
+_id: Callable[[Event], str] = attrgetter("id")
 
 
 class Outbox:
@@ -112,13 +115,16 @@ class Outbox:
         self._on_answered(head, floor)
         following = iter(numbers)
         for events, receipt in group:
-            ids = []
-            for event in events:
-                event.seq = next(following)
-                event.id = self._feed.id_of(event.seq)
-                ids.append(event.id)
+            its = [*islice(following, len(events))]
+            if its and its[0] <= 0:
+                faults = [KeyReused(index) for index, number in enumerate(its) if number < 0]
+                faults[0].others = [*faults[1:]]
+                _refuse(receipt, faults[0])
+                continue
+            for event, number in zip(events, its, strict=True):
+                event.seq, event.id = number, self._feed.id_of(number)
             if receipt is not None and not receipt.done():
-                receipt.set_result(ids)
+                receipt.set_result([*map(_id, events)])
 
     def _fail(self, group: _Group) -> None:
         if group:

@@ -79,12 +79,18 @@ class RemoteStore:
         """Epoch, head and floor; the head comes on the node's own channel too, after all events up to it."""
         return self._run("mark", self.own_channel, self._now(), self._max_age_ms, self._max_events)
 
-    def publish(self, epoch: str, head: int, groups: Iterable[Sequence[Event]]) -> Answer:
-        """Keep the events of *groups*, all or none: head, floor, and the number of each."""
+    def publish(self, epoch: str, head: int, appends: Iterable[Sequence[Event]]) -> Answer:
+        """Keep the events of *appends*, all or none: head, floor, and the number of each.
+
+        Of an append that uses an idempotency key for something else than before none is kept; in place of their
+        numbers those at fault have -1, the others 0.
+        """
         parts: Parts = [epoch, head, self._now(), self._max_age_ms, self._key_age_ms, self._max_events]
-        for events in groups:
+        for events in appends:
+            parts.append(len(events))
             for event in events:
-                parts += [event.key or "", len(event.keys), *event.keys, pack([event])]
+                fingerprint = event.fingerprint or ""
+                parts += [event.key or "", fingerprint, len(event.keys), *event.keys, pack([event])]
         return self._run("publish", *parts)
 
     def pass_on(self, events: Iterable[Event]) -> Answer:

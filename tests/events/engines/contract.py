@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from events.batch import EventBatch
-from events.errors import EngineUnavailable
+from events.errors import EngineUnavailable, KeyReused
 from events.event import Event
 from events.ids import format_id, parse_id
 from tests.events.engines.places import (
@@ -294,6 +294,51 @@ class EngineContract:
         first = await life.keep(said("a", key="k"))
         await life.keep(*map(said, range(50)))
         assert await life.keep(said("b", key="k")) == first
+
+    async def test_key_used_for_something_else_refuses_its_own_append_only(self, place: Place) -> None:
+        life = await place.open()
+        (first,) = await life.keep(said("a", key="k", fingerprint="one"))
+        good, bad, retry = (
+            life.append(said("b", key="j", fingerprint="two")),
+            life.append(
+                said("c"), said("d", key="k", fingerprint="other"), said("e", key="j", fingerprint="one")
+            ),
+            life.append(said("f", key="j", fingerprint="two"), said("a", key="k", fingerprint="one")),
+        )
+        with pytest.raises(KeyReused) as refused:
+            await bad
+        assert [fault.index for fault in (refused.value, *refused.value.others)] == [1, 2]
+        assert await life.answer(retry) == [*await life.answer(good), first]
+        assert said_of(life.told) == said_of([said("a"), said("b")])
+        await life.engine.check()
+        assert life.engine.failing is None
+
+    async def test_key_with_two_meanings_in_one_append_refuses_it(self, place: Place) -> None:
+        life = await place.open()
+        with pytest.raises(KeyReused) as refused:
+            await life.keep(
+                said("a", key="k", fingerprint="one"), said("b"), said("c", key="k", fingerprint="two")
+            )
+        assert refused.value.index == 2
+        (id_,) = await life.keep(said("d", key="k", fingerprint="two"))
+        assert ids(life.told) == [id_], "a key of what was refused is free"
+
+    async def test_key_without_a_fingerprint_is_compared_with_nothing(self, place: Place) -> None:
+        life = await place.open()
+        first = await life.keep(said("a", key="k"))
+        assert await life.keep(said("b", key="k", fingerprint="one")) == first
+        second = await life.keep(said("c", key="j", fingerprint="one"))
+        assert await life.keep(said("d", key="j")) == second
+
+    @pytest.mark.parametrize("end", ["close", "crash"])
+    async def test_what_a_key_was_used_for_is_known_in_the_next_life(self, place: Place, end: str) -> None:
+        life = await place.open()
+        first = await life.keep(said("a", key="k", fingerprint="one"))
+        await end_of(place, life, end)
+        again = await place.open()
+        with pytest.raises(KeyReused):
+            await again.keep(said("b", key="k", fingerprint="two"))
+        assert await again.keep(said("a", key="k", fingerprint="one")) == first
 
     # -- 5. window ---------------------------------------------------------------------------------
 

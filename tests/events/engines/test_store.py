@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from events.batch import EventBatch
 from events.engines import packs, store
+from events.engines.history_file import FORMAT
 from events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
 from events.engines.reader import Reader
 from events.engines.store import Store
@@ -309,9 +310,49 @@ def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open)
     assert its.floor == 0
 
 
+def test_clock_that_ran_ahead_between_two_starts_keeps_keys_and_events_no_longer_than_due(
+    open_store: Open,
+) -> None:
+    ahead = NOW + 86_400
+    its = open_store(max_age=1000, key_age=100)
+    its.append([said("a", key="k")], ahead)
+    its.append([said("right again", key="other")], NOW)
+    its = open_store(max_age=1000, key_age=100)
+    assert its.append([said("retried", key="k")], NOW + 99) == []
+    its = open_store(max_age=1000, key_age=100)
+    list(its.chores(NOW + 101))
+    assert [event.seq for event in its.append([said("new", key="k")], NOW + 101)] == [3]
+    list(its.chores(NOW + 1001))
+    assert its.floor == 2
+
+
+def test_clock_that_ran_ahead_leaves_no_keys_behind(open_store: Open, tmp_path: Path) -> None:
+    its = open_store(key_age=100)
+    its.append([said(n, key=str(n)) for n in range(20)], NOW + 86_400)
+    list(its.chores(NOW))
+    list(its.chores(NOW + 99))
+    assert rows(tmp_path, "published") == 20
+    list(its.chores(NOW + 101))
+    assert rows(tmp_path, "published") == 0
+
+
+def test_keys_of_a_file_without_fingerprints_are_known_and_compared_with_nothing(
+    open_store: Open, tmp_path: Path
+) -> None:
+    its = open_store()
+    its.append([said("a", key="k", fingerprint="one")], NOW)
+    its._file.execute("ALTER TABLE published DROP COLUMN fingerprint")
+    its._file.execute("UPDATE meta SET value = '3' WHERE name = 'format'")
+    again = open_store()
+    other = said("b", key="k", fingerprint="another")
+    assert again.reused([[other]], NOW) == {}
+    assert again.append([other], NOW) == []
+    assert other.seq == 1
+
+
 def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    for version in ("1", "4"):
+    for version in ("1", "next"):
         its._file.execute("UPDATE meta SET value = ? WHERE name = 'format'", (version,))
         with pytest.raises(sqlite3.DatabaseError, match="another version"):
             open_store()
@@ -324,7 +365,7 @@ def test_file_that_knew_no_batches_is_taken_over(open_store: Open) -> None:
     again = open_store()
     again.append(batch_of(["after"], ["1"]), NOW)
     assert [event.data for event in again.newest(9, PLENTY)] == [b'{"n":"before"}', b'{"n":"after"}']
-    assert its._file.meta("format") == "3", "whoever knows no batches must not read it now"
+    assert its._file.meta("format") == FORMAT, "whoever knows no batches must not read it now"
 
 
 def test_log_is_put_away_when_nothing_happens(open_store: Open, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "too large": (b'{"broadcast":true,"data":"' + b"x" * 2000 + b'"}', ""),
     "not utf-8": (b'{"broadcast":true,"data":"\xff"}', ""),
     "key": (ONE, "Idempotency-Key: k\r\n"),
+    "key used twice": (b'[{"userId":"42","data":1,"key":"k"},{"userId":"42","data":2,"key":"k"}]', ""),
     "key of a list": (b"[" + ONE + b"]", "Idempotency-Key: k\r\n"),
     "long key": (ONE, f"Idempotency-Key: {'x' * 257}\r\n"),
     "request id": (ONE, "X-Request-ID: mine\r\n"),

@@ -131,3 +131,14 @@ async def test_node_that_goes_away_answers_what_it_has_read(service: Service) ->
     assert "id" in await lines.answer()
     assert await lines.over()
     lines.end()
+
+
+async def test_key_used_for_something_else_is_an_error_of_its_line_only(service: Service) -> None:
+    lines = [event_line(1, key="k"), event_line(2, key="k"), event_line(1, key="k"), event_line(3)]
+
+    first, refused, again, last = await answers_to(service, b"".join(lines))
+
+    assert "idempotency key" in refused["error"]
+    assert first == again
+    assert "id" in last
+    assert service.node.engine.head == 2

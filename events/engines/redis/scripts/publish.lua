@@ -1,6 +1,8 @@
 -- Keep events and tell whoever listens: all or none, unless what others put under our keys fails one of them. ARGV:
 -- prefix, epoch, the head that the node knows, now, max age and the age of idempotency keys in ms, most events, then for
--- each event: its idempotency key or '', how many routing keys, these, and its body.
+-- each append: how many events, and for each of these: its idempotency key or '', the fingerprint of what that is used
+-- for or '', how many routing keys, these, and its body. An append that uses a key for something else is refused whole.
+-- Answers: head, floor, then the number of each event; of a refused append -1 for those at fault and 0 for the rest.
 if epoch ~= ARGV[2] or head < tonumber(ARGV[3]) then
     return redis.error_reply('EPOCH the store is another one')
 end
@@ -10,44 +12,89 @@ local answer = {0, 0}
 local before = head
 raise_floor(now, max_age)
 
+-- The number and fingerprint that an idempotency key stands for; nothing if it is not known.
+local function published(once)
+    local known = redis.call('GET', prefix .. 'once:' .. once)
+    if not known then return nil end
+    local until_, number, fingerprint = string.match(known, '^(%d+):(%d+):?(.*)$')
+    if not until_ then return nil end
+    local left = tonumber(until_) - now
+    if left <= 0 or (left > key_age + CLOCK_SLACK and is_ahead_since(now - key_age)) then return nil end
+    return tonumber(number), fingerprint
+end
+
+-- Whether an event uses its key for something else than before; notes in `asked` what it is used for.
+local function is_reused(at, asked)
+    local once, fingerprint = ARGV[at], ARGV[at + 1]
+    if once == '' then return false end
+    local before = asked[once]
+    if not before then
+        local number, its = published(once)
+        before = number and its or fingerprint
+        asked[once] = before
+    end
+    return before ~= '' and fingerprint ~= '' and before ~= fingerprint
+end
+
 -- Keep the event that begins at ARGV[at]; its number, or that of the first with its idempotency key.
 local function keep(at, count)
-    local once, body = ARGV[at], ARGV[at + 2 + count]
-    local known = once ~= '' and redis.call('GET', prefix .. 'once:' .. once)
-    if known then
-        local until_, number = string.match(known, '^(%d+):(%d+)$')
-        if until_ and tonumber(until_) > now then return tonumber(number) end
-    end
+    local once, fingerprint, body = ARGV[at], ARGV[at + 1], ARGV[at + 3 + count]
+    local known = once ~= '' and published(once)
+    if known then return known end
     local number = text(head + 1)
     local oldest = text(math.max(floor, head + 1 - most) + 1)
     redis.call('XADD', events, 'MINID', '~', oldest, number .. '-0', 'e', body)
     head = head + 1
     floor = math.max(floor, head - most)
     local message = number .. '\n' .. body
-    for key = at + 2, at + 1 + count do
+    for key = at + 3, at + 2 + count do
         local index = prefix .. 'key:' .. ARGV[key]
         redis.call('XADD', index, 'MINID', '~', oldest, number .. '-0', '', '')
         redis.call('PEXPIRE', index, max_age + 60000)
         redis.call('PUBLISH', prefix .. 'for:' .. ARGV[key], message)
     end
     if once ~= '' then -- not before it is kept, or a next try would be answered with what is not there
-        redis.call('SET', prefix .. 'once:' .. once, text(now + key_age) .. ':' .. number, 'PX', text(key_age))
+        redis.call('SET', prefix .. 'once:' .. once, text(now + key_age) .. ':' .. number .. ':' .. fingerprint, 'PX', text(key_age))
     end
     return head
+end
+
+-- Which events of an append use a key for something else; nothing if none does.
+local function reused_of(starts)
+    local asked, reused, any = {}, {}, false
+    for i = 1, #starts do
+        reused[i] = is_reused(starts[i], asked)
+        any = any or reused[i]
+    end
+    return any and reused
 end
 
 -- What another has put under our keys makes a call fail; the head must tell of all that was kept before that.
 local fault
 local at = 8
-while at <= #ARGV do
-    local count = tonumber(ARGV[at + 1])
-    local well, number = pcall(keep, at, count)
-    if not well then
-        fault = number
-        break
+while at <= #ARGV and not fault do
+    local starts, keyed = {}, false
+    local size = tonumber(ARGV[at])
+    at = at + 1
+    for i = 1, size do
+        starts[i] = at
+        keyed = keyed or ARGV[at] ~= ''
+        at = at + 4 + tonumber(ARGV[at + 2])
     end
-    answer[#answer + 1] = number
-    at = at + 3 + count
+    local reused = keyed and reused_of(starts)
+    for i = 1, size do
+        local well, number = true, nil
+        if reused then
+            number = reused[i] and -1 or 0
+        else
+            well, number = pcall(keep, starts[i], tonumber(ARGV[starts[i] + 2]))
+        end
+        if not well then
+            fault = number
+            break
+        end
+        answer[#answer + 1] = number
+    end
 end
 if head > before then
     -- One mark for a ten thousandth of the time that events are kept.

@@ -101,8 +101,8 @@ async def test_inbox_hands_on_what_is_there_and_what_comes(server: RedisServer, 
     put(server, {"topic": "notifications", "broadcast": True, "data": 2, "key": "mine"})
     both = put(server, [{"userId": "1", "data": 3}, {"room": "r", "data": 4}])
     await until(lambda: desk.data == [1, 2, 3, 4])
-    assert [*desk.taken] == [f"inbox {before} 0", "mine", f"inbox {both} 0", f"inbox {both} 1"]
-    assert desk.taken[f"inbox {before} 0"].user_id == "42"
+    assert [*desk.taken] == [f"entry {before} 0", "own mine", f"entry {both} 0", f"entry {both} 1"]
+    assert desk.taken[f"entry {before} 0"].user_id == "42"
     await until(lambda: (left(server), pending(server)) == (0, 0))
 
 
@@ -235,7 +235,7 @@ async def test_inbox_takes_what_a_dead_node_held(server: RedisServer, open_inbox
     died.cancel()
     open_inbox(alive, "alive", claim_s=0.05)
     await until(lambda: alive.data == [0, 1, 2])
-    assert [*alive.taken] == [f"inbox {id_} 0" for id_ in ids]
+    assert [*alive.taken] == [f"entry {id_} 0" for id_ in ids]
     await until(lambda: (left(server), pending(server)) == (0, 0))
 
 
@@ -267,3 +267,10 @@ async def test_command_of_the_protocol_page_publishes(server: RedisServer, open_
     desk = Desk()
     open_inbox(desk)
     await until(lambda: len(desk.data) == 1)
+
+
+def test_key_of_an_event_is_never_that_of_another_entry() -> None:
+    [entry] = read_entry("1-0", [b"event", b'{"userId": "1", "data": 1}'])
+    keyed = json.dumps({"userId": "1", "data": 1, "key": entry.key}).encode()
+    [forged] = read_entry("2-0", [b"event", keyed])
+    assert forged.key != entry.key
