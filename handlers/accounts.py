@@ -15,6 +15,7 @@ from handlers.keys import NODE, REQUEST_ID
 from service.addresses import network_of
 from service.people import (
     MAX_LISTED_USERS,
+    MAX_USER_ID,
     UNKNOWN_USER,
     LoggedIn,
     Login,
@@ -34,7 +35,13 @@ class UserParams(BaseModel):
 
 class UsersParams(BaseModel):
     after: Annotated[
-        int, Field(ge=0, description="Begin behind this one: the last of the page before.", examples=[100])
+        int,
+        Field(
+            ge=0,
+            le=MAX_USER_ID,
+            description="Begin behind this one: the last of the page before.",
+            examples=[100],
+        ),
     ] = 0
     limit: Annotated[
         int, Field(ge=1, le=MAX_LISTED_USERS, description="As many at the most.", examples=[100])

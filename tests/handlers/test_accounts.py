@@ -204,7 +204,20 @@ async def test_user_who_cannot_be_is_refused(start: Start, change: dict[str, Any
     assert answer.status == 422
 
 
-@pytest.mark.parametrize("query", ["after=-1", "limit=0", "limit=1001", "after=x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "after=-1",
+        "limit=0",
+        "limit=1001",
+        "after=x",
+        "after=2147483648",
+        "after=9223372036854775808",
+        "after=" + "9" * 5000,
+        "after=1e400",
+        "limit=9223372036854775808",
+    ],
+)
 async def test_page_that_cannot_be_is_refused(start: Start, query: str) -> None:
     service = await start()
     assert (await service.get(f"/api/users?{query}", token=ADMIN)).status == 400
