@@ -9,8 +9,7 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from events.topics import is_name
-from service.identity import Role
+from service.identity import Role, as_user_id
 from service.settings import PREFIX, Settings, load_settings
 from service.tokens import demo_token, mint_token
 
@@ -98,9 +97,9 @@ def demo_token_for(user: str, roles: Sequence[Role], name: str = "", email: str 
 
 def user_id(text: str) -> str:
     """A user id as an option's value."""
-    if not is_name(text):
+    if as_user_id(text) is None:
         raise argparse.ArgumentTypeError(
-            "a user id has 1 to 128 characters, none of them a control character"
+            "a user id has 1 to 128 characters, none of them a control character, and does not begin with ai:"
         )
     return text
 

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.demo:
         return _demo(arguments, roles)
     settings = load_settings()
-    if not settings.jwt_secret.get_secret_value():
+    if not settings.jwt_secrets:
         print("sse-push: set SSE_PUSH_JWT_SECRET, or ask for --demo", file=sys.stderr)
         return 2
     claims = {"sub": arguments.user, "roles": list(roles), "name": arguments.name, "email": arguments.email, "rooms": arguments.room}  # fmt: skip

@@ -7,6 +7,7 @@ SsePushError
 ├── Overloaded           more waits to be kept than the engine takes
 ├── EngineUnavailable    the store can't keep anything now
 ├── DatabaseUnavailable  the database of accounts can't be reached
+├── KeysUnavailable      the keys that verify tokens can't be fetched
 ├── StoreInUse           another process holds the data directory
 ├── Unauthenticated      no token, or a bad one (detail)
 ├── Forbidden            a good token, but not for this (detail)
@@ -68,6 +69,10 @@ class EngineUnavailable(SsePushError):
 
 class DatabaseUnavailable(SsePushError):
     """The database of accounts can't be reached, or not be written. Nothing was."""
+
+
+class KeysUnavailable(SsePushError):
+    """The keys that verify tokens can't be fetched now: whether a token is good is not known."""
 
 
 class StoreInUse(SsePushError):

@@ -143,10 +143,10 @@ def _open(
     node = request.app[NODE]
     if not node.engine.reachable and not all(stream.topic.local for stream in streams):
         raise EngineUnavailable("events can't be had now")
-    connection = admit(request, caller, name, named=named)
-    connection.visits = visits
     kept = any(stream.topic.kept for stream in streams)
     resume = (_last_event_id(request) or since,) if kept else None
+    connection = admit(request, caller, name, named=named)
+    connection.visits = visits
     return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), resume)  # fmt: skip
 
 

@@ -23,6 +23,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         caller_id: Who opened it; ``None`` without a token.
+        key_id, generation: Of the token that opened it (:class:`service.identity.Caller`).
         subject: The user or client it is for, most often the caller.
         keys: The routing keys of what it takes.
         resumable: Its events have ids.
@@ -34,7 +35,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "fd", "keys", "kind", "lane", "last", "live",
+        "_connections", "address", "caller_id", "draining", "expires", "fd", "generation", "key_id", "keys", "kind", "lane", "last", "live",
         "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "visits",
         "write",
     )  # fmt: skip
@@ -57,6 +58,8 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.caller_id = caller.user_id
         self.expires = caller.expires
+        self.key_id = caller.key_id
+        self.generation = caller.generation
         self.address = address
         self.request_id = request_id
         self.keys: tuple[str, ...] = ()

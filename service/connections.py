@@ -160,7 +160,15 @@ class Connections:
         self._limits.give(connection.caller_id, connection.address)
 
     def forget(self, connection: Connection) -> None:
-        """A transport is gone: give its slot back."""
+        """A transport is gone: give its slot back, whatever else fails: it may have got half open only."""
+        try:
+            self._unregister(connection)
+        finally:
+            self._limits.give(connection.caller_id, connection.address)
+            if not self._limits.open:
+                self._empty.set()
+
+    def _unregister(self, connection: Connection) -> None:
         self._engine.unlisten(connection.keys)
         self._slots[connection.slot].discard(connection)
         if connection.expires is not None:
@@ -168,11 +176,8 @@ class Connections:
             its.discard(connection)
             if not its:
                 del self._expiring[math.ceil(connection.expires)]
-        self._limits.give(connection.caller_id, connection.address)
         self.open_by_kind[connection.kind] -= 1
         self.closed_by_reason[connection.reason] += 1
-        if not self._limits.open:
-            self._empty.set()
         _log.info(
             "stream.closed",
             stream=connection.kind,
@@ -201,6 +206,15 @@ class Connections:
             for connection in list(self):
                 connection.cut("shutdown")
             await asyncio.sleep(0)
+
+    async def revoke(self, reason: str, is_revoked: Callable[[Connection], bool]) -> None:
+        """End the streams whose tokens are not good any more; their clients get new ones, not all in one instant."""
+        frame = _expired_frame(self._clock())
+        revoked = [connection for connection in self if is_revoked(connection)]
+        for count, connection in enumerate(revoked):
+            connection.end(reason, wire.frame(retry=self._retry()) + frame)
+            if count % CLOSED_PER_TURN == CLOSED_PER_TURN - 1:
+                await asyncio.sleep(0)
 
     def break_off(self, reason: str, stood: str) -> None:
         """Streams can't just go on where they stand (:data:`events.engines.base.Broken`)."""

@@ -4,12 +4,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from events.errors import Forbidden, Unauthenticated
+from events.topics import as_name
+
+AI_PREFIX = "ai:"  # user ids of AI members in rooms: nobody else may have one that begins so
 
 
 class Role(StrEnum):
     USER = "user"
     ADMIN = "admin"
     SERVICE = "service"
+
+
+def as_user_id(value: object) -> str | None:
+    """The user id given as text or as a number; ``None`` if it is none, or reserved for AI members in any case."""
+    user_id = as_name(value)
+    return None if user_id is None or user_id.lower().startswith(AI_PREFIX) else user_id
 
 
 PUBLISHERS = frozenset({Role.ADMIN, Role.SERVICE})
@@ -23,6 +32,8 @@ class Caller:
         user_id: ``None`` for one without a token.
         rooms: The rooms the token names; ``None`` if it names none at all.
         expires: When the token does, in seconds since the Unix epoch; ``None`` for never.
+        key_id: The key of the JWKS document that signed the token.
+        generation: Of the account's tokens, where a login of this service gave the token (service/account_checks.py).
     """
 
     user_id: str | None = None
@@ -31,6 +42,8 @@ class Caller:
     email: str = ""
     rooms: frozenset[str] | None = None
     expires: float | None = field(default=None, compare=False)
+    key_id: str | None = field(default=None, compare=False)
+    generation: int | None = field(default=None, compare=False)
 
     @property
     def is_admin(self) -> bool:

@@ -1,99 +1,241 @@
-"""Public keys from a JWKS document, fetched when first needed and again when a token names a new one.
+"""The public keys that verify tokens: a JWKS document, fetched at the start and again on a period.
 
-The only part of the service that calls out.
+A token that names a key which the document does not have makes it be fetched earlier. The only part of the service
+that calls out.
 """
 
 import asyncio
 import json
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import aiohttp
 import jwt
 import structlog
 
-from events.errors import Unauthenticated
+from events.errors import KeysUnavailable, Unauthenticated
+from service.claims import INVALID
+from service.jwk_document import MAX_KEY_ID_CHARS, Keys, read_document
 
-REFRESH_AT_MOST_EVERY_S = 10.0  # seconds: a stranger's made-up key ids must not make us hammer the issuer
 FETCH_TIMEOUT_S = 5.0  # seconds
 MAX_DOCUMENT_BYTES = 256 * 1024  # bytes: some hundred keys
+KEEP_S = (
+    86_400.0  # seconds for which keys are trusted while the document can't be fetched: an issuer's bad day
+)
+MAX_RETRY_S = 30.0  # seconds between two tries of a document that can't be fetched; begins with 1, doubles
+# Seconds between two fetches for keys that are not known: made-up key ids must not make us hammer the issuer. A fetch
+# that brings no new key doubles the first up to the second; one that does begins again.
+MIN_SPACING_S = 1.0
+MAX_SPACING_S = 10.0
+UNKNOWN_KEY_S = 10.0  # seconds for which a key id that the document did not have is refused without a fetch
+MAX_UNKNOWN_KEYS = 1_000  # such key ids remembered; past it the oldest is forgotten
+MAX_WAITING_TOKENS = 1_000  # requests that wait for a fetch; past it they get 503
+
+UNAVAILABLE = "the keys that verify tokens can't be fetched now"
 
 _log = structlog.get_logger()
 
 
 class KeySet:
-    """The keys of one JWKS document, by their ``kid``."""
+    """The keys of one JWKS document.
+
+    Args:
+        url: May hold credentials: it never reaches logs or answers.
+        clock: Monotonic seconds.
+        refresh: Seconds between two fetches.
+    """
 
     def __init__(
         self,
         url: str,
         algorithms: tuple[str, ...],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        refresh: float = 300.0,
     ) -> None:
         self._url = url
         self._algorithms = algorithms
+        self._period = refresh
         self._clock = clock
-        self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched = float("-inf")
-        self._lock = asyncio.Lock()
+        self._keys = Keys({}, ())
+        self._fetched: float | None = None  # when the keys came
+        self._fetching = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None  # a fetch that has not begun
+        self._refreshing: asyncio.Task[None] | None = None
+        self._failures = 0  # in a row
+        self._spacing = MIN_SPACING_S
+        self._earliest = float("-inf")  # of the next fetch for a key that is not known
+        self._unknown: dict[str, float] = {}  # key ids, and when the document was found not to have them
+        self._waiting = 0
+        self._listeners: list[Callable[[Collection[str]], None]] = []
 
-    async def key_for(self, token: str) -> Any:
-        """The public key that *token*'s head names (or the only one there is).
+    def on_removed(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Call *listener* with the ids of keys that left the document, or are other keys now."""
+        self._listeners.append(listener)
+
+    def start(self) -> None:
+        """Fetch the document, now and on its period; a fetch that fails is tried again, later and later."""
+        self._refreshing = asyncio.get_running_loop().create_task(self._keep_fresh(), name="jwks")
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._refreshing, self._next) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def key_for(self, token: str) -> tuple[str, Any]:
+        """The id and the public key that *token*'s header names (or the only key there is).
 
         Raises:
             Unauthenticated: There is none such.
-            jwt.PyJWTError: It has no readable head.
+            KeysUnavailable: The document can't be fetched, so that is not known.
+            jwt.PyJWTError: It has no readable header.
         """
-        head = jwt.get_unverified_header(token)
-        key = self._find(head.get("kid"))
+        header = jwt.get_unverified_header(token)
+        key_id, algorithm = header.get("kid"), header.get("alg")
+        # The configuration says which algorithms may be used, and a key serves its own alone.
+        if algorithm not in self._algorithms or not (key_id is None or isinstance(key_id, str)):
+            raise Unauthenticated(INVALID)
+        await self._wait_for_first()
+        key = self._find(key_id, algorithm)
         if key is None:
-            await self._refresh()
-            key = self._find(head.get("kid"))
-        # A key serves its own algorithm only; the configuration says which may be used at all.
-        if key is None or head.get("alg") != key.algorithm_name:
-            raise Unauthenticated("the token is not valid")
-        return key.key
+            await self._look_for(key_id)
+            key = self._find(key_id, algorithm)
+        if key is None:
+            raise Unauthenticated(INVALID)
+        return key_id or "", key
 
-    def _find(self, kid: object) -> jwt.PyJWK | None:
-        if kid is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(kid) if isinstance(kid, str) else None
+    def _find(self, key_id: str | None, algorithm: str) -> Any:
+        usable = self._keys.usable
+        if key_id is None and len(usable) == 1:
+            [((_, its_algorithm), key)] = usable.items()
+            return key if its_algorithm == algorithm else None
+        return None if key_id is None else usable.get((key_id, algorithm))
+
+    def _has(self, key_id: str) -> bool:
+        return any(known == key_id for known, _ in self._keys.usable)
+
+    def _is_usable(self) -> bool:
+        return self._fetched is not None and self._clock() - self._fetched < KEEP_S
+
+    async def _wait_for_first(self) -> None:
+        """See that there are keys.
+
+        Raises:
+            KeysUnavailable: There are none, after the fetch that is under way or may be made now.
+        """
+        if not self._is_usable() and (self._fetching.locked() or self._clock() >= self._earliest):
+            await self._wait(self._fetch_begun_or_next())
+        if not self._is_usable():
+            raise KeysUnavailable(UNAVAILABLE)
+
+    async def _look_for(self, key_id: str | None) -> None:
+        """Fetch for a key id that is not known, unless that was done in vain a moment ago.
+
+        Raises:
+            KeysUnavailable: The document can't be fetched, so that it is not known whether the key is there now.
+        """
+        if key_id is None or len(key_id) > MAX_KEY_ID_CHARS or self._has(key_id):
+            return
+        if self._clock() - self._unknown.get(key_id, float("-inf")) < UNKNOWN_KEY_S:
+            return
+        await self._wait(self._next_fetch())
+        if self._failures:
+            raise KeysUnavailable(UNAVAILABLE)
+        if not self._has(key_id):
+            self._unknown.pop(key_id, None)
+            self._unknown[key_id] = self._clock()
+            if len(self._unknown) > MAX_UNKNOWN_KEYS:
+                del self._unknown[next(iter(self._unknown))]
+
+    async def _wait(self, fetched: Awaitable[None]) -> None:
+        if self._waiting >= MAX_WAITING_TOKENS:
+            raise KeysUnavailable(UNAVAILABLE)
+        self._waiting += 1
+        try:
+            await asyncio.shield(fetched)  # a request that is given up must not end it for the others
+        finally:
+            self._waiting -= 1
+
+    async def _fetch_begun_or_next(self) -> None:
+        if self._fetching.locked():
+            async with self._fetching:
+                return
+        await asyncio.shield(self._next_fetch())
+
+    def _next_fetch(self) -> "asyncio.Task[None]":
+        """The fetch that has not begun: whoever waits for it gets a document that is newer than their question."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._fetch_spaced(), name="jwks fetch")
+        return self._next
+
+    async def _fetch_spaced(self) -> None:
+        await asyncio.sleep(max(0.0, self._earliest - self._clock()))
+        self._next = None
+        before = set(self._keys.usable)
+        if self._clock() - self._earliest > MAX_SPACING_S:
+            self._spacing = MIN_SPACING_S
+        await self._refresh()
+        found_more = not before.issuperset(self._keys.usable)
+        self._spacing = MIN_SPACING_S if found_more else min(MAX_SPACING_S, self._spacing * 2)
+        self._earliest = self._clock() + self._spacing
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await self._refresh()
+            retry = min(MAX_RETRY_S, 2.0 ** min(self._failures - 1, 10))
+            await asyncio.sleep((retry if self._failures else self._period) * random.uniform(0.9, 1.0))
 
     async def _refresh(self) -> None:
-        async with self._lock:
-            if self._clock() - self._fetched < REFRESH_AT_MOST_EVERY_S:
+        """Fetch the document. The keys known so far stay good where that fails: it must not lock everybody out."""
+        async with self._fetching:
+            try:
+                keys = read_document(await _fetch(self._url), self._algorithms)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next fetch must come
+                self._failures += 1
+                _log.error("jwks.failed", error=_described(error), failures=self._failures)
                 return
-            self._fetched = self._clock()
-            try:
-                self._keys = self._read(await self._fetch())
-                _log.info("jwks.fetched", keys=len(self._keys))
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, RecursionError) as error:  # fmt: skip
-                # The keys known so far stay good: the issuer being away must not lock everybody out.
-                _log.error("jwks.failed", error=repr(error))
+        self._failures = 0
+        self._fetched = self._clock()
+        self._take(keys)
 
-    async def _fetch(self) -> Any:
-        timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-            session.get(self._url) as answer,
-        ):
-            body = bytearray()
-            async for part in answer.content.iter_any():
-                body += part
-                if len(body) > MAX_DOCUMENT_BYTES:
-                    raise ValueError("the document is too large")
-            return json.loads(body)
+    def _take(self, keys: Keys) -> None:
+        before, self._keys = self._keys, keys
+        if keys.usable != before.usable or not before.usable:
+            _log.info("jwks.fetched", keys=len(keys.usable))
+        for key_id, reason in keys.refused:
+            if (key_id, reason) not in before.refused:
+                _log.warning("jwks.key_refused", key_id=key_id, reason=reason)
+        removed = {name[0] or "" for name, key in before.usable.items() if keys.usable.get(name) != key}
+        if removed:
+            _log.info("jwks.keys_removed", key_ids=sorted(removed))
+            for listener in self._listeners:
+                listener(removed)
 
-    def _read(self, document: Any) -> dict[str | None, jwt.PyJWK]:
-        keys: dict[str | None, jwt.PyJWK] = {}
-        for entry in document["keys"]:
-            if not isinstance(entry, dict):
-                raise TypeError("a key is no object")  # no JWKS document: what is known stays
-            try:
-                key = jwt.PyJWK(entry)
-            except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
-                continue  # of a kind we don't know, or broken: others may still serve
-            if key.algorithm_name in self._algorithms and entry.get("use", "sig") == "sig":
-                keys[entry.get("kid")] = key
-        return keys
+
+async def _fetch(url: str) -> Any:
+    timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+        session.get(url) as answer,
+    ):
+        body = bytearray()
+        async for part in answer.content.iter_any():
+            body += part
+            if len(body) > MAX_DOCUMENT_BYTES:
+                raise ValueError("the document is too large")
+        return json.loads(body)
+
+
+def _described(error: Exception) -> str:
+    """What went wrong, without the URL, which most of aiohttp's messages quote and which may hold credentials."""
+    name = type(error).__name__
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{name}: status {error.status}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{name}: {error.os_error}"
+    if isinstance(error, aiohttp.ClientError):  # InvalidURL is a ValueError too
+        return name
+    return f"{name}: {error}" if str(error) else name

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -130,8 +130,11 @@ class Node:
         self.logins_of_account = _per_minute("login_account", settings.logins_per_account_per_minute)
         self.logins_of_address = _per_minute("login_address", settings.logins_per_address_per_minute)
         self.passwords = Passwords()
-        keys = KeySet(settings.jwks_url, settings.algorithms) if settings.jwks_url else None
-        self.tokens = Tokens(settings, keys, clock)
+        self.keys = _key_set(settings)
+        self.tokens = Tokens(settings, self.keys, clock)
+        if self.keys is not None:
+            self.keys.on_removed(self._revoke_keys)
+        self._revoking: set[asyncio.Task[None]] = set()
         self.samplers = Samplers(self)
         self.roll = Roll(self)
         self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
@@ -173,8 +176,10 @@ class Node:
             self.presence.refresh,
         )
         await self.database.start()
-        if self.settings.demo and not (self.tokens.can_issue or self.settings.jwks_url):
-            self.tokens.use_secret(await asyncio.to_thread(kept_secret, self.settings.data_dir))
+        if self.keys is not None:
+            self.keys.start()
+        if self.settings.demo and not (self.tokens.can_issue or self.keys):
+            self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         await self.group_chat.start()
         self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
         self.connections.start()
@@ -209,6 +214,8 @@ class Node:
     async def close(self) -> None:
         """Keep what was accepted, close the store."""
         await self.samplers.close()
+        if self.keys is not None:
+            await self.keys.close()
         await self.connections.close()
         await self.group_chat.close()
         await self.presence.close()
@@ -218,6 +225,12 @@ class Node:
         self.writer.close()
         await self.emitter.close()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
+
+    def _revoke_keys(self, key_ids: Collection[str]) -> None:
+        revoked = self.connections.revoke("key_removed", lambda connection: connection.key_id in key_ids)
+        task = asyncio.get_running_loop().create_task(revoked, name="revoke")
+        self._revoking.add(task)
+        task.add_done_callback(self._revoking.discard)
 
     def _deliver(self, events: Sequence[Event]) -> None:
         reached = self.router.deliver(events)
@@ -229,3 +242,8 @@ class Node:
 
 def _per_minute(name: str, per_minute: float) -> RateLimit:
     return RateLimit(per_minute / 60, name=name, burst=per_minute)
+
+
+def _key_set(settings: Settings) -> KeySet | None:
+    url = settings.jwks_url
+    return KeySet(url, settings.algorithms, refresh=settings.jwks_refresh_s) if url else None

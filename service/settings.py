@@ -4,6 +4,7 @@ Each has its unit in its name and its reason in its description; ``sse-push serv
 """
 
 import ipaddress
+import json
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -27,6 +28,8 @@ from service.database import check_database_url
 from service.origins import OriginPattern, parse_origin
 
 PREFIX = "SSE_PUSH_"
+MIN_SECRET_BYTES = 32  # bytes of a secret that signs tokens (RFC 7518, section 3.2)
+MAX_SECRETS = 4  # secrets at once: a token that none has signed is tried with each
 
 
 def _split(value: object) -> object:
@@ -62,6 +65,29 @@ def _http(value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("must begin with https:// or http://")
     return value
+
+
+def _secrets(value: SecretStr) -> SecretStr:
+    secrets = split_secrets(value.get_secret_value())
+    if len(secrets) > MAX_SECRETS:
+        raise ValueError(f"lists more than {MAX_SECRETS} secrets")
+    if any(len(secret.encode(errors="replace")) < MIN_SECRET_BYTES for secret in secrets):
+        shorter = "is shorter" if len(secrets) == 1 else "lists a secret (commas part them) that is shorter"
+        raise ValueError(
+            f"{shorter} than the {MIN_SECRET_BYTES} bytes that HS256 wants (RFC 7518, section 3.2)"
+        )
+    return value
+
+
+def split_secrets(text: str) -> tuple[str, ...]:
+    """The secrets that *text* lists: parted by commas, or as a JSON list of texts, for those that hold commas."""
+    try:
+        listed = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        listed = None
+    if not (isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed)):
+        listed = [part.strip() for part in text.split(",")] if "," in text else [text] if text else []
+    return tuple(listed)
 
 
 def _database(value: SecretStr) -> SecretStr:
@@ -112,8 +138,10 @@ class Settings(BaseSettings):
     # Who may ask
     auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
     allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
-    jwt_secret: SecretStr = Field(SecretStr(""), description="Shared secret for HS256, 32 bytes or more.")
-    jwks_url: str = Field("", description="JWKS document for RS256, ES256, EdDSA (http, https).")
+    jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. A secret that holds a comma is written in a JSON list.")  # fmt: skip
+    jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
+    jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip
+    jwt_leeway_s: float = Field(10, ge=0, le=300, description="An issuer's clock may be ahead of this one by so much (`iat`, `nbf`).")  # fmt: skip
     jwt_algorithms: Texts = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
     jwt_issuer: str = Field("", description="Required `iss`, checked where set.")
     jwt_audience: str = Field("", description="Required `aud`, checked where set.")
@@ -212,6 +240,11 @@ class Settings(BaseSettings):
         return self.jwt_algorithms or (("RS256", "ES256", "EdDSA") if self.jwks_url else ("HS256",))
 
     @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The shared secrets: the first signs, all verify."""
+        return split_secrets(self.jwt_secret.get_secret_value())
+
+    @property
     def socket_limit(self) -> int:
         return self.max_sockets or self.max_connections + 1000
 
@@ -228,13 +261,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "set SSE_PUSH_JWT_SECRET or SSE_PUSH_JWKS_URL, or SSE_PUSH_AUTH_MODE=demo to try it out"
             )
-        if secret and len(secret.encode()) < 32:
-            raise ValueError("SSE_PUSH_JWT_SECRET is shorter than the 32 bytes that HS256 wants (RFC 7518, section 3.2)")  # fmt: skip
         allowed = _ASYMMETRIC if self.jwks_url else {"HS256"}
         if wrong := set(self.jwt_algorithms) - allowed:
             raise ValueError(f"SSE_PUSH_JWT_ALGORITHMS: {', '.join(sorted(wrong))} can't be used here; only {', '.join(sorted(allowed))}")  # fmt: skip
-        if self.jwks_url and not self.jwks_url.startswith(("http://", "https://")):
-            raise ValueError("SSE_PUSH_JWKS_URL must begin with https:// or http://")
         if self.demo and not self.allow_public_demo and not _is_loopback(self.host):
             raise ValueError(
                 f"SSE_PUSH_AUTH_MODE=demo accepts anybody, and SSE_PUSH_HOST={self.host} is not loopback; use jwt, or set "

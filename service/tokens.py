@@ -7,25 +7,25 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
-from events.errors import Unauthenticated
-from events.topics import as_name, is_name
-from service.identity import Caller, Role
+from events.errors import KeysUnavailable, Unauthenticated
+from service.claims import INVALID, caller_from_claims
+from service.identity import Caller, Role, as_user_id
 from service.jwks import KeySet
 from service.settings import Settings
 
-_INVALID = "the token is not valid"
-_NO_DEMO = f"{_INVALID}: a demo token is base64 of id:username:email:role,role"
-_EXPIRED = "the token has expired"
+_NO_DEMO = f"{INVALID}: a demo token is base64 of id:username:email:role,role"
 MAX_TOKEN_CHARS = 8190  # what one header line may hold
 CACHE_TOKENS = 1000  # publishers' verified tokens remembered: a busy one's is not verified each time
 CACHE_S = (
-    60.0  # seconds for which one is believed unseen: a key taken out of the JWKS document works no longer
+    60.0  # seconds for which one is believed unseen; one whose key left the document is forgotten at once
 )
 _DEMO_ROLES = frozenset(Role)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
@@ -52,20 +52,24 @@ class Tokens:
         jws = self._jwt._jws  # noqa: SLF001 - the public way would change it for the whole process
         jws.unregister_algorithm("HS256")
         jws.register_algorithm("HS256", _PreparedHmac(HMACAlgorithm.SHA256))
-        self._secret = b""
-        if secret := settings.jwt_secret.get_secret_value():
-            self.use_secret(secret)
+        self._secrets: tuple[bytes, ...] = ()
+        self.use_secrets(*settings.jwt_secrets)
         self._keys = keys
+        if keys is not None:
+            keys.on_removed(self._forget_removed)
         self._clock = clock
+        self._leeway = settings.jwt_leeway_s
         self._algorithms = list(settings.algorithms)
         self._checks: dict[str, Any] = {
             "issuer": settings.jwt_issuer or None,
             "audience": settings.jwt_audience or None,
-            # "sub" may be a number (contract section 5), which PyJWT's own check refuses.
+            # Types and times are service/claims.py's affair.
             "options": {
                 "require": ["exp", "sub"],
                 "verify_aud": bool(settings.jwt_audience),
-                "verify_sub": False,
+                **dict.fromkeys(
+                    ("verify_exp", "verify_iat", "verify_nbf", "verify_sub", "verify_jti"), False
+                ),
             },
         }
         self._given = _given_claims(settings)
@@ -74,11 +78,12 @@ class Tokens:
     @property
     def can_issue(self) -> bool:
         """Whether there is a secret to sign with; where keys come by JWKS, their owner alone signs."""
-        return bool(self._secret)
+        return bool(self._secrets)
 
-    def use_secret(self, secret: str) -> None:
-        """Sign and verify with *secret*."""
-        self._secret = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    def use_secrets(self, *secrets: str) -> None:
+        """Sign with the first of *secrets*, and verify with each."""
+        prepare = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key
+        self._secrets = tuple([prepare(secret) for secret in secrets])
 
     def issue(self, claims: Mapping[str, Any], lifetime: int) -> str:
         """A token that :meth:`verify` takes.
@@ -88,7 +93,7 @@ class Tokens:
             lifetime: Seconds until it expires.
         """
         payload = {**self._given, **_dates(self._clock(), lifetime), **claims}
-        return jwt.encode(payload, self._secret, algorithm="HS256")
+        return jwt.encode(payload, self._secrets[0], algorithm="HS256")
 
     def recall(self, token: str) -> Caller | None:
         """The caller of a publisher's token verified in the last minute and still valid."""
@@ -106,6 +111,7 @@ class Tokens:
 
         Raises:
             Unauthenticated: It is not valid.
+            KeysUnavailable: It may be, but the keys to verify it with can't be fetched now.
         """
         caller = self.recall(token)
         if caller is None:
@@ -116,58 +122,51 @@ class Tokens:
 
     async def _verify(self, token: str) -> Caller:
         if len(token) > MAX_TOKEN_CHARS:
-            raise Unauthenticated(_INVALID)
-        if token.count(".") == 2 and (self._secret or self._keys):
-            return _caller(await self._claims(token))
+            raise Unauthenticated(INVALID)
+        if token.count(".") == 2 and (self._secrets or self._keys):
+            return await self._jwt_caller(token)
         if self._demo:
             return demo_caller(token)
-        raise Unauthenticated(_INVALID)
+        raise Unauthenticated(INVALID)
 
-    async def _claims(self, token: str) -> Mapping[str, Any]:
+    async def _jwt_caller(self, token: str) -> Caller:
         try:
-            key: Any = await self._keys.key_for(token) if self._keys else self._secret
-            return self._jwt.decode(token, key, algorithms=self._algorithms, **self._checks)
-        except jwt.ExpiredSignatureError:
-            raise Unauthenticated(_EXPIRED) from None
+            if self._keys is None:
+                return self._caller(self._claims(token, self._secrets))
+            key_id, key = await self._key(self._keys, token)
+            return replace(self._caller(self._claims(token, (key,))), key_id=key_id)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            raise Unauthenticated(_INVALID) from None
+            raise Unauthenticated(INVALID) from None
+
+    def _claims(self, token: str, keys: Sequence[Any]) -> Mapping[str, Any]:
+        """The claims of *token*, which one of *keys* has signed."""
+        for key in keys[:-1]:
+            with suppress(jwt.InvalidSignatureError):
+                return self._jwt.decode(token, key, algorithms=self._algorithms, **self._checks)
+        return self._jwt.decode(token, keys[-1], algorithms=self._algorithms, **self._checks)
+
+    def _caller(self, claims: Mapping[str, Any]) -> Caller:
+        return caller_from_claims(claims, self._clock(), self._leeway)
+
+    async def _key(self, keys: KeySet, token: str) -> tuple[str, Any]:
+        try:
+            return await keys.key_for(token)
+        except KeysUnavailable:
+            # One that can't be good by its claims is refused all the same: waiting would not mend it.
+            self._caller(jwt.decode(token, options={"verify_signature": False}))
+            raise
+
+    def _forget_removed(self, key_ids: Collection[str]) -> None:
+        """Keys with *key_ids* left the document: what they have signed is not known any more."""
+        gone = [token for token, (caller, _) in self._known.items() if caller.key_id in key_ids]
+        for token in gone:
+            del self._known[token]
 
     def _remember(self, token: str, caller: Caller) -> None:
         until = self._clock() + CACHE_S
         if len(self._known) >= CACHE_TOKENS:
             self._known.clear()
         self._known[token] = (caller, min(until, caller.expires or until))
-
-
-def _caller(claims: Mapping[str, Any]) -> Caller:
-    user_id = as_name(claims["sub"])
-    roles = claims.get("roles", [])
-    rooms = claims.get("rooms")
-    if user_id is None or not _is_texts(roles) or not (rooms is None or _is_texts(rooms)):
-        raise Unauthenticated(_INVALID)
-    return Caller(
-        user_id,
-        frozenset(roles),
-        name=_text(claims.get("name")),
-        email=_text(claims.get("email")),
-        rooms=None if rooms is None else frozenset(rooms),
-        expires=_seconds(claims["exp"]),
-    )
-
-
-def _text(claim: object) -> str:
-    return str(claim or "").encode(errors="replace").decode()
-
-
-def _seconds(exp: Any) -> float:
-    try:
-        return float(exp)
-    except OverflowError:  # a whole number past any date
-        raise Unauthenticated(_INVALID) from None
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def demo_caller(token: str) -> Caller:
@@ -185,7 +184,7 @@ def demo_caller(token: str) -> Caller:
     except (binascii.Error, ValueError):
         raise Unauthenticated(_NO_DEMO) from None
     roles = frozenset(filter(None, roles_text.split(",")))
-    if not is_name(user_id) or not roles <= _DEMO_ROLES:
+    if as_user_id(user_id) is None or not roles <= _DEMO_ROLES:
         raise Unauthenticated(_NO_DEMO)
     return Caller(user_id, roles, name=name, email=email)
 
@@ -204,7 +203,7 @@ def mint_token(settings: Settings, claims: Mapping[str, Any], lifetime: float) -
         lifetime: Seconds until it expires.
     """
     payload = {**_given_claims(settings), **_dates(time.time(), lifetime), **claims}
-    return jwt.encode(payload, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+    return jwt.encode(payload, settings.jwt_secrets[0], algorithm="HS256")
 
 
 def _given_claims(settings: Settings) -> dict[str, str]:

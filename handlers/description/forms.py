@@ -100,6 +100,6 @@ class Gap(BaseModel):
 
 
 class Expired(BaseModel):
-    """The data of `event: sse.expired`: the token has, and the stream ends."""
+    """The data of `event: sse.expired`: the token has, or is not good any more, and the stream ends."""
 
     timestamp: str

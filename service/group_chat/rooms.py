@@ -16,13 +16,12 @@ from events.newest import newest
 from events.topics import filter_keys
 from service.group_chat.jobs import Job, Line, Result
 from service.group_chat.personas import Persona
+from service.identity import AI_PREFIX
 from service.publisher import Publisher
 from service.streams.chat import ChatMessage, room_topic
 from service.timestamps import timestamp
 
 MAX_HISTORY_CHARS = 8_000  # characters of earlier messages that a job carries: some pages, the newest
-
-_AI = "ai:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Spoken:
     content: str
 
     def seen_by(self, persona: Persona) -> Line:
-        return Line(name=self.name, content=self.content, own=self.user_id == f"{_AI}{persona.id}")
+        return Line(name=self.name, content=self.content, own=self.user_id == f"{AI_PREFIX}{persona.id}")
 
 
 class Rooms:
@@ -85,7 +84,7 @@ class Rooms:
             BadEvent, Overloaded, EngineUnavailable: It was not told.
         """
         persona = job.persona
-        event = _event(job.room_id, result.content, f"{_AI}{persona.id}", persona.name, at)
+        event = _event(job.room_id, result.content, f"{AI_PREFIX}{persona.id}", persona.name, at)
         # Of answers that differ, from a job done twice or at another time, the first is the job's.
         key = f"group-chat/{job.id}"
         await self._publisher.publish(event.with_key(key, asked=fingerprint_of(key)))

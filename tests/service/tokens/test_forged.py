@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from service.jwk_document import read_document
 from service.jwks import KeySet
 from service.tokens import Tokens
 from tests.conftest import SettingsFactory, mint
@@ -46,7 +47,8 @@ async def test_public_key_is_no_shared_secret(settings_for: SettingsFactory, alg
     )
     entry = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
     keys = KeySet("http://unused", ("RS256", "ES256", "EdDSA"))
-    keys._keys = keys._read({"keys": [{**entry, "kid": "k"}]})
+    keys._take(read_document({"keys": [{**entry, "kid": "k"}]}, ("RS256",)))
+    keys._fetched = time.monotonic()
     tokens = Tokens(settings_for(jwks_url="http://unused"), keys)
     payload = {"sub": "42", "roles": ["admin"], "exp": int(time.time()) + 60}
     forged = signed_token(json.dumps(payload), {"typ": "JWT", "alg": alg, "kid": "k"}, secret=public)

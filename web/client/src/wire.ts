@@ -84,7 +84,7 @@ export interface ExpUpdated {
 	userId: string;
 }
 
-/** The data of `event: sse.expired`: the token has, and the stream ends. */
+/** The data of `event: sse.expired`: the token has, or is not good any more, and the stream ends. */
 export interface Expired {
 	timestamp: string;
 }
