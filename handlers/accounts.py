@@ -70,9 +70,7 @@ async def log_in(request: web.Request) -> web.Response:
     user = await _verified(request, login)
     claims = {"sub": str(user.id), "roles": [user.role], "name": user.name, "email": user.email}
     lifetime = node.settings.token_ttl_s
-    response = json_response(LoggedIn(access_token=node.tokens.issue(claims, lifetime), expires_in=lifetime))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return json_response(LoggedIn(access_token=node.tokens.issue(claims, lifetime), expires_in=lifetime))
 
 
 async def _verified(request: web.Request, login: Login) -> User:

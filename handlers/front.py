@@ -17,6 +17,8 @@ from service.node import Node
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# Of every answer that says nothing else of caches, errors too: most tell of people or of who may what.
+NO_STORE = ("Cache-Control", "no-store")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)  # a UUID, a trace id; nothing to forge with
 # Asked every few seconds by machines, or thousands of times a second by publishers: counted, logged at debug.
 _QUIET = frozenset(["/healthz", "/readyz", "/metrics", "/v1/events"])
@@ -34,6 +36,7 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     if isinstance(response, TakenOver):
         return response
     if not response.prepared:
+        response.headers.setdefault(*NO_STORE)
         response.headers.update(common_headers(request))
     count_answer(node, request.method, request.path, response.status, request_id, started)
     return response

@@ -19,7 +19,7 @@ from events.plain import read_plain
 from handlers.bodies import reading_body
 from handlers.client_address import is_forwarded
 from handlers.errors import faults, is_no_json
-from handlers.front import common_headers
+from handlers.front import NO_STORE, common_headers
 from handlers.guard import expect_slow_body
 from handlers.keys import NODE
 from service.node import Node
@@ -42,7 +42,7 @@ class _Response:
     """
 
     def __init__(self, request: web.Request) -> None:
-        headers = {"Content-Type": "application/x-ndjson", **common_headers(request)}
+        headers = {"Content-Type": "application/x-ndjson", **dict([NO_STORE]), **common_headers(request)}
         self.http = web.StreamResponse(headers=headers)
         self.begun = False
         self._request = request

@@ -16,7 +16,7 @@ from events.engines.base import Receipt
 from events.errors import SsePushError
 from handlers import cors
 from handlers.errors import SERVER, problem, problem_of
-from handlers.front import count_answer, request_id_of
+from handlers.front import NO_STORE, count_answer, request_id_of
 from handlers.publish import PATH, read_events
 from service.identity import Caller
 from service.node import Node
@@ -103,4 +103,5 @@ def _fixed(status: int, second: int) -> str:
         f"Date: {formatdate(second, usegmt=True)}\r\n"
         f"Server: {SERVER}\r\n"
         "X-Content-Type-Options: nosniff\r\n"
+        f"{': '.join(NO_STORE)}\r\n"
     )

@@ -147,3 +147,40 @@ async def test_streamed_answers_have_the_headers_of_all_others(listen: Listen) -
     assert "x-request-id: mine" in head
     assert f"access-control-allow-origin: {PAGE}" in head
     assert "x-content-type-options: nosniff" in head
+
+
+# -- caches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/users", 200),
+        ("GET", "/api/users?limit=0", 400),
+        ("POST", "/api/users", 400),
+        ("PATCH", "/api/users/77", 400),
+        ("DELETE", "/api/users/77", 404),
+        ("POST", "/api/auth/login/json", 400),
+        ("GET", "/api/friends", 404),
+        ("PUT", "/api/friends/1", 404),
+        ("DELETE", "/api/friends/1", 404),
+        ("GET", "/api/chat/rooms/general/members", 200),
+        ("POST", "/api/chat/rooms/general/group-sse", 400),
+        ("GET", "/sse/status", 200),
+        ("GET", "/system/status", 200),
+        ("GET", "/api/presence/stream", 404),
+        ("POST", "/chat/send", 400),
+        ("POST", "/v1/events", 400),
+        ("PUT", "/functions", 400),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/api/users", 405),
+    ],
+)
+async def test_answer_that_may_tell_of_people_is_kept_by_no_cache(
+    service: Service, method: str, path: str, status: int
+) -> None:
+    tokens = (mint("root", "admin"), None, "bad")
+    answers = [await service.call(method, path, token=token, data=b"{") for token in tokens]
+
+    assert [answer.headers["Cache-Control"] for answer in answers] == ["no-store"] * 3
+    assert answers[0].status == status
