@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import getrandbits
 
 import structlog
-from aiohttp import HttpVersion10, web
+from aiohttp import web
 
 from events.errors import OverLimit, SsePushError
 from handlers import cors
@@ -14,6 +14,9 @@ from handlers.detach import TakenOver
 from handlers.errors import SERVER, STATUS, problem, problem_of
 from handlers.keys import NODE, REQUEST_ID
 from service.node import Node
+from service.settings import Settings
+
+CLIENT_GONE = 499  # what nginx calls it where a client left before it was answered; never sent
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,7 +36,7 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     started = time.perf_counter()
     request_id = request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-ID"))
     response = await _answer(request, handler, request_id)
-    if isinstance(response, TakenOver):
+    if isinstance(response, TakenOver | Unanswered):
         return response
     if not response.prepared:
         response.headers.setdefault(*NO_STORE)
@@ -44,9 +47,13 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def common_headers(request: web.Request) -> dict[str, str]:
     """Headers that every answer has; one that is streamed must set them itself."""
-    settings, origin = request.app[NODE].settings, request.headers.get("Origin")
+    return headers_for(request.app[NODE].settings, request[REQUEST_ID], request.headers.get("Origin"))
+
+
+def headers_for(settings: Settings, request_id: str, origin: str | None) -> dict[str, str]:
+    """The same of a request that has not come so far."""
     return {
-        "X-Request-ID": request[REQUEST_ID],
+        "X-Request-ID": request_id,
         "X-Content-Type-Options": "nosniff",
         "Server": SERVER,
         **cors.headers_for(settings, origin),
@@ -77,9 +84,22 @@ def count_answer(node: Node, method: str, path: str, status: int, request_id: st
     )
 
 
+class Unanswered(web.Response):
+    """For aiohttp, where nobody is there to be answered."""
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _abandoned(request: web.Request, request_id: str) -> Unanswered:
+    """Its client left before it was whole, or before it was answered: no fault of the service."""
+    request.app[NODE].figures.requests[CLIENT_GONE] += 1
+    _log.info("request.abandoned", method=request.method, path=request.path, request_id=request_id)
+    return Unanswered(status=CLIENT_GONE)
+
+
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    if request.version < HttpVersion10:  # nobody speaks 0.9 but by mistake, and aiohttp would answer
-        return problem(400, "HTTP/1.0 or later is needed", request_id)
     try:
         return await handler(request)
     except SsePushError as error:
@@ -89,12 +109,14 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
             _log.warning("request.failed", request_id=request_id, path=request.path, error=str(error))
         return problem_of(error, request_id)
     except web.RequestPayloadError:
+        if _is_gone(request):
+            return _abandoned(request, request_id)
         return problem(400, "the body can't be read", request_id)
     except web.HTTPException as error:
         return _refusal(request, error, request_id)
-    except ConnectionError:
-        raise  # the client is gone; nobody is there to answer
     except Exception as error:
+        if isinstance(error, OSError) and _is_gone(request):
+            return _abandoned(request, request_id)
         _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
         return problem(500, "something went wrong here; the request id finds it in the log", request_id)
 

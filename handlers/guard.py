@@ -1,57 +1,73 @@
-"""Connections that are counted and have deadlines.
+"""Which connections may be open, and for how long each may owe a request or leave answers unread.
 
-aiohttp has no limit on how long a client may take to send its request, nor on how many connections may be
-open; its own log and error pages quote malformed requests, tokens and all. This gives its protocol the three.
+When all sockets are taken, the idlest connection makes room. Where none is idle, a few may still come, to ask for
+the node's health: whoever watches it must not take it for dead because it is busy.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from collections import defaultdict, deque
+from collections.abc import Iterable
 
 import structlog
-from aiohttp import web
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from handlers.errors import SERVER, problem
-from service.addresses import is_in, network_of
+from handlers.protocol import GuardedHandler
 from service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
-MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers together: what eight of the longest lines take
-KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
-_NEVER: Final = float("inf")
+UNREAD_S = 60.0  # seconds a client may leave answers unread: longer than a phone is in a tunnel
+RESERVED_SOCKETS = 64  # sockets beyond all limits, for health checks: the newest, should more come
+EVICTED_AT_ONCE = 32  # idle connections found by one look at all; more would be stale when their turn comes
+_LOOK_AGAIN_S = 0.1  # seconds until all are looked at again, where none was idle
 
 _log = structlog.get_logger()
 
 
+_Idle = tuple[float, int, GuardedHandler]  # since when, a number that makes it comparable, which
+
+
 class Guard:
-    """What is open on this node but not (yet) a stream, and since when each owes the rest of a request."""
+    """What is open on this node but not (yet) a stream.
+
+    Attributes:
+        open: All that counts; not those in the reserve.
+    """
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.open: set[GuardedHandler] = set()
-        self._by_address: Counter[str] = Counter()
+        self._of_address: defaultdict[str, set[GuardedHandler]] = defaultdict(set)
+        self._reserve: dict[GuardedHandler, None] = {}
+        self._idlest: deque[_Idle] = deque()
+        self._look_again_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, handler: "GuardedHandler", *, trusted: bool) -> str | None:
-        """Count a connection; the limit that it is over, if any. One address can't take all there is."""
-        settings = self.node.settings
-        if len(self.open) + len(self.node.connections) >= settings.socket_limit:
-            return "sockets"
-        address = handler.counted_as
-        if self._by_address[address] >= settings.max_connections_per_address and not trusted:
-            return "sockets_of_address"
-        self._by_address[address] += 1
-        self.open.add(handler)
-        return None
+    def admit(self, handler: GuardedHandler) -> None:
+        """Count a connection; where there is no room, in the reserve."""
+        over = self._limit_over(handler)
+        if over is None:
+            self.open.add(handler)
+            self._of_address[handler.counted_as].add(handler)
+            return
+        handler.limit = over
+        self._reserve[handler] = None
+        if len(self._reserve) > RESERVED_SOCKETS:
+            self.refuse(next(iter(self._reserve)))
 
-    def forget(self, handler: "GuardedHandler") -> None:
+    def refuse(self, handler: GuardedHandler) -> None:
+        """Close a connection of the reserve: it is wanted for something else, or another needs its place."""
+        self._reserve.pop(handler, None)
+        self.node.figures.refusals[handler.limit or ""] += 1
+        _log.warning("connection.refused", limit=handler.limit, address=handler.counted_as)
+        handler.abort()
+
+    def forget(self, handler: GuardedHandler) -> None:
         """A connection is closed, or is a stream now."""
+        self._reserve.pop(handler, None)
         self.open.discard(handler)
-        self._by_address[handler.counted_as] -= 1
-        if not self._by_address[handler.counted_as]:
-            del self._by_address[handler.counted_as]
+        of_address = self._of_address[handler.counted_as]
+        of_address.discard(handler)
+        if not of_address:
+            del self._of_address[handler.counted_as]
 
     def start(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(CHECK_EVERY_S, self._check)
@@ -60,168 +76,56 @@ class Guard:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _limit_over(self, handler: GuardedHandler) -> str | None:
+        """The limit that one more connection is over, if no other can make room. One address can't take all there is."""
+        settings = self.node.settings
+        of_address = self._of_address.get(handler.counted_as, ())
+        if len(of_address) >= settings.max_connections_per_address and not handler.trusted:
+            idlest = min(_idle(of_address), default=None)
+            if idlest is None:
+                return "sockets_of_address"
+            self._evict(idlest[2], "sockets_of_address")
+        if len(self.open) + len(self.node.connections) >= settings.socket_limit:
+            found = self._find_idlest()
+            if found is None:
+                return "sockets"
+            self._evict(found, "sockets")
+        return None
+
+    def _find_idlest(self) -> GuardedHandler | None:
+        """The connection that is idle for longest. Not all are looked at each time: many may come at once."""
+        now = asyncio.get_running_loop().time()
+        if not self._idlest and now >= self._look_again_at:
+            self._idlest.extend(sorted(_idle(self.open))[:EVICTED_AT_ONCE])
+            self._look_again_at = now + _LOOK_AGAIN_S
+        while self._idlest:
+            since, _, handler = self._idlest.popleft()
+            if handler in self.open and handler.is_evictable and handler.idle_since == since:
+                return handler
+        return None
+
+    def _evict(self, handler: GuardedHandler, limit: str) -> None:
+        self.node.figures.refusals["idle"] += 1
+        _log.info("connection.evicted", limit=limit, address=handler.counted_as)
+        self.forget(handler)
+        handler.abort()
+
     def _check(self) -> None:
         self.start()
-        latest = asyncio.get_running_loop().time() - self.node.settings.request_timeout_s
-        for handler in [handler for handler in self.open if handler.owes_since < latest]:
-            self.node.figures.refusals["request_timeout"] += 1
-            _log.info("request.timed_out", address=handler.address)
-            handler.abort()
+        now = asyncio.get_running_loop().time()
+        owed_at_latest = now - self.node.settings.request_timeout_s
+        for handler in [*self.open, *self._reserve]:
+            if handler.owes_since < owed_at_latest:
+                self.node.figures.refusals["request_timeout"] += 1
+                _log.info("request.timed_out", address=handler.address)
+                handler.abort()
+            elif handler.is_closing and handler.unread_since > now:
+                handler.unread_since = now  # closed, and not gone before its client has read what it was told
+            elif handler.unread_since < now - UNREAD_S:
+                self.node.figures.refusals["unread_answers"] += 1
+                _log.info("connection.unread", address=handler.address)
+                handler.abort()
 
 
-class LeanParser(Protocol):
-    """A parser that may take a request whole.
-
-    Attributes:
-        answering: It has taken one whose answer is due.
-    """
-
-    answering: bool
-
-    def take(self, data: bytes) -> bool:
-        """Whether *data* is one, and seen to."""
-
-
-class GuardedHandler(web.RequestHandler):
-    """aiohttp's protocol for one connection, counted, with a deadline for its requests."""
-
-    __slots__ = ("_body", "_guard", "_head_bytes", "_lean", "_slow", "counted_as", "owes_since")
-
-    def __init__(self, manager: web.Server, guard: Guard, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
-        self._guard = guard
-        self._body: StreamReader = EMPTY_PAYLOAD
-        self._slow = False
-        self._lean: LeanParser | None = None
-        self._head_bytes = 0
-        self.counted_as = ""
-        self.owes_since = _NEVER
-
-    @property
-    def address(self) -> str:
-        peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
-        settings = self._guard.node.settings
-        self.counted_as = network_of(address, settings.ipv6_prefix)
-        trusted = is_in(address, settings.trusted_proxies)
-        over = self._guard.admit(self, trusted=trusted)
-        if over is not None:
-            self._guard.node.figures.refusals[over] += 1
-            _log.warning("connection.refused", limit=over, address=self.counted_as)
-            cast("asyncio.Transport", transport).abort()
-            return
-        super().connection_made(transport)
-        self.owes_since = self._loop.time()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._lean = None  # it knows this one: together they would wait for the garbage collector
-        # One that was refused never was aiohttp's.
-        if self in self._guard.open:
-            self._guard.forget(self)
-            self._body = EMPTY_PAYLOAD
-            super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._lean is not None and self._lean.take(data):
-            self._head_bytes = 0
-            self.owes_since = _NEVER
-        elif self._lean is not None and self._lean.answering:
-            super().data_received(data)  # it keeps what comes meanwhile, and hands it in again
-        else:
-            self._watch(data)
-
-    def _watch(self, data: bytes) -> None:
-        """Let aiohttp have *data*, and see what the client owes then."""
-        before, body = self._request_count, self._body
-        between = body.is_eof()  # no body is due: what comes is a head
-        super().data_received(data)
-        if self._request_count == before and between:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and self._current_request is None:
-                self.abort()
-            if self._current_request is None and self.owes_since == _NEVER:
-                self.owes_since = self._loop.time()  # the head of another request has begun
-            return
-        self._head_bytes = 0
-        if self._request_count != before and self._messages:
-            if not body.is_eof():
-                # What aiohttp takes for another request is this one's body, malformed; it tells nobody.
-                body.set_exception(web.RequestPayloadError("malformed"))
-            self._body = self._messages[-1][1]
-            self._slow = False
-        if self._slow or self._body.is_eof():
-            self.owes_since = _NEVER
-        elif self.owes_since == _NEVER:
-            self.owes_since = self._loop.time()
-
-    def use_parser(self, wrap: Callable[[Any], LeanParser]) -> None:
-        """Put a parser of one's own before aiohttp's, which may take whole requests past it."""
-        self._lean = wrap(self._parser)
-        self._parser = cast("Any", self._lean)
-
-    @property
-    def is_idle(self) -> bool:
-        """It is open, and no request of it waits or is being answered."""
-        waiter = self._waiter
-        return (
-            waiter is not None
-            and not waiter.done()
-            and not self._messages
-            and not self._close
-            and not self._force_close
-        )
-
-    def count_request(self) -> None:
-        """A whole request has come, and is seen to elsewhere: the connection is in use."""
-        self._request_count += 1
-        self.expect_more()
-
-    def expect_more(self) -> None:
-        """More is to come: whatever timer runs, the connection is not idle."""
-        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_S
-
-    def abort(self) -> None:
-        transport = self.transport
-        self.force_close()
-        if transport is not None:
-            transport.abort()
-
-    def expect_slow_body(self) -> None:
-        """The rest of this request may take as long as it likes."""
-        self._slow = True
-        self.owes_since = _NEVER
-
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """What aiohttp could not handle beside a request: most often the rest of a body that is malformed."""
-        _log.info("connection.failed", address=self.address, error=type(kwargs.get("exc_info")).__name__)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what could not be parsed or crashed, without a word of what it was."""
-        if isinstance(exc, ConnectionError):
-            _log.info("request.abandoned", address=self.address)
-        elif status >= 500:
-            _log.error("request.crashed", exc_info=exc)
-        else:
-            _log.info("request.malformed", address=self.address, error=type(exc).__name__)
-        self._guard.node.figures.requests[status] += 1
-        response = problem(status, "the request is malformed" if status < 500 else "crashed", "")
-        response.force_close()
-        response.headers["Server"] = SERVER
-        return response
-
-
-def expect_slow_body(request: web.Request) -> None:
-    """Let the body of *request* come as slowly as its sender has something to say."""
-    handler = request.protocol
-    if isinstance(handler, GuardedHandler):
-        handler.expect_slow_body()
+def _idle(handlers: Iterable[GuardedHandler]) -> Iterable[_Idle]:
+    return ((handler.idle_since, id(handler), handler) for handler in handlers if handler.is_evictable)

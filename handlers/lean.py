@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import HttpVersion11
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from handlers.plain_publish import PlainPublish
 from handlers.publish import PATH
+from handlers.request_checks import is_head_too_large
 from service.identity import Caller
 from service.node import Node
 
@@ -25,6 +27,7 @@ _PLAIN_TYPES = frozenset(["application/json", "application/json; charset=utf-8"]
 _REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
 _MAX_DIGITS = 9  # of a length: far more than a body may have
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS, re.IGNORECASE)
+_NEVER = float("inf")
 _HOLD_BYTES = 32 * 1024  # of a request that waits here for its rest: half of what a head may take
 
 Parsed = tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]
@@ -36,8 +39,15 @@ class PublisherConnection(Protocol):
     transport: asyncio.Transport | None
 
     @property
-    def is_idle(self) -> bool:
-        """It is open, and no request of it waits or is being answered."""
+    def can_publish_fast(self) -> bool:
+        """It is open, no request of it waits or is being answered, and its client reads its answers."""
+
+    @property
+    def unread_since(self) -> float:
+        """Since when its client has not read its answers; infinity where it has."""
+
+    def close_if_done(self) -> None:
+        """Close it, if its client sends nothing more and all is answered."""
 
     def count_request(self) -> None:
         """A whole request has come, and is seen to."""
@@ -76,6 +86,7 @@ class LeanParser:
 
     Attributes:
         answering: One of them has its answer due.
+        failed: What came can't be parsed, and what follows neither.
     """
 
     def __init__(self, parser: Any, connection: PublisherConnection, node: Node) -> None:
@@ -83,6 +94,8 @@ class LeanParser:
         self._connection = connection
         self._node = node
         self.answering = False
+        self.failed = False
+        self._failure: Exception | None = None
         self._behind = b""  # what came while an answer was due: answers go out in the requests' order
         self._due = 0  # bytes of its request that the parser waits for; -1 where that is not known any more
         self._head = b""  # of that request
@@ -91,6 +104,11 @@ class LeanParser:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
+
+    @property
+    def is_busy(self) -> bool:
+        """An answer is due, or something waits behind it."""
+        return self.answering or bool(self._behind)
 
     def take(self, data: bytes) -> bool:
         """Answer *data*, past the parser, if it is a plain publish with a head that is known."""
@@ -104,8 +122,18 @@ class LeanParser:
         self._answer(caller, headers, body)
         return True
 
+    def fail(self, error: Exception) -> None:
+        """Let the next call of :meth:`feed_data` raise *error*, and every later one return nothing."""
+        self._failure = error
+
     def feed_data(self, data: bytes) -> Parsed:
-        """What the parser makes of *data*, less what is answered here."""
+        """What the parser makes of *data*, less what is answered here.
+
+        Raises:
+            HttpProcessingError: It can't be parsed. All that follows is dropped: where a request would begin is unknown.
+        """
+        if self.failed:
+            return (), False, b""
         if self.answering:
             self._behind += data
             if self._connection.transport is not None:
@@ -116,9 +144,9 @@ class LeanParser:
                 return (), False, b""
             data, self._held = self._held + data, b""
             self._count(data)
-        parsed: Parsed = self._parser.feed_data(data)
+        parsed = self._parse(data)
         messages, upgraded, _ = parsed
-        if len(messages) == 1 and not upgraded and self._connection.is_idle:
+        if len(messages) == 1 and not upgraded and self._connection.can_publish_fast:
             message, body = messages[0]
             caller = self._plain_publisher(message, body)
             if caller is not None:
@@ -127,6 +155,19 @@ class LeanParser:
                 # Not by its methods: those would resume a transport that never was paused.
                 self._answer(caller, message.headers, b"".join(body._buffer))
                 return (), False, b""
+        return parsed
+
+    def _parse(self, data: bytes) -> Parsed:
+        try:
+            if self._failure is not None:
+                raise self._failure
+            parsed: Parsed = self._parser.feed_data(data)
+        except HttpProcessingError:
+            self.failed = True
+            raise
+        except ValueError as error:  # a target that is no URL at all
+            self.failed = True
+            raise BadHttpMessage("the target can't be read") from error
         return parsed
 
     def _answer(self, caller: Caller, headers: Mapping[str, str], body: bytes) -> None:
@@ -152,7 +193,11 @@ class LeanParser:
         if head is None or self._due or self.answering:
             return None
         found = head.body_of(data)
-        if found is None or found[1] > self._node.settings.max_body_bytes or not self._connection.is_idle:
+        if (
+            found is None
+            or found[1] > self._node.settings.max_body_bytes
+            or not self._connection.can_publish_fast
+        ):
             return None
         caller = self._publisher(head.token)
         return None if caller is None else (caller, head.headers, *found)
@@ -185,6 +230,7 @@ class LeanParser:
             or message.method != "POST"
             or message.version != HttpVersion11
             or message.should_close
+            or message.upgrade
             or not body.is_eof()
             or settings.service_commands_per_s
         ):
@@ -197,6 +243,7 @@ class LeanParser:
             or "Expect" in headers
             or "Content-Encoding" in headers
             or "Transfer-Encoding" in headers
+            or is_head_too_large(message)
         ):
             return None
         return self._publisher(_token_of(headers))
@@ -216,10 +263,16 @@ class LeanParser:
         if transport is None or transport.is_closing():
             return
         transport.write(answer)
-        if self._behind:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take what came while an answer was due, unless the client has yet to read its answers."""
+        if self._behind and not self.answering and self._connection.unread_since == _NEVER:
             data, self._behind = self._behind, b""
-            transport.resume_reading()
+            if self._connection.transport is not None:
+                self._connection.transport.resume_reading()
             self._connection.data_received(data)
+        self._connection.close_if_done()
 
 
 def _token_of(headers: Mapping[str, str]) -> str:

@@ -20,8 +20,8 @@ from handlers.bodies import reading_body
 from handlers.client_address import is_forwarded
 from handlers.errors import faults, is_no_json
 from handlers.front import NO_STORE, common_headers
-from handlers.guard import expect_slow_body
 from handlers.keys import NODE
+from handlers.protocol import expect_slow_body
 from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take

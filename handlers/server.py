@@ -5,14 +5,13 @@ import socket
 
 from aiohttp import web
 
-from handlers.guard import KEEPALIVE_S, Guard, GuardedHandler
+from handlers.guard import Guard
 from handlers.keys import NODE
 from handlers.lean import LeanParser
+from handlers.protocol import GuardedHandler
 from service.node import Node
 
 BACKLOG = 4096  # connections that may wait to be accepted: a fleet coming back at once
-MAX_LINE_BYTES = 8190  # of a request line or header line: a URL with a token; what nginx and Apache take
-MAX_HEADERS = 64  # lines of a request's head; browsers send about 20
 
 
 class GuardedSite(web.BaseSite):
@@ -50,16 +49,7 @@ class GuardedSite(web.BaseSite):
         self.port = listener.getsockname()[1]
 
         def connect() -> GuardedHandler:
-            handler = GuardedHandler(
-                manager,
-                self._guard,
-                loop=loop,
-                access_log=None,
-                keepalive_timeout=KEEPALIVE_S,
-                max_line_size=MAX_LINE_BYTES,
-                max_field_size=MAX_LINE_BYTES,
-                max_headers=MAX_HEADERS,
-            )
+            handler = GuardedHandler(manager, self._guard, loop=loop)
             handler.use_parser(lambda parser: LeanParser(parser, handler, self._guard.node))
             return handler
 

@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from handlers.guard import KEEPALIVE_S
-from handlers.server import MAX_LINE_BYTES
+from handlers.malformed import MAX_FIELD_BYTES, MAX_TARGET_BYTES
+from handlers.protocol import KEEPALIVE_S
 from service.settings import Settings
 from tests.deploy.front import THROUGH_NGINX
 from tests.deploy.nginx import CONFIG, Nginx, check
@@ -55,6 +55,6 @@ async def test_times_and_sizes_fit_the_service() -> None:
     for timeout in (*set_to("proxy_read_timeout"), *set_to("send_timeout")):
         assert timeout >= 3 * settings.heartbeat_s
     assert set_to("client_header_timeout") == [settings.request_timeout_s]
-    assert set_to("large_client_header_buffers")[0] >= MAX_LINE_BYTES
+    assert set_to("large_client_header_buffers")[0] >= max(MAX_FIELD_BYTES, MAX_TARGET_BYTES)
     [at_once] = re.findall(r"limit_conn sse_push_address (\d+);", text)
     assert int(at_once) > 2 * settings.max_connections_per_address

@@ -67,6 +67,7 @@ def test_limits_table_has_every_setting_that_limits() -> None:
 # Numbers that limit nothing: what clients are told to wait, how long a name is, how often something is looked at.
 NO_LIMITS = {
     "RETRY_AFTER_S",
+    "CLIENT_GONE",
     "DRAIN_LOOKS_S",
     "EPOCH_CHARS",
     "CHORES_EVERY_S",

@@ -225,7 +225,9 @@ async def test_slot_of_a_client_that_left_before_its_stream_is_given_back(
 ) -> None:
     from handlers import streams
 
-    def gone(*_: object) -> None:
+    def gone(request: web.Request, *_: object) -> None:
+        assert request.transport is not None
+        request.transport.abort()
         raise ConnectionResetError("the client is gone")
 
     server = await listen(max_connections=1)

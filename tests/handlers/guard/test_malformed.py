@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from handlers import guard
+from handlers import protocol
 from tests.conftest import Listen, until
-from tests.handlers.guard.requests import HEALTHZ, POST, until_closed
+from tests.handlers.guard.requests import HEALTHZ, POST
 
 TOKEN = b"very-secret-token"
 MALFORMED = {
@@ -25,25 +25,44 @@ MALFORMED = {
     + b"x" * 9000
     + b"\r\n\r\n",
     "too many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: very-secret-token\r\n" * 100 + b"\r\n",
+    "path too long": b"GET /" + TOKEN + b"x" * 100_000,
+    "name too long": b"GET / HTTP/1.1\r\nHost: x\r\n" + TOKEN + b"x" * 9000,
+    "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "no url": b"GET http://[" + TOKEN + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + TOKEN,
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + TOKEN,
+}
+STATUS = {
+    "line too long": "414",
+    "path too long": "414",
+    "header too long": "431",
+    "name too long": "431",
+    "too many headers": "431",
 }
 
 
-@pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED.keys())
+@pytest.mark.parametrize("name", MALFORMED)
 async def test_malformed_request_is_a_problem_that_quotes_nothing(
-    listen: Listen, logged: list[dict[str, Any]], caplog: pytest.LogCaptureFixture, request_: bytes
+    listen: Listen, logged: list[dict[str, Any]], caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     server = await listen()
-    peer = await server.connect(request_)
+    peer = await server.connect(MALFORMED[name])
 
     head, body = await peer.answer()
 
-    assert head.split()[1] in ("400", "414", "431"), head
+    assert head.split()[:2] == ["HTTP/1.1", STATUS.get(name, "400")]
     assert "content-type: application/problem+json" in head.lower()
-    assert json.loads(body)["status"] == int(head.split()[1])
+    document = json.loads(body)
+    assert document["status"] == int(head.split()[1])
+    assert f"x-request-id: {document['request_id']}\r\n" in head.lower()
+    assert "aiohttp" not in head.lower()
     assert await peer.rest() == b""
     for told in (head, body.decode(), str(logged), caplog.text):
         assert "very-secret" not in told
-    assert [line for line in logged if line["event"] == "request.malformed"]
+    [line] = [line for line in logged if line["event"] == "request.malformed"]
+    assert (line["status"], line["request_id"]) == (document["status"], document["request_id"])
+    assert server.node.figures.requests == {document["status"]: 1}
 
 
 async def test_malformed_body_does_not_take_the_server_with_it(
@@ -63,24 +82,62 @@ async def test_malformed_body_does_not_take_the_server_with_it(
 # -- how large a head may be -----------------------------------------------------------------------
 
 
-async def test_head_without_an_end_is_cut_off_by_its_size(listen: Listen) -> None:
+LINE = b"X-Filler: " + b"x" * 8000 + b"\r\n"
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("end", [b"\r\n", b"X"], ids=["whole", "without an end"])
+async def test_head_is_refused_by_its_size_however_it_comes(
+    listen: Listen, at_once: bool, end: bytes
+) -> None:
     server = await listen(request_timeout_s=60)
-    line = b"X-Filler-%d: " + b"x" * 8000 + b"\r\n"
     peer = await server.connect(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+    head = LINE * 9
+    for piece in [head] if at_once else [head[start : start + 3000] for start in range(0, len(head), 3000)]:
+        await peer.send(piece)
+    await peer.send(end)
 
-    async def fill() -> None:
-        for number in range(60):
-            await peer.send(line % number)
+    answer, body = await peer.answer()
 
-    filling = asyncio.create_task(fill())
-    await until_closed(peer)
-    await asyncio.gather(filling, return_exceptions=True)
-    assert not server.site._guard.open
+    assert answer.startswith("HTTP/1.1 431")
+    assert json.loads(body)["request_id"] in answer
+    peer.writer.write_eof()
+    assert await peer.rest() == b""
+
+
+async def test_answer_is_read_by_a_client_that_sends_far_more_than_is_read(listen: Listen) -> None:
+    """The connection is not reset over what comes behind: a reset would take the answer with it."""
+    server = await listen()
+    peer = await server.connect(b"GET /" + b"x" * 9000)
+    sending = asyncio.create_task(peer.send(b"x" * 4_000_000))
+
+    assert (await peer.head()).startswith("HTTP/1.1 414")
+    await sending
+
+
+async def test_requests_before_a_malformed_one_are_answered(listen: Listen) -> None:
+    server = await listen()
+    peer = await server.connect(HEALTHZ)
+    await peer.answer()
+    await peer.send(HEALTHZ)
+    await peer.send(b"hello\r\n\r\n" + HEALTHZ)
+
+    assert [(await peer.answer())[0][9:12] for _ in range(2)] == ["200", "400"]
+    assert await peer.rest() == b""
+
+
+@pytest.mark.parametrize("lines", [98, 99])
+async def test_hundred_lines_are_a_head(listen: Listen, lines: int) -> None:
+    server = await listen()
+    more = b"".join(b"X-Amzn-%d: %s\r\n" % (number, b"x" * 500) for number in range(lines))
+    peer = await server.connect(HEALTHZ[:-2] + more + b"\r\n")
+
+    assert (await peer.answer())[0].startswith("HTTP/1.1 200")
 
 
 async def test_body_in_many_parts_is_no_head(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """However large the last part of a body is, it is not the beginning of another request."""
-    monkeypatch.setattr(guard, "MAX_HEAD_BYTES", 1000)
+    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 1000)
     server = await listen()
     peer = await server.connect()
     body = json.dumps([{"broadcast": True, "data": "x" * 20_000}] * 4).encode()
