@@ -18,7 +18,8 @@ from service.commands import SayToGroup
 from service.group_chat.experience import level_of
 from service.group_chat.forms import MemberOfRoom, RoomParams
 from service.group_chat.frames import DONE
-from service.group_chat.turns import Said
+from service.group_chat.turn import Said
+from service.group_chat.turns import CallerVisit
 from service.streams.chat import require_room
 
 GROUP = "group"  # the name of its streams in logs and figures
@@ -45,6 +46,7 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
     command, _ = await read_model(request, SayToGroup)
     if command.sender != user_id:
         raise Forbidden("sender must be you, by the id of your token")
+    node.turns_of_user.take(user_id)
     connection = admit(request, caller, GROUP, last=DONE)
     try:
         said = Said(room, user_id, command.user_name, command.message)
@@ -53,12 +55,11 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
         node.connections.refuse(connection)
         raise
     _log.info("group_chat.asked", turn=turn.id, room=room, user=user_id, members=len(turn.waiting), request_id=request[REQUEST_ID])  # fmt: skip
+    connection.visits = [CallerVisit(node.group_chat, turn)]
     try:
-        response = begin(request, connection, Filter(user=user_id), lambda: turn.first_frame)
-        turn.caller = connection
+        return begin(request, connection, Filter(user=user_id), lambda: turn.first_frame)
     finally:
-        node.group_chat.ask(turn)  # whether or not anybody is left to read: the room is told all the same
-    return response
+        node.group_chat.ask(turn)  # whether or not anybody is left to read: others may be in the room
 
 
 async def members(request: web.Request) -> web.Response:

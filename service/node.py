@@ -112,7 +112,9 @@ class Node:
             feed=self.writer.feed,
             clock=clock,
         )
-        self.group_chat = build_group_chat(settings, self.publisher, self.engine, self.database, clock)
+        self.group_chat = build_group_chat(
+            settings, self.publisher, self.engine, self.router, self.database, clock
+        )
         self.presence = Presence(
             open_roster(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
             lambda: self.circles,
@@ -127,6 +129,7 @@ class Node:
         self.service_rate = RateLimit(settings.service_commands_per_s)
         self.opens_of_user = _per_minute("opens", settings.opens_per_user_per_minute)
         self.opens_of_address = _per_minute("opens", settings.opens_per_address_per_minute)
+        self.turns_of_user = _per_minute("turns", settings.turns_per_user_per_minute)
         self.logins_of_account = _per_minute("login_account", settings.logins_per_account_per_minute)
         self.logins_of_address = _per_minute("login_address", settings.logins_per_address_per_minute)
         self.passwords = Passwords()

@@ -202,6 +202,8 @@ class Settings(BaseSettings):
     ai_history_messages: int = Field(20, ge=0, le=100, description="Earlier messages of the room that a persona is told.")  # fmt: skip
     ai_worker_concurrency: int = Field(4, ge=0, validation_alias="AI_WORKER_CONCURRENCY", description="Answers worked on at once by this process; 0 leaves all to `sse-push worker`. The one setting without prefix.")  # fmt: skip
     max_waiting_jobs: int = Field(1000, ge=1, description="Answers that wait for a worker; past it AI members can't be asked.")  # fmt: skip
+    ai_jobs_per_user: int = Field(16, ge=8, description="Answers that one user may wait for, on all nodes together: two turns in a room full of AI members.")  # fmt: skip
+    turns_per_user_per_minute: float = Field(30, ge=0, description="Messages of one user to AI members on this node, that many at once at the most; each asks a model for every member. 0 is no limit.")  # fmt: skip
     ai_lock_s: float = Field(10, ge=1, description="A worker that gives no sign of life for this long loses its job to another.")  # fmt: skip
     group_chat_timeout_s: float = Field(30, gt=0, description="A caller waits this long for all AI members.")
 

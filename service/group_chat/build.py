@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from events.engines.base import Engine
+from events.router import Router
 from service.database import Database
 from service.group_chat.answers import Answers
 from service.group_chat.experience import Experience
@@ -25,6 +26,7 @@ def build_group_chat(
     settings: Settings,
     publisher: Publisher,
     engine: Engine,
+    router: Router,
     database: Database,
     clock: Callable[[], float] = time.time,
 ) -> GroupChat:
@@ -36,7 +38,7 @@ def build_group_chat(
     return GroupChat(
         personas_of(settings),
         _queue(settings, clock),
-        Rooms(publisher, engine, messages=settings.ai_history_messages, clock=clock),
+        Rooms(publisher, engine, router, messages=settings.ai_history_messages, clock=clock),
         Experience(database, clock),
         timeout=settings.group_chat_timeout_s,
         clock=clock,
@@ -83,15 +85,18 @@ def build_worker(settings: Settings, clock: Callable[[], float] = time.time) -> 
 
 
 def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
-    limit, concurrency = settings.max_waiting_jobs, settings.ai_worker_concurrency
+    limit, per_user = settings.max_waiting_jobs, settings.ai_jobs_per_user
+    concurrency = settings.ai_worker_concurrency
     if not settings.on_redis:
-        return LocalQueue(build_answers(settings, clock), concurrency=concurrency, limit=limit, clock=clock)
+        answers = build_answers(settings, clock)
+        return LocalQueue(answers, concurrency=concurrency, limit=limit, per_user=per_user, clock=clock)
     from service.group_chat.bull import BullQueue
     from service.group_chat.redis_place import RedisPlace
 
     return BullQueue(
         RedisPlace(settings.engine_url),
         limit=limit,
+        per_user=per_user,
         unseen_s=settings.idempotency_s / 2,
         worker=build_worker(settings, clock) if concurrency else None,
         clock=clock,

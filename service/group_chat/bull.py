@@ -18,6 +18,7 @@ from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
 from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, pause
 from service.group_chat.redis_place import RedisPlace, end
+from service.group_chat.user_shares import UserShares
 from service.group_chat.worker import BullWorker
 
 DONE_KEPT = 1_000  # jobs that are done and whose answers nobody has seen to yet
@@ -38,6 +39,7 @@ class BullQueue(JobQueue):
 
     Args:
         limit: Jobs that may wait.
+        per_user: Jobs that may be counted as one user's, on all nodes together.
         unseen_s: Seconds after which an answer that nobody could see to is given up. It must be less than the engine
             remembers idempotency keys, or a room could be told twice.
         worker: Works in this process too; ``None`` leaves all to others.
@@ -50,12 +52,14 @@ class BullQueue(JobQueue):
         place: RedisPlace,
         *,
         limit: int,
+        per_user: int,
         unseen_s: float,
         worker: BullWorker | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._place = place
         self._limit = limit
+        self._shares = UserShares(place, per_user, clock)
         self._unseen_s = unseen_s
         self._worker = worker
         self._clock = clock
@@ -74,23 +78,22 @@ class BullQueue(JobQueue):
         self._spawn(self._follow())
         self._spawn(self._sweep())
 
-    async def add(self, jobs: Sequence[Job]) -> None:
-        entries = [
-            {
-                "name": "answer",
-                "data": job.model_dump(mode="json", by_alias=True),
-                "opts": {
-                    "jobId": job.id,
-                    "attempts": ATTEMPTS,
-                    "backoff": {"type": "fixed", "delay": round(pause() * 1000)},
-                    "removeOnComplete": {"age": DONE_KEPT_S, "count": DONE_KEPT},
-                    "removeOnFail": {"age": FAILED_KEPT_S, "count": FAILED_KEPT},
-                },
-            }
-            for job in jobs
-        ]
+    async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
+        return await self._shares.reserve(user_id, job_ids)
+
+    async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
+        await self._shares.release(user_id, job_ids)
+
+    async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
+        withdrawn = await self._shares.withdraw(user_id, job_ids)
+        for job_id in withdrawn:
+            self._ours.pop(job_id, None)
+        return withdrawn
+
+    async def add(self, jobs: Sequence[Job], rank: int = 0) -> None:
+        entries = [_entry(job, rank + place) for place, job in enumerate(jobs, 1)]
         try:
-            waiting = await self._queue.getJobCountByTypes("wait", "delayed", "paused")
+            waiting = await self._queue.getJobCountByTypes("wait", "prioritized", "delayed", "paused")
             if waiting + len(jobs) > self._limit:
                 raise Overloaded("too many messages wait for the AI members")
             self._ours |= {job.id: job for job in jobs}
@@ -157,6 +160,7 @@ class BullQueue(JobQueue):
             outcome = await self._done(job, result)
             if outcome is Outcome.COMPLETE:
                 self._ours.pop(job.id, None)
+                await self.release(job.user_id, [job.id])
                 if is_kept:
                     await self._remove(job.id)
             elif outcome is Outcome.NOT_AWARDED:
@@ -172,7 +176,7 @@ class BullQueue(JobQueue):
 
     def _published(self, job_id: str) -> str:
         """The key that is there once the room has the answer, while something else is left to do."""
-        return str(self._queue.keys[""]) + f"published:{job_id}"
+        return self._place.key(QUEUE, f"published:{job_id}")
 
     def _fault_of(self, error: Exception) -> Exception | None:
         """*error*, if it is not Redis': where it stands in the code is logged too."""
@@ -236,6 +240,26 @@ class BullQueue(JobQueue):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _entry(job: Job, priority: int) -> dict[str, Any]:
+    """*job* as BullMQ takes it.
+
+    Args:
+        priority: Its place among the jobs of its user: the first of everybody's come before the second of anybody's.
+    """
+    return {
+        "name": "answer",
+        "data": job.model_dump(mode="json", by_alias=True),
+        "opts": {
+            "jobId": job.id,
+            "priority": priority,
+            "attempts": ATTEMPTS,
+            "backoff": {"type": "fixed", "delay": round(pause() * 1000)},
+            "removeOnComplete": {"age": DONE_KEPT_S, "count": DONE_KEPT},
+            "removeOnFail": {"age": FAILED_KEPT_S, "count": FAILED_KEPT},
+        },
+    }
 
 
 def _result(value: object) -> Result | None:

@@ -18,6 +18,11 @@ def _cut(text: str) -> str:
     return text.strip()[:MAX_ANSWER_CHARS]
 
 
+def job_id(turn_id: str, persona_id: int) -> str:
+    """Of a turn's job for a persona."""
+    return f"{turn_id}-{persona_id}"
+
+
 class _Form(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True
@@ -72,7 +77,7 @@ class Job(_Form):
     @property
     def id(self) -> str:
         """Of the job, in the queue and in all that must happen once only."""
-        return f"{self.turn_id}-{self.persona.id}"
+        return job_id(self.turn_id, self.persona.id)
 
 
 class Result(_Form):

@@ -3,7 +3,9 @@
 1.  A job that was added is done once, by one worker after another until one does it, at most ``ATTEMPTS`` times.
 2.  ``done`` is called with each job's result, or ``None`` when nobody could do it; where it could not handle all of
     the result (:class:`Outcome`) and the queue outlives this process, it is called again later, here or elsewhere.
-3.  What waits is bounded: past it, adding raises ``Overloaded``.
+3.  What waits is bounded: past it, adding raises ``Overloaded``. Of one user it is bounded too, on all nodes together:
+    past that, reserving raises ``OverLimit``.
+4.  Jobs of many users are taken in turn: whoever has many waiting has no more of the workers than who has one.
 """
 
 import random
@@ -17,6 +19,7 @@ ATTEMPTS = 2  # tries of one job: a model that failed twice will fail again
 TRY_AGAIN_S = (
     0.5  # seconds between them, give or take half: jobs that failed together do not come back together
 )
+RETRY_AFTER_S = 5  # seconds after which a user who waits for too many answers has some of them
 MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer any more: such a job fails unasked
 
 
@@ -54,8 +57,35 @@ class JobQueue(ABC):
         """
 
     @abstractmethod
-    async def add(self, jobs: Sequence[Job]) -> None:
+    async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
+        """Count jobs that are about to be added as *user_id*'s; :meth:`add` or :meth:`release` must follow.
+
+        Returns:
+            How many of theirs were counted before: those come first.
+
+        Raises:
+            OverLimit: ``ai_jobs``; none was counted.
+            EngineUnavailable: The queue can't be reached.
+        """
+
+    @abstractmethod
+    async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
+        """Jobs that were reserved are not added, or not done. What can't be released is counted until it is too old."""
+
+    @abstractmethod
+    async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
+        """Take jobs of *user_id* out that no worker has begun; the ids of these.
+
+        Raises:
+            EngineUnavailable: The queue can't be reached.
+        """
+
+    @abstractmethod
+    async def add(self, jobs: Sequence[Job], rank: int = 0) -> None:
         """Add *jobs*, all or none.
+
+        Args:
+            rank: What :meth:`reserve` returned for them.
 
         Raises:
             Overloaded: Too many wait already.

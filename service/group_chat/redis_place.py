@@ -71,6 +71,10 @@ class RedisPlace:
         """Closing it leaves the pool open."""
         return self._redis.asyncio.Redis(connection_pool=self._pool)
 
+    def key(self, queue: str, name: str) -> str:
+        """The key of *name* among those of *queue*."""
+        return f"{self.prefix}:{queue}:{name}"
+
     def queue(self, name: str) -> Any:
         return self._bullmq.Queue(name, self._options())
 

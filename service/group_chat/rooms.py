@@ -4,6 +4,7 @@ On ``/chat/stream`` an AI member is the user ``ai:ID``. Knows the topic of rooms
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from events.engines.base import Engine
 from events.event import Event, PushEvent
 from events.fingerprint import fingerprint_of
 from events.newest import newest
+from events.router import Router
 from events.topics import filter_keys
 from service.group_chat.jobs import Job, Line, Result
 from service.group_chat.personas import Persona
@@ -44,10 +46,18 @@ class Rooms:
     """
 
     def __init__(
-        self, publisher: Publisher, engine: Engine, *, messages: int, clock: Callable[[], float] = time.time
+        self,
+        publisher: Publisher,
+        engine: Engine,
+        router: Router,
+        *,
+        messages: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._publisher = publisher
         self._engine = engine
+        self._router = router
+        self._callers: Counter[str] = Counter()  # of open turns, by room
         self._messages = messages
         self._clock = clock
 
@@ -59,7 +69,7 @@ class Rooms:
         """
         if not self._messages:
             return []
-        events = await newest(self._engine, filter_keys(room_topic(room), None), self._messages, self._clock)
+        events = await newest(self._engine, [_key_of(room)], self._messages, self._clock)
         left = MAX_HISTORY_CHARS
         lately: list[Spoken] = []
         for spoken in filter(None, map(_spoken, reversed(events))):
@@ -68,6 +78,27 @@ class Rooms:
                 break
             lately.append(spoken)
         return lately[::-1]
+
+    def join(self, room: str) -> None:
+        """A caller of a turn is in *room*; the engine shows it to other nodes as it shows streams."""
+        self._callers[room] += 1
+        self._engine.listen([_key_of(room)])
+
+    def leave(self, room: str) -> None:
+        """They are not any more."""
+        self._callers[room] -= 1
+        if not self._callers[room]:
+            del self._callers[room]
+        self._engine.unlisten([_key_of(room)])
+
+    async def has_listeners(self, room: str) -> bool:
+        """Whether anybody is in *room*, on any node: with a stream of it open, or a turn.
+
+        Raises:
+            EngineUnavailable: Nobody is here, and other nodes can't be asked now.
+        """
+        key = _key_of(room)
+        return room in self._callers or self._router.has(key) or await self._engine.heard_elsewhere(key)
 
     async def tell(self, room: str, message: str, user_id: str, name: str, at: float) -> None:
         """Tell *room* what a user says.
@@ -88,6 +119,11 @@ class Rooms:
         # Of answers that differ, from a job done twice or at another time, the first is the job's.
         key = f"group-chat/{job.id}"
         await self._publisher.publish(event.with_key(key, asked=fingerprint_of(key)))
+
+
+def _key_of(room: str) -> str:
+    """The routing key that every stream of *room* takes."""
+    return filter_keys(room_topic(room), None)[0]
 
 
 def _event(room: str, message: str, user_id: str, name: str, at: float) -> PushEvent:

@@ -5,96 +5,42 @@ jobs and frames; does not know how a job finds its worker (queue.py) nor what HT
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from events.errors import SsePushError
+from events.event import Event
 from service.group_chat import frames
+from service.group_chat.abandoned import AbandonedTurns
 from service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
-from service.group_chat.jobs import Job, Member, Result
+from service.group_chat.jobs import Job, Result, job_id
 from service.group_chat.personas import Persona, Personas
-from service.group_chat.queue import JobQueue, Outcome
-from service.group_chat.rooms import Rooms, Spoken
+from service.group_chat.queue import MAX_JOB_AGE_S, JobQueue, Outcome
+from service.group_chat.rooms import Rooms
+from service.group_chat.turn import Caller, Said, Turn
 from service.timestamps import timestamp
 
 _log = structlog.get_logger()
 
 
-class Caller(Protocol):
-    """Who reads the turn: an open stream (:class:`service.connection.Connection`)."""
+class CallerVisit:
+    """Tells *chat* when the stream of *turn*'s caller opens and closes (:class:`service.streams.base.Visit`)."""
 
-    def send(self, frames: bytes) -> None: ...
-    def end(self, reason: str, farewell: bytes = b"") -> None: ...
+    def __init__(self, chat: "GroupChat", turn: Turn) -> None:
+        self._chat = chat
+        self._turn = turn
 
+    def greeting(self) -> Event:
+        raise NotImplementedError  # a turn begins with a frame that is no event
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What was said, by whom and where."""
+    def opened(self, connection: Caller) -> None:
+        self._chat.caller_came(self._turn, connection)
 
-    room: str
-    user_id: str
-    user_name: str
-    message: str
-
-
-class Turn:
-    """One message, and the AI members that are yet to answer it.
-
-    Attributes:
-        waiting: Those members, by id.
-        caller: The stream that the turn's frames go to; ``None`` when it could not be opened.
-    """
-
-    def __init__(self, said: Said, at: float, history: list[Spoken], members: Iterable[Persona]) -> None:
-        self.id = secrets.token_hex(12)
-        self.said = said
-        self.at = at
-        self.history = history
-        self.waiting = {persona.id: persona for persona in members}
-        self.members = len(self.waiting)
-        self.earned = b""
-        self.caller: Caller | None = None
-        self.timer: asyncio.TimerHandle | None = None
-
-    @property
-    def first_frame(self) -> bytes:
-        said = self.said
-        return frames.UserMessage(
-            content=said.message, sender=said.user_name, sender_id=said.user_id, timestamp=timestamp(self.at)
-        ).encode()
-
-    def jobs(self) -> list[Job]:
-        """A job for each member."""
-        said = self.said
-        return [
-            Job(
-                turn_id=self.id,
-                room_id=said.room,
-                persona=Member.of(persona),
-                user_id=said.user_id,
-                user_name=said.user_name,
-                message=said.message,
-                history=tuple(line.seen_by(persona) for line in self.history),
-                asked_at=self.at,
-            )
-            for persona in self.waiting.values()
-        ]
-
-    def send(self, frame: frames.Frame) -> None:
-        if self.caller is not None:
-            self.caller.send(frame.encode())
-
-    def end(self, reason: str, frame: frames.Frame) -> None:
-        """What the caller has earned, then *frame*; the stream ends itself by ``[DONE]``."""
-        if self.timer is not None:
-            self.timer.cancel()
-        if self.caller is not None:
-            self.caller.end(reason, self.earned + frame.encode())
+    def closed(self) -> None:
+        self._chat.caller_left(self._turn)
 
 
 class GroupChat:
@@ -121,6 +67,7 @@ class GroupChat:
         self._timeout = timeout
         self._clock = clock
         self._turns: dict[str, Turn] = {}
+        self._abandoned = AbandonedTurns(queue, rooms, self._withdrawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -140,12 +87,17 @@ class GroupChat:
             name_in_room: What the room sees as the sender's name.
 
         Raises:
+            OverLimit: The user waits for too many answers already. The room was not told.
             BadEvent, Overloaded, EngineUnavailable: The room was not told.
         """
-        history = await self._rooms.history(said.room)
-        at = self._clock()
-        turn = Turn(said, at, history, self.personas.members_of(said.room))
-        await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, at)
+        turn = Turn(said, self._clock(), self.personas.members_of(said.room))
+        turn.rank = await self._queue.reserve(said.user_id, turn.job_ids)
+        try:
+            turn.history = await self._rooms.history(said.room)
+            await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, turn.at)
+        except BaseException:
+            self._spawn(self._queue.release(said.user_id, turn.job_ids))
+            raise
         self._turns[turn.id] = turn
         self._idle.clear()
         return turn
@@ -155,16 +107,60 @@ class GroupChat:
         if not turn.waiting:
             self._complete(turn)
             return
-        turn.timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, turn)
+        if turn.caller is None:
+            self._abandon(turn)
+        else:
+            turn.timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, turn)
         self._spawn(self._add(turn))
 
     async def _add(self, turn: Turn) -> None:
+        room = turn.said.room
         try:
-            await self._queue.add(turn.jobs())
+            if turn.caller is None and not await self._rooms.has_listeners(room):
+                await self._queue.release(turn.said.user_id, turn.job_ids)
+                self._withdrawn(turn, turn.job_ids)
+                return
+            await self._queue.add(turn.jobs(), turn.rank)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for nothing
-            _log.error("group_chat.queue_failed", turn=turn.id, room=turn.said.room, error=str(error))
+            _log.error("group_chat.queue_failed", turn=turn.id, room=room, error=str(error))
+            self._spawn(self._queue.release(turn.said.user_id, turn.job_ids))
             for persona in list(turn.waiting.values()):
                 self._failed(turn, persona)
+
+    # -- callers who come and go -------------------------------------------------------------------
+
+    def caller_came(self, turn: Turn, caller: Caller) -> None:
+        """The stream of *turn* is open."""
+        turn.caller = caller
+        self._rooms.join(turn.said.room)
+
+    def caller_left(self, turn: Turn) -> None:
+        """The stream of *turn* is closed, by whomever. Again is nothing."""
+        if turn.caller is None:
+            return
+        turn.caller = None
+        self._rooms.leave(turn.said.room)
+        if turn.id in self._turns:
+            self._abandon(turn)
+
+    def _abandon(self, turn: Turn) -> None:
+        """Nobody reads *turn* any more: what of it has not begun waits only while somebody is in its room."""
+        if turn.timer is not None:
+            turn.timer.cancel()
+        turn.timer = asyncio.get_running_loop().call_later(MAX_JOB_AGE_S, self._forget, turn)
+        self._abandoned.add(turn)
+
+    def _withdrawn(self, turn: Turn, job_ids: Iterable[str]) -> None:
+        """Those jobs of *turn* are not done: nobody waits for them."""
+        withdrawn = {*job_ids}
+        gone = [id_ for id_ in turn.waiting if job_id(turn.id, id_) in withdrawn]
+        for persona_id in gone:
+            del turn.waiting[persona_id]
+        _log.info("group_chat.jobs_withdrawn", turn=turn.id, room=turn.said.room, user=turn.said.user_id, jobs=len(gone))  # fmt: skip
+        if not turn.waiting:
+            self._forget(turn)
+
+    # -- what became of jobs -----------------------------------------------------------------------
 
     async def done(self, job: Job, result: Result | None) -> Outcome:
         """Handle what became of *job*. For one job not twice at once, but again as often as needed.
@@ -221,7 +217,7 @@ class GroupChat:
             turn.end("complete", frames.TurnComplete(message=says, timestamp=self._now()))
 
     def _time_out(self, turn: Turn) -> None:
-        if self._forget(turn):
+        if self._forget(turn) and turn.caller is not None:
             missing = ", ".join(persona.name for persona in turn.waiting.values())
             _log.warning(
                 "group_chat.timed_out", turn=turn.id, room=turn.said.room, missing=list(turn.waiting)
@@ -232,6 +228,9 @@ class GroupChat:
     def _forget(self, turn: Turn) -> bool:
         """Whether it had not ended yet."""
         ended = self._turns.pop(turn.id, None) is not None
+        self._abandoned.discard(turn)
+        if turn.timer is not None:
+            turn.timer.cancel()
         if not self._turns:
             self._idle.set()
         return ended
@@ -254,6 +253,7 @@ class GroupChat:
                 self._time_out(turn)
 
     async def close(self) -> None:
+        await self._abandoned.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

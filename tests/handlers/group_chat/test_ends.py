@@ -86,8 +86,14 @@ async def test_full_queue_is_told_in_the_turn(
     assert [frame["type"] for frame in frames] == ["user_message", "error", "error", "complete"]
 
 
-async def test_client_that_left_before_its_stream_began_still_asks(listen: Listen) -> None:
+async def test_client_that_left_before_its_stream_began_is_answered_in_the_room(listen: Listen) -> None:
     service = await listen()
+    room = await service.connect()
+    await room.send(
+        b"GET /chat/stream?room=general HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n"
+        % mint("7").encode()
+    )
+    await until(lambda: len(service.node.connections) == 1)
     body = json.dumps(said()).encode()
     peer = await service.connect()
     await peer.send(
@@ -96,7 +102,8 @@ async def test_client_that_left_before_its_stream_began_still_asks(listen: Liste
     )
     peer.abort()
 
-    await until(lambda: service.node.engine.head in (0, 3) and len(service.node.connections) == 0)
+    await until(lambda: service.node.engine.head in (0, 3) and len(service.node.connections) == 1)
+    room.abort()
 
 
 async def test_database_away_costs_the_exp_and_nothing_else(

@@ -67,3 +67,38 @@ async def test_turns_count_in_the_connection_limits(
     assert open_now["byStream"]["group"] == 1
     assert service.node.engine.head == head + 2  # the two answers: nothing of the refused
     await until(lambda: len(service.node.connections) == 0)
+
+
+async def test_turns_in_a_loop_are_refused_before_the_room_is_told(start: Start) -> None:
+    service = await start(turns_per_user_per_minute=2)
+    for _ in range(2):
+        await whole(await turn(service))
+    head = service.node.engine.head
+
+    refused = await service.post(f"{ROOM}/group-sse", token=mint("42"), json=said())
+
+    assert (refused.status, refused.json["limit"]) == (429, "turns")
+    assert 0 < int(refused.headers["Retry-After"]) <= 30
+    assert service.node.engine.head == head and len(service.node.connections) == 0
+    await whole(await turn(service, token=mint("43"), sender="43"))
+
+
+async def test_user_who_waits_for_many_answers_is_refused_before_the_room_is_told(
+    with_model: Callable[..., Awaitable[Service]], model_server: ModelServer
+) -> None:
+    service = await with_model(ai_worker_concurrency=1, ai_jobs_per_user=8)
+    model_server.answers = {"ada": SILENT}
+    streams = [await turn(service) for _ in range(4)]  # of two members each
+    head = service.node.engine.head
+
+    refused = await service.post(f"{ROOM}/group-sse", token=mint("42"), json=said())
+    other = await turn(service, token=mint("43"), sender="43")
+    told = service.node.engine.head
+    model_server.release.set()
+
+    assert (refused.status, refused.json["limit"]) == (429, "ai_jobs")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert told == head + 1  # the other's message alone
+    for stream in [*streams, other]:
+        assert (await whole(stream))[-1]["type"] == "complete"
+    assert (await whole(await turn(service)))[-1]["type"] == "complete"

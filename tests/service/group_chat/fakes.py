@@ -9,10 +9,18 @@ from service.group_chat.jobs import Job, Member, Result
 from service.group_chat.queue import Outcome
 
 
-def job(message: str = "hello", *, turn: str = "turn", persona: int = 1, at: float = 0.0, **more: Any) -> Job:
+def job(
+    message: str = "hello",
+    *,
+    turn: str = "turn",
+    persona: int = 1,
+    at: float = 0.0,
+    user: str = "42",
+    **more: Any,
+) -> Job:
     member = Member(id=persona, name="Ada", prompt="You are Ada.", **more)
     return Job(
-        turn_id=turn, room_id="general", persona=member, user_id="42", user_name="ada", message=message, asked_at=at
+        turn_id=turn, room_id="general", persona=member, user_id=user, user_name="ada", message=message, asked_at=at
     )  # fmt: skip
 
 

@@ -43,7 +43,9 @@ async def node(redis_server: RedisServer) -> AsyncIterator[Open]:
         worker = oracle and BullWorker(
             RedisPlace(redis_server.url), oracle, concurrency=concurrency, lock_s=lock_s
         )
-        opened.append(BullQueue(RedisPlace(redis_server.url), limit=10, unseen_s=unseen_s, worker=worker))
+        opened.append(
+            BullQueue(RedisPlace(redis_server.url), limit=10, per_user=10, unseen_s=unseen_s, worker=worker)
+        )
         await opened[-1].start(seen)
         return opened[-1]
 

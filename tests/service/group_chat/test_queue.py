@@ -1,15 +1,17 @@
 """What both kinds of queue promise: in this process, and BullMQ's on a real Redis."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from structlog.testing import capture_logs
 
-from events.errors import Overloaded
+from events.errors import OverLimit, Overloaded
 from service.group_chat.bull import BullQueue
+from service.group_chat.jobs import Job
 from service.group_chat.local import LocalQueue
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue, Outcome
 from service.group_chat.redis_place import RedisPlace
 from service.group_chat.worker import BullWorker
 from tests.conftest import until
@@ -29,14 +31,20 @@ async def open_queue(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     if request.param == "bull":
         server = request.getfixturevalue("redis_server")
 
-    async def opening(oracle: Oracle, seen: Seen, *, concurrency: int = 2, limit: int = 10) -> JobQueue:
+    async def opening(
+        oracle: Oracle, seen: Seen, *, concurrency: int = 2, limit: int = 10, per_user: int = 10
+    ) -> JobQueue:
         queue: JobQueue
         if server is None:
-            queue = LocalQueue(oracle, concurrency=concurrency, limit=limit)
+            queue = LocalQueue(oracle, concurrency=concurrency, limit=limit, per_user=per_user)
         else:
             worker = BullWorker(RedisPlace(server.url), oracle, concurrency=concurrency, lock_s=5)
             queue = BullQueue(
-                RedisPlace(server.url), limit=limit, unseen_s=300, worker=worker if concurrency else None
+                RedisPlace(server.url),
+                limit=limit,
+                per_user=per_user,
+                unseen_s=300,
+                worker=worker if concurrency else None,
             )
         opened.append(queue)
         await queue.start(seen)
@@ -115,6 +123,107 @@ async def test_full_queue_takes_all_of_a_turn_or_nothing(open_queue: Open) -> No
     assert seen.results == {}
 
 
+async def add(queue: JobQueue, jobs: list[Job]) -> None:
+    """As a turn does."""
+    rank = await queue.reserve(jobs[0].user_id, [job.id for job in jobs])
+    await queue.add(jobs, rank)
+
+
+async def test_users_are_served_in_turn_however_much_each_has_asked(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=1)
+    await add(queue, [job("wait", turn="first", user="0", at=NOW)])
+    await until(lambda: oracle.at_once == 1)
+
+    for turn in range(3):
+        await add(queue, [job("much", turn=f"much{turn}", persona=n, user="1", at=NOW) for n in (1, 2)])
+    await add(queue, [job("little", turn="little", user="2", at=NOW)])
+    await add(queue, [job("some", turn="some", persona=n, user="3", at=NOW) for n in (1, 2)])
+    oracle.release.set()
+    await until(lambda: len(seen.results) == 10)
+
+    assert oracle.asked[1:] == ["much", "little", "some", "much", "some", "much", "much", "much", "much"]
+
+
+async def test_user_waits_for_so_many_answers_and_no_more(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=1, per_user=3)
+    await add(queue, [job("wait", turn="first", persona=n, at=NOW) for n in (1, 2)])
+
+    with pytest.raises(OverLimit) as refused:
+        await queue.reserve("42", ["second-1", "second-2"])
+    assert await queue.reserve("42", ["third-1"]) == 2
+    assert await queue.reserve("43", ["other-1", "other-2"]) == 0
+    await queue.release("42", ["third-1"])
+    oracle.release.set()
+    await until(lambda: len(seen.results) == 2)
+
+    assert (refused.value.limit, refused.value.retry_after > 0) == ("ai_jobs", True)
+    assert seen.results == {"first-1": ["wait"], "first-2": ["wait"]}
+
+    async def freed() -> bool:
+        """What was answered counts no more."""
+        rank = await queue.reserve("42", ["fourth-1"])
+        await queue.release("42", ["fourth-1"])
+        return rank == 0
+
+    while not await freed():
+        await asyncio.sleep(0)
+
+
+async def test_jobs_that_nobody_has_begun_are_withdrawn_and_never_asked(open_queue: Open) -> None:
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=1, per_user=3)
+    await add(queue, [job("wait", persona=n, at=NOW) for n in (1, 2, 3)])
+    await until(lambda: oracle.at_once == 1)
+    await add(queue, [job("another's", turn="other", user="43", at=NOW)])
+
+    withdrawn = await queue.withdraw("42", ["turn-1", "turn-2", "turn-3", "turn-4"])
+    again = await queue.withdraw("42", ["turn-2", "turn-3"])
+    rank = await queue.reserve("42", ["later-1"])
+    oracle.release.set()
+    await until(lambda: len(seen.results) == 2)
+
+    assert (sorted(withdrawn), [*again], rank) == (["turn-2", "turn-3"], [], 1)
+    assert oracle.asked == ["wait", "another's"]
+    assert seen.results == {"turn-1": ["wait"], "other-1": ["another's"]}
+
+
+async def test_answer_that_waits_to_be_seen_to_is_not_withdrawn(redis_server: RedisServer) -> None:
+    seen = Seen()
+    seen.outcome = Outcome.NOT_PUBLISHED
+    worker = BullWorker(RedisPlace(redis_server.url), Oracle(), concurrency=1, lock_s=5)
+    queue = BullQueue(RedisPlace(redis_server.url), limit=9, per_user=9, unseen_s=300, worker=worker)
+    await queue.start(seen)
+    await add(queue, [job("done", at=NOW)])
+    await until(lambda: seen.results)
+
+    assert await queue.withdraw("42", ["turn-1"]) == []
+    assert await queue._queue.getJobCounts("completed") == {"completed": 1}
+    await queue.close()
+
+
+async def test_nodes_count_a_user_together_and_forget_what_a_dead_one_left(redis_server: RedisServer) -> None:
+    clock = Clock(NOW)
+
+    async def node() -> BullQueue:
+        queue = BullQueue(
+            RedisPlace(redis_server.url), limit=9, per_user=3, unseen_s=300, worker=None, clock=clock
+        )
+        await queue.start(Seen())
+        return queue
+
+    one, other = await node(), await node()
+    await one.reserve("42", ["a-1", "a-2"])
+    await one.close()  # and never releases them
+
+    with pytest.raises(OverLimit):
+        await other.reserve("42", ["b-1", "b-2"])
+    clock.now += MAX_JOB_AGE_S + 1
+    assert await other.reserve("42", ["b-1", "b-2"]) == 0
+    await other.close()
+
+
 async def test_job_that_fails_waits_a_little_before_it_is_tried_again() -> None:
     oracle, seen, clock = Oracle(), Seen(), Clock(NOW)
     pauses: list[float] = []
@@ -123,7 +232,7 @@ async def test_job_that_fails_waits_a_little_before_it_is_tried_again() -> None:
         pauses.append(seconds)
         clock.now += seconds
 
-    queue = LocalQueue(oracle, concurrency=1, limit=100, clock=clock, sleep=sleep)
+    queue = LocalQueue(oracle, concurrency=1, limit=100, per_user=100, clock=clock, sleep=sleep)
     await queue.start(seen)
     await queue.add([job("fail", turn=f"turn{number}", at=NOW) for number in range(20)])
     await until(lambda: len(seen.results) == 20)
@@ -140,7 +249,7 @@ async def test_job_that_grows_too_old_while_it_waits_is_not_tried_again() -> Non
     async def oversleep(seconds: float) -> None:
         clock.now += MAX_JOB_AGE_S + 1
 
-    queue = LocalQueue(oracle, concurrency=1, limit=10, clock=clock, sleep=oversleep)
+    queue = LocalQueue(oracle, concurrency=1, limit=10, per_user=10, clock=clock, sleep=oversleep)
     await queue.start(seen)
     await queue.add([job("fail", at=NOW)])
     await until(lambda: seen.results)
@@ -150,10 +259,10 @@ async def test_job_that_grows_too_old_while_it_waits_is_not_tried_again() -> Non
 
 
 async def test_pause_goes_with_each_job_of_the_queue_on_redis(redis_server: RedisServer) -> None:
-    queue = BullQueue(RedisPlace(redis_server.url), limit=100, unseen_s=300, worker=None)
+    queue = BullQueue(RedisPlace(redis_server.url), limit=100, per_user=100, unseen_s=300, worker=None)
     await queue.start(Seen())
     await queue.add([job("fail", turn=f"turn{number}", at=NOW) for number in range(20)])
-    delays = [kept.opts["backoff"]["delay"] for kept in await queue._queue.getJobs(["wait"])]
+    delays = [kept.opts["backoff"]["delay"] for kept in await queue._queue.getJobs(["prioritized"])]
     await queue.close()
 
     assert len(delays) == 20 and len(set(delays)) > 1

@@ -13,7 +13,8 @@ from service.group_chat.jobs import Job, Result
 from service.group_chat.personas import load_personas
 from service.group_chat.queue import Done, JobQueue, Outcome
 from service.group_chat.rooms import Rooms
-from service.group_chat.turns import GroupChat, Said
+from service.group_chat.turn import Said
+from service.group_chat.turns import GroupChat
 from tests.conftest import until
 
 
@@ -26,7 +27,15 @@ class Pile(JobQueue):
 
     async def start(self, done: Done) -> None: ...
 
-    async def add(self, jobs: Sequence[Job]) -> None:
+    async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
+        return 0
+
+    async def release(self, user_id: str, job_ids: Sequence[str]) -> None: ...
+
+    async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
+        return []
+
+    async def add(self, jobs: Sequence[Job], rank: int = 0) -> None:
         self.jobs += jobs
 
     async def close(self) -> None: ...
@@ -42,6 +51,8 @@ class Deaf:
 
     async def history(self, room: str) -> list[Any]:
         return []
+
+    def join(self, room: str) -> None: ...
 
     async def tell(self, *said: object) -> None: ...
 
@@ -78,7 +89,7 @@ async def test_caller_waits_for_an_answer_that_is_told_again(
         load_personas(None), queue, cast(Rooms, rooms), Experience(database), timeout=60, clock=lambda: 0.0
     )
     turn = await chat.say(Said("general", "42", "ada", "hello"), "ada")
-    turn.caller = reader
+    chat.caller_came(turn, reader)
     chat.ask(turn)
     await until(lambda: len(queue.jobs) == 2)
 
