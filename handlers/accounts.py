@@ -67,21 +67,25 @@ async def log_in(request: web.Request) -> web.Response:
     node.logins_of_address.take(network_of(address_of(request), node.settings.ipv6_prefix))
     login, _ = await read_model(request, Login)
     node.logins_of_account.take(plain_email(login.email))
-    user = await _verified(request, login)
+    user, generation = await _verified(request, login)
     claims = {"sub": str(user.id), "roles": [user.role], "name": user.name, "email": user.email}
     lifetime = node.settings.token_ttl_s
-    return json_response(LoggedIn(access_token=node.tokens.issue(claims, lifetime), expires_in=lifetime))
+    return json_response(
+        LoggedIn(access_token=node.tokens.issue(claims, lifetime, generation), expires_in=lifetime)
+    )
 
 
-async def _verified(request: web.Request, login: Login) -> User:
+async def _verified(request: web.Request, login: Login) -> tuple[User, int]:
     told = {"address": address_of(request), "request_id": request[REQUEST_ID]}
     try:
-        user = await request.app[NODE].accounts.log_in(login.email, login.password.get_secret_value())
+        user, generation = await request.app[NODE].accounts.log_in(
+            login.email, login.password.get_secret_value()
+        )
     except Unauthenticated:
         _log.info("login.refused", **told)  # no address of theirs: many type their password in its place
         raise
     _log.info("login.accepted", user=str(user.id), **told)
-    return user
+    return user, generation
 
 
 async def add_user(request: web.Request) -> web.Response:
@@ -105,6 +109,7 @@ async def change_user(request: web.Request) -> web.Response:
     change, _ = await read_model(request, UserChange)
     node, number = request.app[NODE], number_in_path(request)
     user = await node.accounts.change(number, change)
+    await node.account_checks.changed(number)
     if change.active is not None:
         node.presence.look((await node.circles.of([number]))[number])
     return json_response(user)
@@ -115,6 +120,7 @@ async def remove_user(request: web.Request) -> web.Response:
     node, number = request.app[NODE], number_in_path(request)
     circle = (await node.circles.of([number]))[number]
     await node.accounts.remove(number)
+    await node.account_checks.changed(number)
     node.presence.look(circle)
     return web.Response(status=204)
 
@@ -135,3 +141,4 @@ async def _admin(request: web.Request) -> None:
     caller = await caller_of(request)
     caller.require_admin()
     count_command(request, caller)
+    await request.app[NODE].account_checks.check(caller, fresh=True)

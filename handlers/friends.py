@@ -44,6 +44,7 @@ async def _caller_number(request: web.Request) -> int:
     caller = await caller_of(request)
     user_id = caller.require_user()
     count_command(request, caller)
+    await request.app[NODE].account_checks.check(caller, fresh=True)
     number = user_number(user_id)
     if number is None:
         raise NotFound(UNKNOWN_USER)

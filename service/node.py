@@ -17,6 +17,7 @@ from events.event import Event
 from events.intake import Intake
 from events.rosters import open_roster
 from events.router import Router
+from service.account_checks import AccountChecks
 from service.clients import Clients
 from service.connections import Connections
 from service.database import Database
@@ -134,7 +135,9 @@ class Node:
         self.logins_of_address = _per_minute("login_address", settings.logins_per_address_per_minute)
         self.passwords = Passwords()
         self.keys = _key_set(settings)
-        self.tokens = Tokens(settings, self.keys, clock)
+        self.account_checks = AccountChecks(self.database, lambda: self.accounts, self.connections, clock)
+        self.tokens = Tokens(settings, self.keys, clock, self.account_checks.check)
+        self.account_checks.on_changed(self.tokens.forget_account)
         if self.keys is not None:
             self.keys.on_removed(self._revoke_keys)
         self._revoking: set[asyncio.Task[None]] = set()
@@ -183,6 +186,7 @@ class Node:
             self.keys.start()
         if self.settings.demo and not (self.tokens.can_issue or self.keys):
             self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
+        self.account_checks.start()
         await self.group_chat.start()
         self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
         self.connections.start()
@@ -217,6 +221,7 @@ class Node:
     async def close(self) -> None:
         """Keep what was accepted, close the store."""
         await self.samplers.close()
+        await self.account_checks.close()
         if self.keys is not None:
             await self.keys.close()
         await self.connections.close()

@@ -33,6 +33,7 @@ class UserRow(Base):
         email: In the one form of :func:`service.people.plain_email`.
         last_seen: When they were last online; ``None`` for never.
         circle_version: How often their circle of friends has changed; nodes look whether it did.
+        token_generation: How often their tokens were made void; one of an earlier generation is.
     """
 
     __tablename__ = "users"
@@ -47,6 +48,17 @@ class UserRow(Base):
     created_at: Mapped[float] = mapped_column(Float(53))
     last_seen: Mapped[float | None] = mapped_column(Float(53))
     circle_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    token_generation: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+
+
+class AccountChangeRow(Base):
+    """An account whose tokens were made void lately, and when; its user may be removed: no foreign key."""
+
+    __tablename__ = "account_changes"
+    __table_args__ = (Index("ix_account_changes_changed_at", "changed_at"),)
+
+    user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    changed_at: Mapped[float] = mapped_column(Float(53))
 
 
 class FriendshipRow(Base):

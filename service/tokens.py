@@ -7,7 +7,7 @@ import base64
 import binascii
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ import jwt
 from jwt.algorithms import HMACAlgorithm
 
 from events.errors import KeysUnavailable, Unauthenticated
+from service.account_checks import CHECK_S
 from service.claims import INVALID, caller_from_claims
 from service.identity import Caller, Role, as_user_id
 from service.jwks import KeySet
@@ -27,6 +28,7 @@ CACHE_TOKENS = 1000  # publishers' verified tokens remembered: a busy one's is n
 CACHE_S = (
     60.0  # seconds for which one is believed unseen; one whose key left the document is forgotten at once
 )
+LOGIN = "login"  # header parameter of a token that a login gave: the generation of its account's tokens
 _DEMO_ROLES = frozenset(Role)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}", re.ASCII)
 
@@ -42,10 +44,17 @@ class Tokens:
     """Tells who a token is for, by the rules of the settings.
 
     The algorithm is the configuration's choice, never the token's.
+
+    Args:
+        check_account: Raises where the account of a token that a login gave is not as the token says.
     """
 
     def __init__(
-        self, settings: Settings, keys: KeySet | None, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        keys: KeySet | None,
+        clock: Callable[[], float] = time.time,
+        check_account: Callable[[Caller], Awaitable[None]] | None = None,
     ) -> None:
         self._demo = settings.demo
         self._jwt = jwt.PyJWT()
@@ -57,6 +66,7 @@ class Tokens:
         self._keys = keys
         if keys is not None:
             keys.on_removed(self._forget_removed)
+        self._check_account = check_account
         self._clock = clock
         self._leeway = settings.jwt_leeway_s
         self._algorithms = list(settings.algorithms)
@@ -85,15 +95,16 @@ class Tokens:
         prepare = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key
         self._secrets = tuple([prepare(secret) for secret in secrets])
 
-    def issue(self, claims: Mapping[str, Any], lifetime: int) -> str:
-        """A token that :meth:`verify` takes.
+    def issue(self, claims: Mapping[str, Any], lifetime: int, generation: int) -> str:
+        """A token that :meth:`verify` takes, for an account of this service.
 
         Args:
             claims: ``sub``, ``roles`` and whatever else.
             lifetime: Seconds until it expires.
+            generation: Of the account's tokens.
         """
         payload = {**self._given, **_dates(self._clock(), lifetime), **claims}
-        return jwt.encode(payload, self._secrets[0], algorithm="HS256")
+        return jwt.encode(payload, self._secrets[0], algorithm="HS256", headers={LOGIN: generation})
 
     def recall(self, token: str) -> Caller | None:
         """The caller of a publisher's token verified in the last minute and still valid."""
@@ -111,11 +122,13 @@ class Tokens:
 
         Raises:
             Unauthenticated: It is not valid.
-            KeysUnavailable: It may be, but the keys to verify it with can't be fetched now.
+            KeysUnavailable, DatabaseUnavailable: It may be, but that can't be told now.
         """
         caller = self.recall(token)
         if caller is None:
             caller = await self._verify(token)
+            if caller.generation is not None and self._check_account is not None:
+                await self._check_account(caller)
             if caller.is_publisher:  # a user's is seen once for each stream: not worth its memory
                 self._remember(token, caller)
         return caller
@@ -132,18 +145,20 @@ class Tokens:
     async def _jwt_caller(self, token: str) -> Caller:
         try:
             if self._keys is None:
-                return self._caller(self._claims(token, self._secrets))
+                verified = self._decode(token, self._secrets)
+                generation = _generation(verified["header"])
+                return replace(self._caller(verified["payload"]), generation=generation)
             key_id, key = await self._key(self._keys, token)
-            return replace(self._caller(self._claims(token, (key,))), key_id=key_id)
+            return replace(self._caller(self._decode(token, (key,))["payload"]), key_id=key_id)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(INVALID) from None
 
-    def _claims(self, token: str, keys: Sequence[Any]) -> Mapping[str, Any]:
-        """The claims of *token*, which one of *keys* has signed."""
+    def _decode(self, token: str, keys: Sequence[Any]) -> Mapping[str, Any]:
+        """Header and payload of *token*, which one of *keys* has signed."""
         for key in keys[:-1]:
             with suppress(jwt.InvalidSignatureError):
-                return self._jwt.decode(token, key, algorithms=self._algorithms, **self._checks)
-        return self._jwt.decode(token, keys[-1], algorithms=self._algorithms, **self._checks)
+                return self._jwt.decode_complete(token, key, algorithms=self._algorithms, **self._checks)
+        return self._jwt.decode_complete(token, keys[-1], algorithms=self._algorithms, **self._checks)
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         return caller_from_claims(claims, self._clock(), self._leeway)
@@ -162,11 +177,29 @@ class Tokens:
         for token in gone:
             del self._known[token]
 
+    def forget_account(self, user_id: str) -> None:
+        """Tokens that a login gave to *user_id* have to be verified again."""
+        of_account = [token for token, (caller, _) in self._known.items() if caller.user_id == user_id]
+        for token in of_account:
+            del self._known[token]
+
     def _remember(self, token: str, caller: Caller) -> None:
-        until = self._clock() + CACHE_S
+        until = self._clock() + (CACHE_S if caller.generation is None else CHECK_S)
         if len(self._known) >= CACHE_TOKENS:
             self._known.clear()
         self._known[token] = (caller, min(until, caller.expires or until))
+
+
+def _generation(header: Mapping[str, Any]) -> int | None:
+    """The generation that a token names to which a login gave it; ``None`` for another issuer's.
+
+    Raises:
+        Unauthenticated: It is none.
+    """
+    generation = header.get(LOGIN)
+    if generation is not None and type(generation) is not int:
+        raise Unauthenticated(INVALID)
+    return generation
 
 
 def demo_caller(token: str) -> Caller:

@@ -4,4 +4,4 @@ A new one: a file beside the last that changes what service/tables.py changed, a
 go on working beside it while a fleet is upgraded, so it adds first, and a later release takes away.
 """
 
-HEAD = "0002"  # the newest revision; versions/ is read only when a database is behind it
+HEAD = "0003"  # the newest revision; versions/ is read only when a database is behind it

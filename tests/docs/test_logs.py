@@ -107,7 +107,7 @@ def top_functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunct
 def test_reasons_of_closing_are_those_in_the_code() -> None:
     source = "".join(
         (ROOT / "service" / f"{name}.py").read_text()
-        for name in ("connection", "connections", "node", "group_chat/turns")
+        for name in ("account_checks", "connection", "connections", "node", "group_chat/turns")
     )
     reasons: set[str] = set()
     for node in ast.walk(ast.parse(source)):

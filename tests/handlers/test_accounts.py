@@ -33,6 +33,7 @@ async def test_login_gives_a_token_that_opens_streams(start: Start) -> None:
     assert (answer.json["token_type"], answer.json["expires_in"]) == ("bearer", 600)
     claims = jwt.decode(answer.json["access_token"], SECRET, algorithms=["HS256"])
     assert claims.pop("exp") - claims.pop("iat") == 600
+    assert jwt.get_unverified_header(answer.json["access_token"])["login"] == 0
     assert claims == {"sub": "1", "roles": ["user"], "name": "Ada", "email": "ada@example.com"}
     stream = await service.open("/v1/app/sse", token=answer.json["access_token"])
     await service.publish(userId="1", data=7)

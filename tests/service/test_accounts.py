@@ -30,7 +30,7 @@ async def test_new_user_is_numbered_and_found(people: People) -> None:
 
 async def test_user_logs_in_by_address_in_any_case_and_password(people: People) -> None:
     ada = await people.add("ada")
-    assert await people.accounts.log_in(" ADA@example.com", "ada's password") == ada
+    assert await people.accounts.log_in(" ADA@example.com", "ada's password") == (ada, 0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_user_is_changed_in_what_is_given(people: People) -> None:
     changed = await people.accounts.change(1, UserChange(name="Ada L.", role="service"))  # type: ignore[arg-type]
     assert (changed.name, changed.role, changed.email) == ("Ada L.", "service", "ada@example.com")
     await people.accounts.change(1, UserChange(password="another one"))  # type: ignore[arg-type]
-    assert await people.accounts.log_in("ada@example.com", "another one") == changed
+    assert await people.accounts.log_in("ada@example.com", "another one") == (changed, 2)
     with pytest.raises(Unauthenticated):
         await people.accounts.log_in("ada@example.com", "ada's password")
     assert await people.accounts.change(1, UserChange()) == changed

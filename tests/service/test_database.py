@@ -140,12 +140,17 @@ async def test_database_of_the_release_before_keeps_its_users(database: Database
     async with database.write() as session:
         session.add(user("ada@example.com"))
         await session.flush()
-        await session.execute(text("ALTER TABLE users DROP COLUMN circle_version"))
+        for change in (
+            "DROP TABLE account_changes",
+            "ALTER TABLE users DROP COLUMN token_generation",
+            "ALTER TABLE users DROP COLUMN circle_version",
+        ):
+            await session.execute(text(change))
         await session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     await database.close()
     async with database.read() as session:
         [row] = await session.scalars(select(UserRow))
-    assert (row.email, row.circle_version) == ("ada@example.com", 0)
+    assert (row.email, row.circle_version, row.token_generation) == ("ada@example.com", 0, 0)
 
 
 def test_newest_revision_is_that_of_the_files() -> None:

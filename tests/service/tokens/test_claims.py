@@ -245,7 +245,7 @@ async def test_first_secret_signs_and_all_verify(settings_for: SettingsFactory) 
     await is_refused(tokens, mint("42", secret=f"{NEW}, {OLD}"))
 
     only_new = Tokens(settings_for(jwt_secret=NEW), None)
-    for token in (tokens.issue({"sub": "1"}, 60), mint_token(settings, {"sub": "1"}, 60)):
+    for token in (tokens.issue({"sub": "1"}, 60, 0), mint_token(settings, {"sub": "1"}, 60)):
         assert (await only_new.verify(token)).user_id == "1"
 
 
