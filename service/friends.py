@@ -48,7 +48,7 @@ class Friends:
                     await mark_changed(session, (user_id, other_id))
         except IntegrityError:  # one of them was removed meanwhile
             raise NotFound(UNKNOWN_USER) from None
-        return Friend(user_id=other_id, name=other.name, state=_state(True, theirs)), theirs and not mine
+        return _friend(other_id, other.name, mine=True, theirs=theirs), theirs and not mine
 
     async def end(self, user_id: int, other_id: int) -> bool:
         """End it, however it stands; whether they were friends.
@@ -88,20 +88,17 @@ class Friends:
                 .where(_of(user_id))
                 .order_by(UserRow.id)
             )
-            return [
-                Friend(user_id=id_, name=name, state=_state(asked, was_asked))
-                for id_, name, asked, was_asked in rows
-            ]
+            return [_friend(id_, name, mine=asked, theirs=was_asked) for id_, name, asked, was_asked in rows]
 
 
 def _of(user_id: int) -> ColumnElement[bool]:
     return or_(FriendshipRow.low_id == user_id, FriendshipRow.high_id == user_id)
 
 
-def _state(mine: bool, theirs: bool) -> FriendState:
-    if mine and theirs:
-        return "accepted"
-    return "requested" if mine else "asked"
+def _friend(user_id: int, name: str, *, mine: bool, theirs: bool) -> Friend:
+    """How things stand. Whoever has not asked is not named: anybody may ask anybody, by number."""
+    state: FriendState = "requested" if not theirs else "accepted" if mine else "asked"
+    return Friend(user_id=user_id, name=name if theirs else None, state=state)
 
 
 async def _user(session: AsyncSession, user_id: int) -> UserRow:

@@ -110,5 +110,9 @@ class Friend(BaseModel):
     """How things stand with another user: ``requested`` by the caller, ``asked`` of the caller, or ``accepted``."""
 
     user_id: int = Field(examples=[2])
-    name: str = Field(examples=["Ben"])
+    name: str | None = Field(
+        default=None,
+        description="Absent until they have asked too: a number alone names nobody.",
+        examples=["Ben"],
+    )
     state: FriendState

@@ -24,8 +24,8 @@ async def friends(service: Service, user: int) -> object:
 
 async def test_friendship_is_asked_for_accepted_and_ended(service: Service) -> None:
     asked = await service.put("/api/friends/2", token=mint("1"))
-    assert (asked.status, asked.json) == (200, {"user_id": 2, "name": "Ben", "state": "requested"})
-    assert await friends(service, 1) == [{"user_id": 2, "name": "Ben", "state": "requested"}]
+    assert (asked.status, asked.json) == (200, {"user_id": 2, "state": "requested"})
+    assert await friends(service, 1) == [{"user_id": 2, "state": "requested"}]
     assert await friends(service, 2) == [{"user_id": 1, "name": "Ada", "state": "asked"}]
     accepted = await service.put("/api/friends/1", token=mint("2"))
     assert accepted.json == {"user_id": 1, "name": "Ada", "state": "accepted"}
@@ -34,6 +34,17 @@ async def test_friendship_is_asked_for_accepted_and_ended(service: Service) -> N
         ended = await service.call("DELETE", "/api/friends/2", token=mint("1"))
         assert (ended.status, ended.body) == (204, b"")
     assert await friends(service, 1) == await friends(service, 2) == []
+
+
+async def test_stranger_is_not_named_before_they_ask_too(service: Service) -> None:
+    for _ in range(2):
+        assert b"Ben" not in (await service.put("/api/friends/2", token=mint("1"))).body
+        assert b"Ben" not in (await service.get("/api/friends", token=mint("1"))).body
+    await service.put("/api/friends/1", token=mint("2"))
+    assert b"Ben" in (await service.get("/api/friends", token=mint("1"))).body
+    await service.call("DELETE", "/api/friends/2", token=mint("1"))
+
+    assert b"Ben" not in (await service.put("/api/friends/2", token=mint("1"))).body
 
 
 async def test_token_may_name_its_user_by_a_number(service: Service) -> None:

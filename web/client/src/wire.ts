@@ -98,7 +98,8 @@ export interface Fault {
 /** How things stand with another user: `requested` by the caller, `asked` of the caller, or `accepted`. */
 export interface Friend {
 	user_id: number;
-	name: string;
+	/** Absent until they have asked too: a number alone names nobody. */
+	name?: string;
 	state: "requested" | "asked" | "accepted";
 }
 

@@ -147,7 +147,8 @@ interface RowProps {
 }
 
 function FriendRow({ friend, presence, now, busy, onChange }: RowProps) {
-	const { user_id, name, state } = friend;
+	const { user_id, state } = friend;
+	const name = nameOf(friend);
 	const path = `/api/friends/${user_id}`;
 	const online = state === "accepted" && presence?.is_online === true;
 	return (
@@ -175,6 +176,11 @@ function FriendRow({ friend, presence, now, busy, onChange }: RowProps) {
 	);
 }
 
+/** Who has not asked too is not named. */
+function nameOf({ name, user_id }: Friend) {
+	return name ?? `User ${user_id}`;
+}
+
 function saidOf(presence: FriendStatus | undefined, now: number) {
 	if (presence === undefined) return "waiting to hear";
 	if (!presence.is_online) return presence.last_seen ? `seen ${ago(presence.last_seen, now)}` : "offline";
@@ -191,8 +197,9 @@ function AskFriend({ onSent }: { readonly onSent: () => void }) {
 			call={call}
 			onSent={onSent}
 			says={(body) => {
-				const { name, state } = body as Friend;
-				return state === "accepted" ? `You and ${name} are friends now` : `Asked ${name}`;
+				const friend = body as Friend;
+				const name = nameOf(friend);
+				return friend.state === "accepted" ? `You and ${name} are friends now` : `Asked ${name}`;
 			}}
 		>
 			<Field label="User id" required value={user} onValue={setUser} placeholder="2" inputMode="numeric" />
