@@ -109,7 +109,7 @@ _LIMITS = {
     "rate": "too many commands in a short time (USER_COMMANDS_PER_S)",
     "turns": "too many messages to AI members in a short time (TURNS_PER_USER_PER_MINUTE)",
     "ai_jobs": "this user waits for as many answers of AI members as one may (AI_JOBS_PER_USER)",
-    "login_account": "too many logins were tried for this account",
+    "login_account": "too many wrong passwords were tried for this account",
     "login_address": "too many logins were tried from this address",
     "logins": "too many logins at once",
     "friends": "this user has asked as many friends as one may",

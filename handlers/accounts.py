@@ -64,10 +64,19 @@ async def log_in(request: web.Request) -> web.Response:
         raise NotFound(
             "this service signs no tokens, it verifies its issuer's (SSE_PUSH_JWKS_URL): log in there"
         )
-    node.logins_of_address.take(network_of(address_of(request), node.settings.ipv6_prefix))
+    network = network_of(address_of(request), node.settings.ipv6_prefix)
+    node.login_limits.take_address(network)
     login, _ = await read_model(request, Login)
-    node.logins_of_account.take(plain_email(login.email))
-    user, generation = await _verified(request, login)
+    account = plain_email(login.email)
+    node.login_limits.take(account, network)
+    try:
+        user, generation = await _verified(request, login)
+    except Unauthenticated:
+        raise
+    except BaseException:
+        node.login_limits.give_back(account, network)
+        raise
+    node.login_limits.succeeded(account, network)
     claims = {"sub": str(user.id), "roles": [user.role], "name": user.name, "email": user.email}
     lifetime = node.settings.token_ttl_s
     return json_response(

@@ -127,3 +127,9 @@ class RateLimit:
             del self._buckets[next(iter(self._buckets))]
         if not allowed:
             raise OverLimit(self._name, max(1, math.ceil((1 - left) / self._per_second)))
+
+    def give(self, caller: str) -> None:
+        """What was taken for *caller* does not count after all."""
+        if caller in self._buckets:
+            left, then = self._buckets[caller]
+            self._buckets[caller] = (min(self._burst, left + 1), then)

@@ -27,6 +27,7 @@ from service.gate import Gate
 from service.group_chat.build import build_group_chat
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
+from service.logins import LoginLimits
 from service.passwords import Passwords
 from service.presence.presence import Presence
 from service.publisher import Publisher
@@ -131,8 +132,11 @@ class Node:
         self.opens_of_user = _per_minute("opens", settings.opens_per_user_per_minute)
         self.opens_of_address = _per_minute("opens", settings.opens_per_address_per_minute)
         self.turns_of_user = _per_minute("turns", settings.turns_per_user_per_minute)
-        self.logins_of_account = _per_minute("login_account", settings.logins_per_account_per_minute)
-        self.logins_of_address = _per_minute("login_address", settings.logins_per_address_per_minute)
+        self.login_limits = LoginLimits(
+            settings.logins_per_account_per_minute,
+            settings.logins_per_account_everywhere_per_minute,
+            settings.logins_per_address_per_minute,
+        )
         self.passwords = Passwords()
         self.keys = _key_set(settings)
         self.account_checks = AccountChecks(self.database, lambda: self.accounts, self.connections, clock)

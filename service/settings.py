@@ -177,8 +177,9 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
     user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 is no limit.")  # fmt: skip
     service_commands_per_s: float = Field(0, ge=0, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
-    logins_per_account_per_minute: float = Field(10, ge=0, description="Logins tried for one e-mail address, that many at once at the most; 0 is no limit.")  # fmt: skip
-    logins_per_address_per_minute: float = Field(60, ge=0, description="The same from one network address: an office in the morning.")  # fmt: skip
+    logins_per_account_per_minute: float = Field(10, ge=0, description="Wrong passwords for one account from one network address, that many at once at the most; 0 is no limit.")  # fmt: skip
+    logins_per_account_everywhere_per_minute: float = Field(60, ge=0, description="The same from all addresses; past it only those go on from which the account logged in before.")  # fmt: skip
+    logins_per_address_per_minute: float = Field(60, ge=0, description="Logins tried from one network address: an office in the morning.")  # fmt: skip
     idempotency_s: float = Field(600, gt=0, description="An idempotency key is remembered this long.")
 
     # Streams

@@ -101,6 +101,44 @@ async def test_guesses_for_one_account_are_limited_and_others_go_on(start: Start
     assert unknown == [401, 401, 401, 429], "one that does not exist is limited alike"
 
 
+async def test_strangers_guesses_do_not_keep_the_owner_out(start: Start) -> None:
+    service = await with_ada(start, trusted_proxies="127.0.0.0/8")
+    stranger, owner = {"X-Forwarded-For": "198.51.100.9"}, {"X-Forwarded-For": "203.0.113.7"}
+    statuses = [(await log_in(service, password="wrong", headers=stranger)).status for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert (await log_in(service, headers=owner)).status == 200
+
+
+async def test_guesses_from_many_networks_are_limited_and_the_owners_goes_on(start: Start) -> None:
+    service = await with_ada(start, trusted_proxies="127.0.0.0/8", logins_per_account_everywhere_per_minute=5)
+    owner = {"X-Forwarded-For": "203.0.113.7"}
+    assert (await log_in(service, headers=owner)).status == 200
+    statuses = [
+        (await log_in(service, password="wrong", headers={"X-Forwarded-For": f"198.51.100.{number}"})).status
+        for number in range(7)
+    ]
+    assert statuses == [401] * 5 + [429] * 2
+    assert (await log_in(service, headers=owner)).status == 200
+    elsewhere = await log_in(service, headers={"X-Forwarded-For": "203.0.113.8"})
+    assert (elsewhere.status, elsewhere.json["limit"]) == (429, "login_account")
+
+
+async def test_right_passwords_are_no_guesses(start: Start) -> None:
+    service = await with_ada(start, logins_per_account_per_minute=2)
+    assert [(await log_in(service)).status for _ in range(6)] == [200] * 6
+
+
+async def test_login_that_could_not_be_looked_at_is_no_guess(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await with_ada(start, logins_per_account_per_minute=2)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.passwords.MAX_WAITING_HASHES", 0)
+        refused = [(await log_in(service)).json["limit"] for _ in range(4)]
+    assert refused == ["logins"] * 4
+    assert (await log_in(service)).status == 200
+
+
 async def test_guesses_from_one_address_are_limited(start: Start) -> None:
     service = await with_ada(start, logins_per_address_per_minute=3, trusted_proxies="127.0.0.0/8")
     for number in range(3):
