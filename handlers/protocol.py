@@ -60,6 +60,7 @@ class GuardedHandler(web.RequestHandler):
 
     Attributes:
         counted_as: The address that it counts for.
+        half_closed: Its client sends nothing more.
         trusted: A trusted proxy's.
         limit: What it was over when it came; then it may only ask for the node's health.
         owes_since: Since when its client has a request to send whole; ``NEVER`` where it has not.
@@ -67,8 +68,8 @@ class GuardedHandler(web.RequestHandler):
     """
 
     __slots__ = (
-        "_application", "_body", "_client_left", "_guard", "_half_closed", "_head_bytes", "_lean",
-        "_make_request", "_own_transport", "_slow", "counted_as", "limit", "owes_since", "trusted", "unread_since",
+        "_application", "_body", "_client_left", "_guard", "_head_bytes", "_lean",
+        "_make_request", "_own_transport", "_slow", "counted_as", "half_closed", "limit", "owes_since", "trusted", "unread_since",
     )  # fmt: skip
 
     def __init__(self, manager: web.Server, guard: "Guard", *, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,7 +92,7 @@ class GuardedHandler(web.RequestHandler):
         self._slow = False
         self._lean: Parser | None = None
         self._head_bytes = 0
-        self._half_closed = False
+        self.half_closed = False
         self._client_left: asyncio.Future[None] | None = None
         self.counted_as = ""
         self.trusted = False
@@ -142,7 +143,7 @@ class GuardedHandler(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's closes always
         """The client sends nothing more, and may still read: what it has asked for is answered first."""
-        self._half_closed = True
+        self.half_closed = True
         self._say_client_left()
         if not self._body.is_eof():
             self._body.set_exception(web.RequestPayloadError("the body breaks off"))
@@ -281,14 +282,9 @@ class GuardedHandler(web.RequestHandler):
         """It is closed but for what its client has not read."""
         return self._own_transport is not None and self._own_transport.is_closing()
 
-    @property
-    def is_half_closed(self) -> bool:
-        """Its client sends nothing more."""
-        return self._half_closed
-
     def close_if_done(self) -> None:
         """Close the connection of a client that sends nothing more, as soon as all is answered."""
-        if not self._half_closed or self._messages or (self._lean is not None and self._lean.is_busy):
+        if not self.half_closed or self._messages or (self._lean is not None and self._lean.is_busy):
             return
         if self.is_idle:
             self.force_close()
@@ -310,7 +306,7 @@ class GuardedHandler(web.RequestHandler):
         (RFC 9112, section 9.6).
         """
         transport = self.transport
-        if transport is None or self._half_closed or not transport.can_write_eof():
+        if transport is None or self.half_closed or not transport.can_write_eof():
             return
         transport.write_eof()
         self._client_left = self._loop.create_future()
@@ -343,6 +339,12 @@ class GuardedHandler(web.RequestHandler):
         if status < 500:
             return answer_malformed(self._guard.node, self.address, exc)
         return answer_crash(self._guard.node, request.path, exc)
+
+
+def is_half_closed(request: web.Request) -> bool:
+    """Whether the client of *request* sends nothing more."""
+    handler = request.protocol
+    return isinstance(handler, GuardedHandler) and handler.half_closed
 
 
 def expect_slow_body(request: web.Request) -> None:

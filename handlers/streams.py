@@ -23,6 +23,7 @@ from handlers.detach import take_over
 from handlers.errors import SERVER, faults
 from handlers.front import Handler
 from handlers.keys import NODE, REQUEST_ID
+from handlers.protocol import is_half_closed
 from service.addresses import network_of
 from service.connection import Connection
 from service.identity import Caller
@@ -193,6 +194,8 @@ def begin(
     except BaseException:
         transport.abort()  # nobody else knows of it any more
         raise
+    if is_half_closed(request):
+        connection.eof_received()
     return response
 
 

@@ -126,8 +126,12 @@ class Connection(asyncio.Protocol):
         """A stream's client has nothing more to say."""
 
     def eof_received(self) -> bool:
-        # Its own side is closed. Waiting for what is in flight would keep the slot of one that is gone.
-        self.cut("client_closed")
+        # Its own side is closed: most often it has left. One that has not gets an end in order; what waits for one
+        # that does not read is dropped, for it would keep the slot of one that is gone.
+        if self.transport.get_write_buffer_size():
+            self.cut("client_closed")
+        else:
+            self.end("client_closed")
         return False
 
     def pause_writing(self) -> None:

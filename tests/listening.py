@@ -64,9 +64,11 @@ class Listening:
         self.port = site.port
         self._peers: list[Peer] = []
 
-    async def connect(self, data: bytes = b"", *, receive_bytes: int = 0) -> Peer:
-        """Connect and send *data*; *receive_bytes* bounds what the kernel takes for a peer that does not read."""
+    async def connect(self, data: bytes = b"", *, receive_bytes: int = 0, send_bytes: int = 0) -> Peer:
+        """Connect and send *data*; the others bound what the kernel holds for a peer that does not read, or is not read."""
         plain = socket.socket()
+        if send_bytes:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
         if receive_bytes:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         plain.setblocking(False)

@@ -71,6 +71,7 @@ async def test_malformed_body_does_not_take_the_server_with_it(
     server = await listen()
     peer = await server.connect(POST + b"Transfer-Encoding: chunked\r\n\r\nvery-secret\r\n")
     await peer.rest()
+    peer.abort()
 
     fresh = await server.connect(HEALTHZ)
 
