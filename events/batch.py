@@ -15,6 +15,7 @@ from events.event import Event
 from events.ids import format_id
 from events.topics import keys_of_users
 
+KEY_BYTES = 100  # of a routing key: its text, its place in an index
 _id: Callable[[Event], str] = attrgetter("id")
 _data: Callable[[Event], bytes] = attrgetter("data")
 
@@ -134,6 +135,13 @@ def ids_of(events: Sequence[Event]) -> list[str]:
 def data_bytes_of(events: Sequence[Event]) -> int:
     """The length of all their data."""
     return events.data_bytes if type(events) is EventBatch else sum(map(len, map(_data, events)))
+
+
+def weight_of(events: Sequence[Event]) -> int:
+    """The bytes of their data and routing keys, about: what it costs to hold them and to keep them."""
+    if type(events) is EventBatch:
+        return events.data_bytes + KEY_BYTES * len(events) * (1 + len(events.shared))
+    return sum([len(event.data) + KEY_BYTES * len(event.keys) for event in events])
 
 
 def add_numbers(by_key: defaultdict[str, list[int]], events: Sequence[Event]) -> None:

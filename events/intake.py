@@ -16,6 +16,10 @@ from events.event import Event, Push, PushEvent, encode, fingerprint_of_push
 from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
 from events.topics import Topic, is_name
 
+_TOO_MANY_KEYS = (
+    "up to here the list has over {} routing keys (MAX_ROUTING_KEYS), one for each user of each event at the least:"
+    " send it in parts"
+)
 _log = structlog.get_logger()
 
 
@@ -25,6 +29,8 @@ class Intake:
     Args:
         topics: By name (:attr:`events.topics.Topic.name`).
         max_bytes: The most an event's encoded data may take.
+        max_keys: Routing keys that a list of events may have: one for each user that each is for, and some for what it
+            is about. A store keeps a list as a whole, and does nothing else meanwhile.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class Intake:
         topics: Mapping[str, Topic],
         *,
         max_bytes: int,
+        max_keys: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._emitter = emitter
@@ -41,6 +48,7 @@ class Intake:
         self._topics = topics
         self._plain = {name: topic for name, topic in topics.items() if not topic.per_room}
         self._max_bytes = max_bytes
+        self._max_keys = max_keys
         self._clock = clock
         emitter.on(SSE_PUSH, self.accept)
 
@@ -103,6 +111,33 @@ class Intake:
             return None
         return batch_plain(its, topic, now, self._max_bytes)
 
+    def _encode_all(self, pushes: Sequence[Push], publisher: str | None, now: float) -> list[Event]:
+        """All of *pushes*, which can go together.
+
+        Raises:
+            BadEvent: The first that can't; it has the others with it.
+        """
+        events: list[Event] = []
+        faults: list[BadEvent] = []
+        keys = 0
+        for index, push in enumerate(pushes):
+            try:
+                event = self._encode(push, publisher, now)
+                if events and (event.kept, event.local) != (events[0].kept, events[0].local):
+                    raise BadEvent("events that are kept and events that are not can't go together")
+                events.append(event)
+                keys += len(event.keys)
+                if keys > self._max_keys and index:
+                    faults.append(BadEvent(_TOO_MANY_KEYS.format(self._max_keys), index))
+                    break
+            except BadEvent as error:
+                error.index = index
+                faults.append(error)
+        if faults:
+            faults[0].others = faults[1:]
+            raise faults[0]
+        return events
+
     def can_join(self, push: Push) -> bool:
         """Whether *push* is sure to be accepted, and like most others: it may go with those of other requests."""
         if type(push) is not PlainUserEvent:
@@ -119,7 +154,7 @@ class Intake:
         """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
         now = self._clock()
         batch = self._batch_of(pushes, publisher, now)
-        if batch is None:
+        if batch is None or len(batch) * (1 + len(batch.shared)) > self._max_keys:
             self._accept_each(pushes, receipt, publisher, now)
         else:
             self._engine.append(batch, receipt)
@@ -127,24 +162,14 @@ class Intake:
     def _accept_each(
         self, pushes: Sequence[Push], receipt: Receipt | None, publisher: str | None, now: float
     ) -> None:
-        events: list[Event] = []
-        faults: list[BadEvent] = []
-        for index, push in enumerate(pushes):
-            try:
-                event = self._encode(push, publisher, now)
-                if events and (event.kept, event.local) != (events[0].kept, events[0].local):
-                    raise BadEvent("events that are kept and events that are not can't go together")
-                events.append(event)
-            except BadEvent as error:
-                error.index = index
-                faults.append(error)
-            except Exception as error:
-                _refuse(receipt, error)  # or whoever waits would wait for ever
-                raise
-        if faults:
-            faults[0].others = faults[1:]
+        try:
+            events = self._encode_all(pushes, publisher, now)
+        except BadEvent as error:
             self._emitter.emit(SSE_LOST, "refused", len(pushes))
-            return _refuse(receipt, faults[0])
+            return _refuse(receipt, error)
+        except Exception as error:
+            _refuse(receipt, error)  # or whoever waits would wait for ever
+            raise
         if events and events[0].kept:
             self._engine.append(events, receipt)
             return None

@@ -94,7 +94,12 @@ class Node:
         self.emitter.on(SSE_KEPT, self._deliver)
         self.emitter.on(SSE_LOST, self.figures.lost)
         self.intake = Intake(
-            self.emitter, self.engine, TOPICS, max_bytes=settings.max_event_bytes, clock=clock
+            self.emitter,
+            self.engine,
+            TOPICS,
+            max_bytes=settings.max_event_bytes,
+            max_keys=settings.max_routing_keys,
+            clock=clock,
         )
         self.publisher = Publisher(self.emitter)
         self.clients = Clients(self.publisher, self.router, self.engine)

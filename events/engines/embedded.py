@@ -20,7 +20,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import structlog
 
-from events.batch import data_bytes_of, ids_of, joined
+from events.batch import ids_of, joined, weight_of
 from events.engines.ages import steady_clock
 from events.engines.alone import AloneEngine
 from events.engines.base import Broken, Failed, Kept, Missed, Receipt
@@ -31,8 +31,9 @@ from events.event import Event
 from events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
-MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data; past either, publishers are told 503
+MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys; past either, publishers are told 503
 GROUP_EVENTS = 4096  # events in one commit: a few ms
+GROUP_BYTES = 8 * 2**20  # bytes of their data and routing keys: 80,000 keys, some 10 ms
 PRELOAD_EVENTS = 50_000  # events read into the window at a start (about 0.2 s), for those who come back
 READERS = 4  # reads from disk at once, each a thread for a few ms; the rest of a storm waits its turn
 CHORES_EVERY_S = 1.0  # seconds between looks at what has grown too old
@@ -77,6 +78,7 @@ class EmbeddedEngine(AloneEngine):
         # Nobody may set the clock by which things grow old: a step of the system's would age all, or nothing.
         self._age_clock = steady_clock() if clock is time.time else clock
         self._waiting: _Group = []
+        self._weights: list[int] = []  # of what waits, in the same order
         self._waiting_events = 0
         self._waiting_bytes = 0
         self._scheduled = False
@@ -121,7 +123,8 @@ class EmbeddedEngine(AloneEngine):
             return
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
-        self._waiting_bytes += data_bytes_of(events)
+        self._weights.append(weight_of(events))
+        self._waiting_bytes += self._weights[-1]
         self._schedule()
 
     def _schedule(self) -> None:
@@ -146,17 +149,19 @@ class EmbeddedEngine(AloneEngine):
         self._committed(await self._in_thread(lambda: self._keep(group, events)))
 
     def _next_group(self) -> tuple[_Group, Sequence[Event]]:
-        size = len(self._waiting[0][0])
-        count = 1
-        for entry, _ in self._waiting[1:]:
+        size = weight = count = 0
+        for (entry, _), entry_weight in zip(self._waiting, self._weights, strict=True):
             size += len(entry)
-            if size > GROUP_EVENTS:
+            weight += entry_weight
+            if count and (size > GROUP_EVENTS or weight > GROUP_BYTES):
+                weight -= entry_weight
                 break
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
+        del self._weights[:count]
         events = joined([entry for entry, _ in group])
         self._waiting_events -= len(events)
-        self._waiting_bytes -= data_bytes_of(events)
+        self._waiting_bytes -= weight
         return group, events
 
     def _keep(self, group: _Group, events: Sequence[Event]) -> "_Commit":

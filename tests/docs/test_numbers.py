@@ -68,6 +68,7 @@ def test_limits_table_has_every_setting_that_limits() -> None:
 NO_LIMITS = {
     "RETRY_AFTER_S",
     "CLIENT_GONE",
+    "KEY_BYTES",
     "DRAIN_LOOKS_S",
     "EPOCH_CHARS",
     "CHORES_EVERY_S",

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from pydantic_core import to_json
 from structlog.testing import capture_logs
 
 from events.batch import EventBatch
@@ -35,12 +36,14 @@ EPOCH = "aaaaaaaa"
 class Bench:
     """An intake between an emitter and an engine in memory."""
 
-    def __init__(self, max_bytes: int = 1000) -> None:
+    def __init__(self, max_bytes: int = 1000, max_keys: int = 100) -> None:
         self.emitter = Emitter()
         self.clock = Clock()
         self.engine = MemoryEngine(EPOCH)
         self.told: list[list[Event]] = []
-        self.intake = Intake(self.emitter, self.engine, TOPICS, max_bytes=max_bytes, clock=self.clock)
+        self.intake = Intake(
+            self.emitter, self.engine, TOPICS, max_bytes=max_bytes, max_keys=max_keys, clock=self.clock
+        )
         self.emitter.on(SSE_KEPT, self.told.append)
 
     async def push(self, *pushes: PushEvent | Plain, **more: Any) -> list[str]:
@@ -308,3 +311,31 @@ async def test_publisher_cannot_borrow_the_key_of_another_by_its_name(bench: Ben
 async def test_event_without_a_key_has_none(bench: Bench) -> None:
     await bench.push(push(), publisher="a")
     assert [event.key for event in bench.engine.events] == [None]
+
+
+@pytest.mark.parametrize(
+    ("pushes", "index"),
+    [
+        # Each has a key for each user, on app one more, and on realtime four for what it is about.
+        ([push(n, userIds=[f"u{user}" for user in range(9)]) for n in range(11)], 10),
+        ([push(n, topic="client", userIds=[f"u{user}" for user in range(50)]) for n in range(9)], 2),
+        ([push({"entityType": "a", "entityId": "b"}, topic="realtime", userIds=["u", "v"])] * 13, 12),
+        (read_plain(to_json([{"data": n, "userId": f"u{n}"} for n in range(51)]), is_list=True), 50),
+    ],
+)
+async def test_list_with_too_many_routing_keys_is_refused_whole_where_it_exceeds(
+    bench: Bench, pushes: list[PushEvent | Plain], index: int
+) -> None:
+    """A store keeps a list as a whole and does nothing else meanwhile, whatever the number of events."""
+    with pytest.raises(BadEvent, match="100 routing keys") as refused:
+        await bench.push(*pushes)
+
+    assert (refused.value.index, refused.value.others) == (index, [])
+    assert bench.engine.events == []
+    assert len(await bench.push(*pushes[:index])) == index
+
+
+async def test_one_event_for_as_many_users_as_it_may_name_is_never_too_many_routing_keys(
+    bench: Bench,
+) -> None:
+    await bench.push(push(userIds=[f"u{user}" for user in range(1000)]))

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from events.batch import weight_of
 from events.engines.base import Receipt
 from events.engines.redis.feed import Feed
 from events.engines.redis.store import RemoteStore
@@ -19,10 +20,10 @@ from events.errors import EngineUnavailable, KeyReused, Overloaded
 from events.event import Event
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
-MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data, the same
-GROUP_EVENTS = (
-    256  # events one script keeps, unless one append has more: Redis does nothing else meanwhile (2 ms)
-)
+MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same
+# What one script keeps, unless one append has more: Redis does nothing else meanwhile.
+GROUP_EVENTS = 256  # events: 2 ms
+GROUP_BYTES = 200_000  # bytes of data and routing keys: 2,000 keys, 10 ms
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
@@ -52,6 +53,7 @@ class Outbox:
         self._feed = feed
         self._on_answered, self._on_refused = answered, refused
         self._waiting: _Group = []
+        self._weights: list[int] = []  # of what waits, in the same order
         self._events = self._bytes = 0  # waiting or not yet answered
         self._unanswered: set[asyncio.Future[Any]] = set()
         self._scheduled = False
@@ -64,8 +66,11 @@ class Outbox:
             self.lost(len(events))
             _refuse(receipt, Overloaded("too many events wait to be kept"))
             return
+        weight = weight_of(events)
         self._waiting.append((events, receipt))
-        self._count([(events, receipt)], 1)
+        self._weights.append(weight)
+        self._events += len(events)
+        self._bytes += weight
         if not self._scheduled:
             self._scheduled = True
             # Not at once: whatever else this turn of the loop appends goes with it.
@@ -85,26 +90,29 @@ class Outbox:
     def _flush(self) -> None:
         self._scheduled = False
         while self._waiting:
-            group = self._next_group()
+            group, weight = self._next_group()
             known = max(self._feed.head, self.given)
             answer = self._store.publish(self._feed.epoch, known, [events for events, _ in group])
             self._unanswered.add(answer)
-            answer.add_done_callback(partial(self._answered, group))
+            answer.add_done_callback(partial(self._answered, group, weight))
 
-    def _next_group(self) -> _Group:
-        events = len(self._waiting[0][0])
-        count = 1
-        for its, _ in self._waiting[1:]:
+    def _next_group(self) -> tuple[_Group, int]:
+        events = weight = count = 0
+        for (its, _), its_weight in zip(self._waiting, self._weights, strict=True):
             events += len(its)
-            if events > GROUP_EVENTS:
+            weight += its_weight
+            if count and (events > GROUP_EVENTS or weight > GROUP_BYTES):
+                weight -= its_weight
                 break
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
-        return group
+        del self._weights[:count]
+        return group, weight
 
-    def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:
+    def _answered(self, group: _Group, weight: int, answer: asyncio.Future[Any]) -> None:
         self._unanswered.discard(answer)
-        self._count(group, -1)
+        self._events -= _events_of(group)
+        self._bytes -= weight
         if (error := answer.exception()) is not None:
             _log.error("engine.failed", error=str(error), events=_events_of(group))
             self._on_refused(error)
@@ -131,10 +139,6 @@ class Outbox:
             self.lost(_events_of(group))
         for _, receipt in group:
             _refuse(receipt, EngineUnavailable("events can't be kept now"))
-
-    def _count(self, group: _Group, sign: int) -> None:
-        self._events += sign * _events_of(group)
-        self._bytes += sign * sum([len(event.data) for events, _ in group for event in events])
 
 
 def _events_of(group: _Group) -> int:

@@ -86,6 +86,20 @@ async def test_list_is_bounded(start: Start) -> None:
     assert (await post(service, [GOOD] * 4)).status == 422
 
 
+async def test_list_for_very_many_users_is_refused_whole_and_names_where_it_exceeds(service: Service) -> None:
+    users = [f"user-{number}" for number in range(1000)]
+    body = [{"userIds": users, "data": number} for number in range(10)]
+
+    answer = await post(service, body)
+
+    assert answer.status == 422
+    [fault] = answer.json["errors"]
+    assert fault["index"] == 5
+    assert "MAX_ROUTING_KEYS" in fault["detail"]
+    assert service.node.engine.head == 0
+    assert (await post(service, body[:5])).status == 200
+
+
 async def test_event_of_just_the_limit_passes(start: Start) -> None:
     service = await start(max_event_bytes=64)
 

@@ -3,14 +3,16 @@ evictions happen all the time; then what it takes at once, and what of it stays 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from events.batch import weight_of
 from events.engines import embedded
 from events.errors import Overloaded
+from events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.embedded.place import EmbeddedPlace, rows
 from tests.events.engines.places import Place, ids, said, said_of
@@ -87,6 +89,28 @@ async def test_overload_is_refused_and_what_waits_is_kept(
     assert said_of(life.told) == said_of([said(f"{n:010}") for n in range(refused[0])])
     await life.keep(said("room again"))
     assert said_of(life.told[-1:]) == said_of([said("room again")])
+
+
+async def test_events_for_many_users_are_kept_in_commits_that_are_each_short(
+    place: EmbeddedPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = await place.open()
+    append = life.engine._store.append
+    sizes: list[int] = []
+
+    def counting(events: Sequence[Event], now: float) -> Sequence[Event]:
+        sizes.append(weight_of(events))
+        return append(events, now)
+
+    monkeypatch.setattr(life.engine._store, "append", counting)
+    monkeypatch.setattr(embedded, "GROUP_BYTES", 100_000)
+    users = [f"u{user}" for user in range(200)]
+    receipts = [life.append(said(number, users)) for number in range(15)]
+    await asyncio.gather(*receipts)
+
+    assert len(sizes) > 1 and max(sizes) <= 100_000
+    assert len(life.told) == 15
+    assert (life.engine._waiting_events, life.engine._waiting_bytes, life.engine._weights) == (0, 0, [])
 
 
 async def test_overload_without_a_receipt_is_logged_as_lost(

@@ -1,18 +1,21 @@
 """The Redis engine: the contract, and what several nodes and a server that comes and goes add to it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from structlog.testing import capture_logs
 
+from events.batch import KEY_BYTES, weight_of
 from events.engines.redis import outbox, recovery, session, standing
 from events.engines.redis.audit import Audit
 from events.engines.redis.engine import RedisEngine
 from events.engines.redis.feed import Feed
 from events.engines.redis.link import Link
 from events.engines.redis.recovery import Recovery
+from events.engines.redis.store import Answer
 from events.errors import EngineUnavailable, Overloaded
+from events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace
@@ -159,6 +162,31 @@ async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_an
     await until(lambda: life.engine._standing._held is None)
 
 
+async def test_events_for_many_users_go_in_scripts_that_are_each_short(
+    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come at once: between two scripts Redis does what others ask."""
+    life = await place.open()
+    publish = life.engine._store.publish
+    keys: list[int] = []
+
+    def counting(epoch: str, head: int, groups: Iterable[Sequence[Event]]) -> Answer:
+        lists = [*groups]
+        keys.append(sum(len(event.keys) for events in lists for event in events))
+        return publish(epoch, head, lists)
+
+    monkeypatch.setattr(life.engine._store, "publish", counting)
+    users = [f"u{user}" for user in range(500)]
+    receipts = [life.append(said(number, users)) for number in range(20)]
+    ids = [await receipt for receipt in receipts]
+    await until(lambda: len(life.told) == 20)
+
+    assert sum(keys) == 20 * 501
+    assert max(keys) <= outbox.GROUP_BYTES / KEY_BYTES
+    assert ids == [[event.id] for event in life.told]
+    assert (life.engine._outbox._events, life.engine._outbox._bytes) == (0, 0)
+
+
 @pytest.mark.parametrize("limit", ["MAX_WAITING_EVENTS", "MAX_WAITING_BYTES"])
 async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
     place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
@@ -166,7 +194,7 @@ async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
     life = await place.open()
     lost: list[int] = []
     monkeypatch.setattr(life.engine._outbox, "lost", lost.append)
-    size = len(said(0).data)
+    size = weight_of([said(0)])
     monkeypatch.setattr(outbox, limit, 10 if limit == "MAX_WAITING_EVENTS" else 10 * size)
     server.pause()
     try:
