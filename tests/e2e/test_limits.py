@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
-from tests.e2e.stream import Stream, connect
+from tests.e2e.stream import Stream, connect, rest
 from tests.ports import HOST
 from tests.process import ServerProcess, eventually, running
 
@@ -138,26 +138,38 @@ def vanish(sock: socket.socket) -> None:
 
 async def test_open_connections_are_bounded_too(serve: Serve) -> None:
     server = await serve(max_sockets=3)
-    stream = await Stream.open(server, "/custom/stream")
-    idle = [await connect(server) for _ in range(2)]
-    await eventually(lambda: _is_refused(server), "the fourth connection is refused")
-    idle.pop()[1].close()
+    streams = [await Stream.open(server, "/custom/stream") for _ in range(3)]
+    assert await _is_refused(server, "/system/status")
+    assert not await _is_refused(server, "/healthz"), "whoever watches the node is answered"
+    streams.pop().close()
 
     async def has_room() -> bool:
-        return not await _is_refused(server)
+        return not await _is_refused(server, "/system/status")
 
     await eventually(has_room, "there is room again", within=AT_ONCE_S)
+    assert await streams[0].frame()
+    for stream in streams:
+        stream.close()
+
+
+async def test_idle_connection_makes_room_for_another(serve: Serve) -> None:
+    server = await serve(max_sockets=2)
+    stream = await Stream.open(server, "/custom/stream")
+    reader, writer = await connect(server)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n")
+    assert not await _is_refused(server, "/system/status")
+    await rest(reader)  # it is closed: else this would not end
     assert await stream.frame()
     stream.close()
-    for _, writer in idle:
-        writer.close()
+    writer.transport.abort()
 
 
-async def _is_refused(server: ServerProcess) -> bool:
+async def _is_refused(server: ServerProcess, path: str) -> bool:
     """Whether a connection is closed without an answer."""
     reader, writer = await connect(server)
     try:
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return not await reader.read(1)
     except ConnectionError:
         return True
