@@ -52,7 +52,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.post("/api/auth/login/json", log_in),
         web.post("/api/users", add_user),
-        web.get("/api/users", list_users, allow_head=False),
+        web.get("/api/users", list_users),
         web.patch("/api/users/{userId}", change_user),
         web.delete("/api/users/{userId}", remove_user),
     ]

@@ -12,7 +12,7 @@ from service.people import UNKNOWN_USER, user_number
 
 def routes() -> list[web.RouteDef]:
     return [
-        web.get("/api/friends", list_friends, allow_head=False),
+        web.get("/api/friends", list_friends),
         web.put("/api/friends/{userId}", ask),
         web.delete("/api/friends/{userId}", end),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
-from events.errors import BadRequest, EngineUnavailable, Unauthenticated
+from events.errors import BadRequest, EngineUnavailable, ShuttingDown, Unauthenticated
 from events.event import Event
 from events.newest import before_newest
 from events.router import Filter
@@ -32,13 +32,18 @@ from service.samplers import sample_event
 from service.streams import BY_TOPIC, STREAMS, AttendedStream, SampledStream, Stream, Visit
 from service.streams.base import Params
 
+STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
 MANY = "many"  # the name of /v1/stream in logs and figures
 
 
 def routes() -> list[web.RouteDef]:
     """A route for each stream of the registry, and ``/v1/stream``."""
-    registered = [web.get(stream.path, _handler(stream), allow_head=False) for stream in STREAMS]
-    return [*registered, web.get("/v1/stream", _many, allow_head=False)]
+    registered = [web.get(stream.path, _handler(stream)) for stream in STREAMS]
+    return [*registered, web.get("/v1/stream", _many)]
 
 
 def _handler(stream: Stream) -> Handler:
@@ -144,11 +149,20 @@ def _open(
     node = request.app[NODE]
     if not node.engine.reachable and not all(stream.topic.local for stream in streams):
         raise EngineUnavailable("events can't be had now")
+    if request.method == "HEAD":
+        return _head_alone(node)
     kept = any(stream.topic.kept for stream in streams)
     resume = (_last_event_id(request) or since,) if kept else None
     connection = admit(request, caller, name, named=named)
     connection.visits = visits
     return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), resume)  # fmt: skip
+
+
+def _head_alone(node: Node) -> web.Response:
+    """The answer to who asks what a stream would be: it takes no slot."""
+    if not node.connections.accepting:
+        raise ShuttingDown("this node is going away")
+    return web.Response(headers=STREAM_HEADERS)
 
 
 def admit(
@@ -247,13 +261,14 @@ def _head(request: web.Request, chunked: bool) -> bytes:
     return _fixed_head(chunked, int(time.time())) + end.encode()
 
 
+_STREAM_LINES = "".join(f"{name}: {value}\r\n" for name, value in STREAM_HEADERS.items())
+
+
 @lru_cache(maxsize=4)
 def _fixed_head(chunked: bool, second: int) -> bytes:
     return (
         f"HTTP/1.{int(chunked)} 200 OK\r\n"
-        "Content-Type: text/event-stream\r\n"
-        "Cache-Control: no-cache, no-transform\r\n"
-        "X-Accel-Buffering: no\r\n"
+        f"{_STREAM_LINES}"
         "X-Content-Type-Options: nosniff\r\n"
         f"Server: {SERVER}\r\n"
         "Connection: close\r\n"

@@ -5,7 +5,14 @@ import pytest
 from service.streams import STREAMS
 from service.tokens import demo_token
 from tests.conftest import Service, Start, mint
-from tests.handlers.streams.every import ADMIN, ALL, SERVICE, STREAMS_FOR_ANYONE, STREAMS_FOR_USERS
+from tests.handlers.streams.every import (
+    ADMIN,
+    ALL,
+    SERVICE,
+    STREAMS_FOR_ANYONE,
+    STREAMS_FOR_USERS,
+    give_account,
+)
 
 
 def test_streams_all_have_a_test_here() -> None:
@@ -80,9 +87,43 @@ async def test_client_stream_takes_a_client_id_of_128_characters(service: Servic
     await service.open("/sse/connect?clientId=" + "x" * 128, token=ADMIN)
 
 
-@pytest.mark.parametrize("path", ["/v1/app/sse", "/custom/stream", "/v1/stream?topics=app"])
-async def test_stream_refuses_head(service: Service, path: str) -> None:
-    assert (await service.call("HEAD", path, token=ADMIN)).status == 405
+@pytest.mark.parametrize("path", ALL)
+async def test_head_of_a_stream_is_that_of_the_stream(start: Start, path: str) -> None:
+    service = await start()
+    await give_account(service)
+    stream = await service.open(path, token=mint("42"))
+
+    head = await service.call("HEAD", path, token=mint("42"))
+
+    assert (head.status, head.body) == (200, b"")
+    differs = {"Date", "X-Request-ID", "Connection", "Transfer-Encoding"}
+    assert {name: value for name, value in head.headers.items() if name not in differs} == {
+        name: value for name, value in stream.headers.items() if name not in differs
+    }
+
+
+async def test_head_of_a_stream_takes_no_slot(start: Start) -> None:
+    service = await start(max_connections=1)
+    await service.open("/custom/stream")
+
+    for _ in range(3):
+        assert (await service.call("HEAD", "/custom/stream")).status == 200
+    assert len(service.node.connections) == 1
+
+
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("bad", 401), (mint("43"), 403)])
+async def test_head_of_a_stream_wants_the_same_rights(
+    service: Service, token: str | None, status: int
+) -> None:
+    head = await service.call("HEAD", "/v1/app/sse/42", token=token)
+
+    assert (head.status, head.body) == (status, b"")
+
+
+async def test_head_of_a_stream_is_refused_where_the_stream_would_be(service: Service) -> None:
+    assert (await service.call("HEAD", "/v1/stream?topics=nothing", token=mint("42"))).status == 400
+    service.node.connections.accepting = False
+    assert (await service.call("HEAD", "/v1/app/sse", token=mint("42"))).status == 503
 
 
 async def test_chat_stream_wants_a_room(service: Service) -> None:
