@@ -20,6 +20,8 @@ _TOO_MANY_KEYS = (
     "up to here the list has over {} routing keys (MAX_ROUTING_KEYS), one for each user of each event at the least:"
     " send it in parts"
 )
+Check = Callable[[bytes, bool], None]
+
 _log = structlog.get_logger()
 
 
@@ -31,6 +33,8 @@ class Intake:
         max_bytes: The most an event's encoded data may take.
         max_keys: Routing keys that a list of events may have: one for each user that each is for, and some for what it
             is about. A store keeps a list as a whole, and does nothing else meanwhile.
+        checks: By topic, what raises BadEvent for data that its streams must not get; told the data, as JSON, and whether
+            it comes from outside this process. Events of other topics don't pay for it.
     """
 
     def __init__(
@@ -41,12 +45,17 @@ class Intake:
         *,
         max_bytes: int,
         max_keys: int,
+        checks: Mapping[str, Check] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._emitter = emitter
         self._engine = engine
         self._topics = topics
-        self._plain = {name: topic for name, topic in topics.items() if not topic.per_room}
+        self._checks = checks or {}
+        # Others, and those whose data is looked at, go the longer way.
+        self._plain = {
+            name: topic for name, topic in topics.items() if not topic.per_room and name not in self._checks
+        }
         self._max_bytes = max_bytes
         self._max_keys = max_keys
         self._clock = clock
@@ -95,6 +104,8 @@ class Intake:
         if publisher is not None and not topic.publishable:
             raise BadEvent(f"topic {topic.name} can't be published to")
         event = encode(push, name, topic, now, self._max_bytes)
+        if (check := self._checks.get(topic.name)) is not None:
+            check(event.data, publisher is not None)
         if push.key is not None:
             # A caller's id holds no control character, so the first one ends it.
             event.key = f"{publisher or ''}\x1f{event.key}"

@@ -31,11 +31,13 @@ from service.logins import LoginLimits
 from service.passwords import Passwords
 from service.presence.presence import Presence
 from service.publisher import Publisher
+from service.redirects import check_redirect
 from service.samplers import Samplers
 from service.secret import kept_secret
 from service.settings import Settings
 from service.status import Roll
 from service.streams import TOPICS
+from service.streams.client import TOPIC as CLIENT
 from service.tokens import Tokens
 from service.version import installed_version
 from service.writer import Writer
@@ -99,6 +101,7 @@ class Node:
             TOPICS,
             max_bytes=settings.max_event_bytes,
             max_keys=settings.max_routing_keys,
+            checks={CLIENT.name: _redirect_check(settings)},
             clock=clock,
         )
         self.publisher = Publisher(self.emitter)
@@ -259,6 +262,11 @@ class Node:
 
 def _per_minute(name: str, per_minute: float) -> RateLimit:
     return RateLimit(per_minute / 60, name=name, burst=per_minute)
+
+
+def _redirect_check(settings: Settings) -> Callable[[bytes, bool], None]:
+    allowed = settings.redirect_patterns
+    return lambda data, from_outside: check_redirect(data, allowed if from_outside else None)
 
 
 def _key_set(settings: Settings) -> KeySet | None:
