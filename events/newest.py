@@ -44,14 +44,14 @@ async def newest(
 
 async def before_newest(
     engine: Engine, keys: Sequence[str], count: int, clock: Callable[[], float] = time.time
-) -> str | None:
-    """The id after which the last *count* events for *keys* come; ``None`` where there are none.
+) -> str:
+    """The id after which the last *count* events for *keys* come; where there are none, that of the newest event.
 
     Raises:
         EngineUnavailable: They can't be read now.
     """
     events = await newest(engine, keys, count, clock)
-    return format_id(engine.epoch, events[0].seq - 1) if events else None
+    return format_id(engine.epoch, events[0].seq - 1 if events else engine.head)
 
 
 async def _after(

@@ -31,8 +31,9 @@ class Replay:
     """Reads one stream's past, page by page, until it can go live without a hole.
 
     Args:
-        keys: The routing keys of what it may see.
+        keys: The routing keys of what it may see; the engine hears them (:meth:`Engine.settle`).
         requested: Its ``Last-Event-ID``, or ``None`` for a stream that begins now.
+        start: Where a stream begins that requested nothing; by default behind the newest event.
 
     Attributes:
         after: The stream has had everything up to this number.
@@ -44,39 +45,35 @@ class Replay:
         keys: Sequence[str],
         requested: str | None,
         clock: Callable[[], float] = time.time,
+        start: int | None = None,
     ) -> None:
         self._engine = engine
         self._keys = keys
         self._requested = requested
         self._clock = clock
         self._gap: Literal["expired", "unknown"] | None = None
-        self._found = None if requested is None else parse_id(requested)
-        self._epoch: str | None = None  # until it has begun
-        self.after = 0
-        if engine.current(keys, self._found and self._found[1]):
-            self._begin()
-
-    def _begin(self) -> None:
-        """Take a stand: every event for the keys passes here by now, or is in the store."""
-        engine, found = self._engine, self._found
         self._epoch = engine.epoch
-        self.after = engine.head
-        if self._requested is not None:
-            if found is None or not engine.knows(*found):
-                self._gap = "unknown"
-            else:
-                self.after = found[1]
-                self._skip_lost()
+        self.after = engine.head if start is None else start
+        if requested is not None:
+            self._resume(requested)
+
+    def _resume(self, requested: str) -> None:
+        found = parse_id(requested)
+        if found is None or not self._engine.knows(*found):
+            self._gap = "unknown"
+        else:
+            self.after = found[1]
+            self._skip_lost()
 
     @property
     def position(self) -> str | None:
-        """The id to resume from if the stream breaks now; ``None`` while that, or a gap, is yet to be told."""
-        return None if self._gap or self._epoch is None else format_id(self._epoch, self.after)
+        """The id to resume from if the stream breaks now; ``None`` while a gap is yet to be told."""
+        return None if self._gap else format_id(self._epoch, self.after)
 
     @property
     def at_hand(self) -> bool:
         """Whether the next page is in memory."""
-        return self._epoch is not None and self._engine.holds(self._keys, self.after)
+        return self._engine.holds(self._keys, self.after)
 
     def next_at_hand(self, max_bytes: int) -> Page:
         """The next page, from memory. If it is ``live``, subscribe before anything else can happen."""
@@ -90,9 +87,6 @@ class Replay:
         Raises:
             EngineUnavailable: It can't be read now.
         """
-        if self._epoch is None:
-            await self._engine.settle(self._keys)
-            self._begin()
         if self.at_hand:
             return self.next_at_hand(max_bytes)
         events, upto = await self._engine.read(self._keys, self.after, max_bytes)
@@ -100,7 +94,7 @@ class Replay:
         return self._page([event for event in events if event.seq > self.after], upto, live=False)
 
     def _skip_lost(self) -> None:
-        if self._epoch is not None and self._epoch != self._engine.epoch:
+        if self._epoch != self._engine.epoch:
             known = self._engine.knows(self._epoch, self.after)
             self._epoch = self._engine.epoch
             if not known:  # what came before was lost meanwhile

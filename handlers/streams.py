@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from events.errors import BadRequest, EngineUnavailable, ShuttingDown, Unauthenticated
 from events.event import Event
 from events.newest import before_newest
+from events.replay import Replay
 from events.router import Filter
 from handlers import cors
 from handlers.auth import caller_of
@@ -60,7 +61,7 @@ def _handler(stream: Stream) -> Handler:
         if (count := stream.recalls(params)) and _last_event_id(request) is None:
             async with node.connections.reading(caller, address_of(request)):
                 since = await before_newest(node.engine, where.keys, count, node.clock)
-        return _open(request, caller, where, stream.name, [stream], named=False, since=since)
+        return await _open(request, caller, where, stream.name, [stream], named=False, since=since)
 
     return handle
 
@@ -78,7 +79,7 @@ def _attended(stream: AttendedStream) -> Handler:
                 raise
             raise Unauthenticated(stream.invalid_token) from None
         visit = await stream.attend(caller, node)
-        return _open(request, caller, where, stream.name, [stream], named=False, visits=[visit])
+        return await _open(request, caller, where, stream.name, [stream], named=False, visits=[visit])
 
     return handle
 
@@ -100,7 +101,7 @@ async def _many(request: web.Request) -> web.StreamResponse:
         where |= stream.filter(caller, _params_for(stream, caller, room), node.settings)
     streams = [stream for stream, _ in opened]
     visits = [await stream.attend(caller, node) for stream in streams if isinstance(stream, AttendedStream)]
-    return _open(request, caller, where, MANY, streams, named=True, visits=visits)
+    return await _open(request, caller, where, MANY, streams, named=True, visits=visits)
 
 
 async def _opener(request: web.Request) -> Caller:
@@ -135,7 +136,7 @@ def _open_topic(full_name: str) -> tuple[Stream, str | None]:
     return stream, room if colon else None
 
 
-def _open(
+async def _open(
     request: web.Request,
     caller: Caller,
     where: Filter,
@@ -147,15 +148,22 @@ def _open(
     since: str | None = None,
 ) -> web.StreamResponse:
     node = request.app[NODE]
-    if not node.engine.reachable and not all(stream.topic.local for stream in streams):
+    is_local = all(stream.topic.local for stream in streams)
+    if not node.engine.reachable and not is_local:
         raise EngineUnavailable("events can't be had now")
     if request.method == "HEAD":
         return _head_alone(node)
-    kept = any(stream.topic.kept for stream in streams)
-    resume = (_last_event_id(request) or since,) if kept else None
+    is_kept = any(stream.topic.kept for stream in streams)
+    resume = (_last_event_id(request) or since,) if is_kept else None
+    keys = () if is_local else (*where.keys, *(key for visit in visits for key in visit.keys))
     connection = admit(request, caller, name, named=named)
     connection.visits = visits
-    return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), resume)  # fmt: skip
+    try:
+        replay = await node.connections.prepare(connection, where, keys, resume=resume)
+    except BaseException:
+        node.connections.refuse(connection)
+        raise
+    return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), replay)  # fmt: skip
 
 
 def _head_alone(node: Node) -> web.Response:
@@ -188,7 +196,7 @@ def begin(
     connection: Connection,
     where: Filter,
     greeting: Callable[[], bytes],
-    resume: tuple[str | None] | None = None,
+    replay: Replay | None = None,
 ) -> web.StreamResponse:
     """Take the request's transport over and open the stream; the arguments are those of ``Connections.open``.
 
@@ -204,7 +212,7 @@ def begin(
         connections.refuse(connection)
         raise
     try:
-        connections.open(connection, transport, head, where, resume=resume, greeting=first)
+        connections.open(connection, transport, head, where, replay=replay, greeting=first)
     except BaseException:
         transport.abort()  # nobody else knows of it any more
         raise

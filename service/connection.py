@@ -25,7 +25,7 @@ class Connection(asyncio.Protocol):
         caller_id: Who opened it; ``None`` without a token.
         key_id, generation: Of the token that opened it (:class:`service.identity.Caller`).
         subject: The user or client it is for, most often the caller.
-        keys: The routing keys of what it takes.
+        keys: The routing keys that the engine hears for it.
         resumable: Its events have ids.
         fd: The socket, to be written to past the transport; -1 while something waits there, or it is ending.
         write: The transport's own, unless something waits there; whole frames only, framed as :attr:`lane` says.
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.generation = caller.generation
         self.address = address
         self.request_id = request_id
-        self.keys: tuple[str, ...] = ()
+        self.keys: Sequence[str] = ()
         self.resumable = False
         self.last = last
         self.subject: str | None = None

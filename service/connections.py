@@ -1,5 +1,5 @@
-"""The open streams of this node: admission, the past of those that come back, the one wheel that beats
-for all of them, expiry and farewell. Knows engines and connections; knows nothing of HTTP.
+"""The open streams of this node: admission, where they begin, the past of those that come back, the one wheel that
+beats for all of them, expiry and farewell. Knows engines and connections; knows nothing of HTTP.
 """
 
 import asyncio
@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -15,17 +15,20 @@ import structlog
 
 from events import wire
 from events.engines.base import Engine
-from events.errors import EngineUnavailable, ShuttingDown
+from events.errors import EngineUnavailable, ShuttingDown, Unauthenticated
+from events.ids import parse_id
 from events.replay import Replay, gap_frame
 from events.router import Feed, Filter, Lane, from_event, write_each
 from service.connection import Connection
 from service.fair_limiter import FairLimiter
+from service.gate import Gate
 from service.identity import Caller
 from service.limits import ConnectionLimits
 from service.timestamps import timestamp
 
 WHEEL_SLOTS: Final = 60  # ticks a heartbeat period is spread over: 100,000 streams beat in slices of 1,667
 PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
+OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 STALLED_S = 30.0  # seconds a reader may take for a page of its replay
 CLOSED_PER_TURN = 200  # streams closed in one turn of the loop when the node goes away (about 2 ms)
 
@@ -68,6 +71,7 @@ class Connections:
         self._expiring: dict[int, set[Connection]] = {}
         # One caller never has all of the engine's readers, and those who wait are served caller by caller.
         self._reading = FairLimiter(engine.readers, max(1, engine.readers // 2))
+        self._opening: set[Connection] = set()  # those that wait until their keys are heard
         self._catching_up: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -75,6 +79,7 @@ class Connections:
         self.open_by_kind: Counter[str] = Counter()
         self.closed_by_reason: Counter[str] = Counter()
         self.accepting = True
+        self.gate = Gate(OPENS_PER_TURN)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -90,7 +95,7 @@ class Connections:
     def admit(
         self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str, last: bytes = b""
     ) -> Connection:
-        """Take a slot for a stream that is about to open; :meth:`open` or :meth:`refuse` must follow.
+        """Take a slot for a stream that is about to open; :meth:`prepare` may, :meth:`open` or :meth:`refuse` must follow.
 
         Args:
             last: Frames that end it (:attr:`service.connection.Connection.last`).
@@ -104,6 +109,54 @@ class Connections:
         self._limits.take(caller.user_id, address)
         return Connection(self, kind, lane, caller, address, request_id, last)
 
+    async def prepare(
+        self,
+        connection: Connection,
+        where: Filter,
+        keys: Sequence[str],
+        *,
+        resume: tuple[str | None] | None = None,
+    ) -> Replay | None:
+        """Fix where the stream begins, before its response does: whatever is published from then on, anywhere, comes.
+
+        Where this node hears *keys* it returns at once; else when the engine's server has said that it does.
+
+        Args:
+            where: What the stream may see.
+            keys: What it needs to be heard of other nodes.
+            resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
+
+        Returns:
+            For :meth:`open`.
+
+        Raises:
+            EngineUnavailable, ShuttingDown, Unauthenticated: It can't open now.
+        """
+        engine = self._engine
+        connection.keys = keys
+        engine.listen(keys)
+        requested = None if resume is None else resume[0]
+        given = None if requested is None else parse_id(requested)
+        waits = bool(keys) and not engine.current(keys, given and given[1])
+        start = await self._settle(connection) if waits else None
+        return None if resume is None else Replay(engine, where.keys, requested, self._clock, start)
+
+    async def _settle(self, connection: Connection) -> int:
+        """Wait until the engine hears the keys of *connection*, then for its turn: one answer may settle hundreds."""
+        self._opening.add(connection)
+        try:
+            start = await self._engine.settle(connection.keys)
+            await self.gate.enter()
+        finally:
+            self._opening.discard(connection)
+        if not self.accepting:
+            raise ShuttingDown("this node is going away")
+        if connection.reason:  # revoked meanwhile
+            raise Unauthenticated("the token is not valid any more")
+        if not self._engine.current(connection.keys, None):
+            raise EngineUnavailable("events can't be had now")
+        return start
+
     def open(
         self,
         connection: Connection,
@@ -111,7 +164,7 @@ class Connections:
         head: bytes,
         where: Filter,
         *,
-        resume: tuple[str | None] | None = None,
+        replay: Replay | None = None,
         greeting: bytes = b"",
     ) -> None:
         """Take *transport* over and begin: head, ``retry:``, what was missed, then what comes.
@@ -119,23 +172,20 @@ class Connections:
         Args:
             head: The head of the HTTP response.
             where: What the stream may see.
-            resume: ``(Last-Event-ID or None,)`` for a stream that can be resumed, else ``None``.
+            replay: What :meth:`prepare` gave.
             greeting: Frames to begin life with, of topics that are not kept or of what else feeds it.
         """
         connection.attach(transport)
         connection.opened = self._clock()
         connection.subject = where.user
-        connection.keys = where.keys
-        connection.resumable = resume is not None
-        self._engine.listen(where.keys)
+        connection.resumable = replay is not None
         self._register(connection)
         lane = connection.lane
-        if resume is None:
+        if replay is None:
             self._go_live(connection, where)
             first = b"" if connection.last else wire.frame(retry=self._retry())
             connection.write(head + lane.wrap(first + greeting))
             return
-        replay = Replay(self._engine, where.keys, resume[0], self._clock)
         first = wire.frame(retry=self._retry(), id=replay.position)
         if replay.at_hand:
             page = replay.next_at_hand(self._page_bytes)
@@ -157,16 +207,20 @@ class Connections:
 
     def refuse(self, connection: Connection) -> None:
         """Give back the slot of a stream that was admitted and did not open."""
+        self._engine.unlisten(connection.keys)
+        self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
         self._limits.give(connection.caller_id, connection.address)
+        if not self._limits.open:
+            self._empty.set()
 
     def forget(self, connection: Connection) -> None:
         """A transport is gone: give its slot back, whatever else fails: it may have got half open only."""
         try:
             self._unregister(connection)
         finally:
-            self._limits.give(connection.caller_id, connection.address)
-            if not self._limits.open:
-                self._empty.set()
+            self._give_back(connection)
 
     def _unregister(self, connection: Connection) -> None:
         self._engine.unlisten(connection.keys)
@@ -210,6 +264,8 @@ class Connections:
     async def revoke(self, reason: str, is_revoked: Callable[[Connection], bool]) -> None:
         """End the streams whose tokens are not good any more; their clients get new ones, not all in one instant."""
         frame = _expired_frame(self._clock())
+        for connection in filter(is_revoked, self._opening):
+            connection.reason = reason
         revoked = [connection for connection in self if is_revoked(connection)]
         for count, connection in enumerate(revoked):
             connection.end(reason, wire.frame(retry=self._retry()) + frame)
@@ -272,7 +328,6 @@ class Connections:
                     async with asyncio.timeout(STALLED_S):
                         await connection.draining
                     continue
-                stood = replay.position
                 async with self._reading.turn(self._limits.caller(connection.caller_id, connection.address)):
                     page = await replay.next(self._page_bytes)
                 # Leaving the turn waits for nothing: no event falls between the last page and going live.
@@ -280,9 +335,7 @@ class Connections:
                     return
                 if page.live:
                     self._go_live(connection, where)
-                # A stream that could not say at once where it stands says it now.
-                began = b"" if stood or page.gap or page.events else wire.frame(id=replay.position)
-                body = began + page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
+                body = page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
                 if body:
                     connection.write(connection.lane.wrap(body))
                 if page.live:

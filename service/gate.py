@@ -14,6 +14,7 @@ class Gate:
     def __init__(self, per_turn: int) -> None:
         self._per_turn = per_turn
         self._left = per_turn
+        self._woken = 0  # of those who waited: they go through in the next turn
         self._turning = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -31,12 +32,15 @@ class Gate:
         await place
 
     def _turn(self) -> None:
-        self._left = self._per_turn
-        while self._waiting and self._left:
+        self._left = self._per_turn - self._woken
+        self._woken = 0
+        while self._waiting and self._woken < self._per_turn:
             place = self._waiting.popleft()
             if not place.done():  # cancelled: its client is gone
                 place.set_result(None)
-                self._left -= 1
-        self._turning = self._left < self._per_turn
+                self._woken += 1
+        if self._woken:
+            self._left = 0  # whoever comes now is behind those who wait
+        self._turning = self._woken > 0 or self._left < self._per_turn
         if self._turning:
             asyncio.get_running_loop().call_soon(self._turn)

@@ -23,7 +23,6 @@ from service.connections import Connections
 from service.database import Database
 from service.figures import Figures, new_registry
 from service.functions import Functions
-from service.gate import Gate
 from service.group_chat.build import build_group_chat
 from service.jwks import KeySet
 from service.limits import ConnectionLimits, RateLimit
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from service.presence.circles import Circles
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
-OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
 # Who publishes what other services put straight into the engine's store. No caller is called so, for names hold no
 # control characters: the keys of the inbox are its own.
@@ -134,7 +132,7 @@ class Node:
             beat=settings.presence_heartbeat_s,
             clock=clock,
         )
-        self.gate = Gate(OPENS_PER_TURN)
+        self.gate = self.connections.gate
         self.user_rate = RateLimit(settings.user_commands_per_s)
         self.service_rate = RateLimit(settings.service_commands_per_s)
         self.opens_of_user = _per_minute("opens", settings.opens_per_user_per_minute)

@@ -27,8 +27,8 @@ class AloneEngine(Engine):
     def knows(self, epoch: str, seq: int) -> bool:
         return epoch == self.epoch and seq <= self.head
 
-    async def settle(self, keys: Sequence[str]) -> None:
-        """What is heard at once is settled."""
+    async def settle(self, keys: Sequence[str]) -> int:
+        return self.head
 
     def holds(self, keys: Sequence[str], after: int) -> bool:
         return after >= self.window.start

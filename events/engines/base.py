@@ -134,8 +134,12 @@ class Engine(ABC):
         """Whether an id is of this store, and was given: a stream may stand there."""
 
     @abstractmethod
-    async def settle(self, keys: Sequence[str]) -> None:
+    async def settle(self, keys: Sequence[str]) -> int:
         """Wait until :meth:`current` is true for *keys* and every number given before this call.
+
+        Returns:
+            A position between this call and now: the window has all for *keys* above it. Whoever saw on another node
+            that this one listens to *keys* publishes above it.
 
         Raises:
             EngineUnavailable: That can't be now.

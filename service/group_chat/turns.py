@@ -29,6 +29,8 @@ _log = structlog.get_logger()
 class CallerVisit:
     """Tells *chat* when the stream of *turn*'s caller opens and closes (:class:`service.streams.base.Visit`)."""
 
+    keys = ()  # what it adds comes from the turn
+
     def __init__(self, chat: "GroupChat", turn: Turn) -> None:
         self._chat = chat
         self._turn = turn

@@ -54,7 +54,6 @@ class Watch:
     def opened(self, connection: Connection) -> None:
         """It is live."""
         self._connection = connection
-        self._presence.engine.listen(self.keys)
         self._subscription = from_event(connection.lane, self._where, self)
         self._presence.set_online(self.user, self)
 
@@ -63,7 +62,6 @@ class Watch:
         connection, self._connection = self._connection, None
         if connection is not None and self._subscription is not None:
             self._subscription.close()
-            self._presence.engine.unlisten(self.keys)
             self._presence.set_offline(self.user, self)
 
     def write(self, data: bytes) -> None:

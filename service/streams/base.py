@@ -5,6 +5,7 @@ A new stream is a module beside this one with a subclass, and one line in the re
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -86,6 +87,10 @@ class SampledStream(Stream):
 
 class Visit(Protocol):
     """What a node knows of one stream of an :class:`AttendedStream`."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The routing keys of what it adds to the stream: they are heard for as long as that is open."""
 
     def greeting(self) -> Event:
         """The event it begins with."""

@@ -64,4 +64,4 @@ async def test_id_before_the_newest_is_where_to_resume() -> None:
 
     assert await before_newest(engine, MINE, 1) == format_id("aaaaaaaa", 2)
     assert await before_newest(engine, MINE, 9) == format_id("aaaaaaaa", 0)
-    assert await before_newest(engine, NOBODYS, 9) is None
+    assert await before_newest(engine, NOBODYS, 9) == format_id("aaaaaaaa", 3)

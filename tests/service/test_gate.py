@@ -33,7 +33,7 @@ async def test_gate_lets_no_more_through_in_a_turn_than_it_may() -> None:
     while len(through) < 30:
         await _turn()
         turns += 1
-        assert len(through) - before <= 2 * 3  # those woken in the turn before, and those of this one
+        assert len(through) - before <= 3
         before = len(through)
 
     assert turns >= 30 // 3 - 1

@@ -126,12 +126,20 @@ class RedisEngine(Engine):
     def current(self, keys: Sequence[str], seq: int | None) -> bool:
         return self.reachable and self._feed.since(keys) is not None and (seq is None or seq <= self.head)
 
-    async def settle(self, keys: Sequence[str]) -> None:
-        if not self.reachable:
-            raise EngineUnavailable("Redis is away")
-        await self._feed.settle(keys)
+    async def settle(self, keys: Sequence[str]) -> int:
+        stood = self.head
         try:
-            await self._session.hear_all()
+            async with asyncio.timeout(DEAD_S):
+                while (
+                    True
+                ):  # once, unless the mark overtakes what the server is told of keys on the other connection
+                    if not self.reachable:
+                        raise EngineUnavailable("Redis is away")
+                    await self._session.hear_all()
+                    if (since := self._feed.since(keys)) is not None:
+                        return max(stood, since)
+        except TimeoutError:
+            raise EngineUnavailable("Redis does not answer") from None
         except hiredis.HiredisError as error:
             raise EngineUnavailable("Redis can't be read now") from error
 

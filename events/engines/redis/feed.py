@@ -39,15 +39,18 @@ class Feed:
         self.head = 0
         self._link: Link | None = None
         self._listeners: dict[str, int] = {}
-        self._since: dict[str, int] = {}  # the head when the key's channel was known to be listened to
-        self._group: asyncio.Future[None] | None = None  # keys asked for in this turn
-        self._groups: dict[str, asyncio.Future[None]] = {}
-        self._asked: list[str] = []
+        self._since: dict[str, int] = {}  # all of the key above this number comes
+        self._pending: set[str] = set()  # keys that are not known to be heard yet
+        self._asked: list[str] = []  # those that the server was not asked for yet
         self._left: set[str] = set()
         self._unconfirmed: dict[bytes, str] = {}
         self._parting: set[bytes] = set()  # channels that the server has not yet confirmed to be left
-        self._confirmed: list[str] = []
+        self._confirmed: list[
+            str
+        ] = []  # keys whose channels are listened to; what comes next says from where on
         self._marks: list[tuple[int, asyncio.Future[None]]] = []
+        self._barrier = 0  # the newest that was heard
+        self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._last_token = b""
 
     # -- which keys --------------------------------------------------------------------------------
@@ -59,8 +62,9 @@ class Feed:
             self._listeners[key] = count + 1
             if count == 0:
                 self._left.discard(key)
-                if key not in self._since and key not in self._groups:
-                    self._ask_for(key)
+                if key not in self._since and key not in self._pending:
+                    self._pending.add(key)
+                    self._asked.append(key)
         return bool(self._asked)
 
     def unlisten(self, keys: Iterable[str]) -> bool:
@@ -91,29 +95,17 @@ class Feed:
             or key in self._left
         ):
             return None
-        return key in self._since or key in self._groups
+        return key in self._since or key in self._pending
 
     def since(self, keys: Iterable[str]) -> int | None:
         """From which number on all of *keys* are heard; ``None`` if some are not yet."""
         found = [self._since.get(key) for key in keys]
         return None if None in found else max((number for number in found if number is not None), default=0)
 
-    async def settle(self, keys: Iterable[str]) -> None:
-        """Wait until all of *keys* are heard."""
-        for key in keys:
-            if (group := self._groups.get(key)) is not None:
-                await asyncio.shield(group)
-
-    def _ask_for(self, key: str) -> None:
-        if self._group is None:
-            self._group = asyncio.get_running_loop().create_future()
-        self._groups[key] = self._group
-        self._asked.append(key)
-
     def flush(self) -> None:
         """Tell the server which channels this node listens to now."""
-        asked, self._asked, self._group = self._asked, [], None
-        gone = [key for key in self._left if key not in self._groups]
+        asked, self._asked = self._asked, []
+        gone = [key for key in self._left if key not in self._pending]
         self._left.difference_update(gone)
         for key in gone:
             self._since.pop(key, None)
@@ -139,20 +131,18 @@ class Feed:
     def connected(self, link: Link) -> None:
         """Listen to everything on *link*; :meth:`all_confirmed` tells when that is so."""
         self._link = link
-        self._asked, self._group = [], None
+        self._asked, self._pending = [], {*self._listeners}
         self._unconfirmed, self._confirmed, self._parting = {}, [], set()
         self._since.clear()
-        wanted = [*self._listeners]
-        for key in [key for key in self._groups if key not in self._listeners]:
-            self._settled([key])
         self._left.clear()
         link.send("SUBSCRIBE", self._own)
-        self._subscribe(link, wanted)
+        self._subscribe(link, [*self._listeners])
 
     def disconnected(self) -> None:
         self._link = None
-        marks, self._marks = self._marks, []
-        for _, mark in marks:
+        waiting = [*self._marks, *self._barriers]
+        self._marks, self._barriers = [], []
+        for _, mark in waiting:
             if not mark.done():
                 mark.set_exception(EngineUnavailable("Redis is away"))
 
@@ -162,35 +152,25 @@ class Feed:
         return not self._unconfirmed
 
     def caught_up(self, head: int) -> None:
-        """All before *head* was had by other means: every key confirmed is heard from there on."""
+        """All before *head* was had by other means: every key that the server was asked for is heard from there on."""
         self.head = max(self.head, head)
-        self._confirmed = []
-        self._settled([*self._listeners])
+        self._confirmed = [*self._pending.difference(self._asked)]
+        self._settle(self.head)
 
-    def confirmed(self) -> list[str]:
-        """Keys whose channels were confirmed since the last call: a mark asked for now says from where on."""
-        keys, self._confirmed = self._confirmed, []
-        return keys
-
-    def not_settled(self, keys: Iterable[str]) -> None:
-        """The mark asked for after *keys* were confirmed did not come; a later one will do."""
-        if self._link is not None:  # else all are confirmed anew
-            self._confirmed += keys
-
-    def settled(self, keys: Iterable[str]) -> bool:
-        """A mark asked for after *keys* were confirmed was heard; whether some were left meanwhile."""
-        self._settled([key for key in keys if key in self._groups])
-        return bool(self._left)
-
-    def _settled(self, keys: Iterable[str]) -> None:
-        for key in keys:
+    def _settle(self, number: int) -> None:
+        """Of the keys whose channels were confirmed, all above *number* comes."""
+        for key in self._confirmed:
+            self._pending.discard(key)
             if key in self._listeners:
-                self._since[key] = self.head
-            elif self._link is not None:
+                self._since[key] = number
+            else:
                 self._left.add(key)
-            group = self._groups.pop(key, None)
-            if group is not None and not group.done():
-                group.set_result(None)
+        self._confirmed = []
+
+    @property
+    def owes_news(self) -> bool:
+        """Whether the server is to be told of keys that are listened to, or no longer."""
+        return bool(self._asked or self._left.difference(self._pending))
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -205,25 +185,43 @@ class Feed:
             self._marks.append((head, mark))
             await mark
 
+    async def passed(self, barrier: int) -> None:
+        """Wait until the mark that was asked for as *barrier* was heard.
+
+        Raises:
+            EngineUnavailable: The connection was lost.
+        """
+        if self._barrier < barrier:
+            heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._barriers.append((barrier, heard))
+            await heard
+
     def split(self, messages: Iterable[list[Any]]) -> list[list[Any]]:
         """Take the confirmations out of *messages*; the rest."""
         rest = []
         for message in messages:
             if message[0] == b"message":
                 rest.append(message)
-            elif message[0] == b"unsubscribe":
-                self._parting.discard(message[1])
-            elif (key := self._unconfirmed.pop(message[1], None)) is not None:
-                self._confirmed.append(key)
+            else:
+                self._confirm(message)
         return rest
+
+    def _confirm(self, message: list[Any]) -> None:
+        if message[0] == b"unsubscribe":
+            self._parting.discard(message[1])
+        elif (key := self._unconfirmed.pop(message[1], None)) is not None:
+            self._confirmed.append(key)
 
     def hear(self, messages: Iterable[list[Any]]) -> list[Event]:
         """The events that *messages* tell, in order, each once, and not those heard before."""
         events: list[Event] = []
         faults: list[ValueError] = []
-        for _, channel, payload in messages:
+        for message in messages:
+            if message[0] != b"message":
+                self._confirm(message)
+                continue
             try:
-                event = self._told(channel, payload)
+                event = self._told(message[1], message[2])
             except ValueError as error:
                 faults.append(error)
             else:
@@ -234,7 +232,7 @@ class Feed:
 
     def _told(self, channel: bytes, payload: bytes) -> Event | None:
         if channel == self._own:
-            self.head = max(self.head, read_number(payload))
+            self._hear_mark(payload)
             return None
         line, _, body = payload.partition(b"\n")
         number, _, token = line.partition(b" ")
@@ -245,18 +243,26 @@ class Feed:
         event = self.read(seq, body)
         if seq:
             self.head = seq
+            if self._confirmed:
+                self._settle(seq - 1)  # it was published after the server had confirmed them
         else:
             self._last_token = token
         return event
 
+    def _hear_mark(self, payload: bytes) -> None:
+        number, _, barrier = payload.partition(b" ")
+        head = read_number(number)
+        self.head = max(self.head, head)
+        self._barrier = max(self._barrier, read_number(barrier or b"0"))
+        if self._confirmed:
+            self._settle(head)
+
     def wake(self) -> None:
-        """Tell those who wait for a number that it was heard, if it was; after the events were handed on."""
-        due = [mark for head, mark in self._marks if head <= self.head]
-        if due:
-            self._marks = [(head, mark) for head, mark in self._marks if head > self.head]
-            for mark in due:
-                if not mark.done():
-                    mark.set_result(None)
+        """Tell those who wait for a number or a barrier that it was heard, if it was; after the events were handed on."""
+        if self._marks:
+            self._marks = _still_waiting(self._marks, self.head)
+        if self._barriers:
+            self._barriers = _still_waiting(self._barriers, self._barrier)
 
     def belong_to(self, epoch: str, past: dict[str, int]) -> None:
         """The store is *epoch*'s.
@@ -299,3 +305,13 @@ class Feed:
                 faults.append(error)
         tell_of(faults)
         return events
+
+
+def _still_waiting(
+    marks: list[tuple[int, asyncio.Future[None]]], reached: int
+) -> list[tuple[int, asyncio.Future[None]]]:
+    """Those of *marks* that are not *reached*; the others are told."""
+    for number, mark in marks:
+        if number <= reached and not mark.done():
+            mark.set_result(None)
+    return [(number, mark) for number, mark in marks if number > reached]

@@ -59,6 +59,8 @@ class Session:
         self._run_id = ""
         self._broke = asyncio.Event()
         self._flushing_keys = False
+        self._marking: asyncio.Task[None] | None = None  # the mark that whoever asks now waits for
+        self._barriers = 0  # marks asked for
         self._tasks: set[asyncio.Task[None]] = set()
         self.reachable = False
         self.failing: str | None = "Redis was not reached yet"
@@ -83,8 +85,7 @@ class Session:
                     raise
                 _log.warning("engine.unreachable", error=str(error))
                 await asyncio.sleep(wait)
-        self._spawn(self._keep_connected(missed))
-        self._spawn(self._keep_marking())
+        _ = self._spawn(self._keep_connected(missed)), self._spawn(self._keep_marking())
 
     def begin_again(self) -> None:
         """What these connections have can't be gone on with: make new ones."""
@@ -98,10 +99,11 @@ class Session:
         self._close_links()
         self._feed.disconnected()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- connecting ----------------------------------------------------------------------------------
 
@@ -152,6 +154,7 @@ class Session:
             raise
         self._audit.forget()
         self.reachable, self.failing = True, None
+        self._tell_keys()  # those that were wanted meanwhile
 
     def _close_links(self) -> None:
         self._commands.abort()
@@ -176,18 +179,10 @@ class Session:
     # -- hearing, and what proves that all is heard -----------------------------------------------------
 
     def _heard(self, messages: list[list[Any]]) -> None:
-        if not self._standing.hear(self._feed.split(messages)):
+        if not self._standing.hear(messages):
             self._messages.abort()  # to be tried anew, with more to read and less to hold
-        elif self.reachable and (keys := self._feed.confirmed()):
-            self._spawn(self._settle(keys))
-
-    async def _settle(self, keys: list[str]) -> None:
-        try:
-            await self.hear_all()
-            if self._feed.settled(keys):
-                self.tell_keys_soon()
-        except (EngineUnavailable, hiredis.HiredisError):
-            self._feed.not_settled(keys)  # the next mark may fare better; a reconnection settles all anew
+        elif self._feed.owes_news:
+            self.tell_keys_soon()
 
     def tell_keys_soon(self) -> None:
         """Tell the server at the end of this turn which keys are listened to by then."""
@@ -201,16 +196,26 @@ class Session:
             self._feed.flush()
 
     async def hear_all(self) -> None:
-        """Wait until all that the store has now was heard.
+        """Wait until all that the store has now was heard. One mark is for all who ask in one iteration of the loop.
 
         Raises:
             EngineUnavailable, hiredis.HiredisError: That can't be now.
         """
-        epoch, head, floor = await self._store.mark()
+        if self._marking is None:
+            self._marking = self._spawn(self._mark())
+            forget([self._marking])
+        await asyncio.shield(self._marking)
+
+    async def _mark(self) -> None:
+        self._marking = None  # whoever asks from now on waits for a later one
+        self._tell_keys()  # first: once the mark is heard, they are
+        self._barriers += 1
+        barrier = self._barriers
+        epoch, _, floor = await self._store.mark(barrier)
         if epoch.decode() != self._feed.epoch:
             raise EngineUnavailable("the store is another one")
         self._standing.raise_floor(floor)
-        await self._feed.reached(head)
+        await self._feed.passed(barrier)
 
     async def _keep_marking(self) -> None:
         """Prove the connections alive, and let the floor rise where nothing is published."""

@@ -45,6 +45,7 @@ class Standing:
         if self._held is None:
             self._hand_on(messages)
             return True
+        messages = self._feed.split(messages)
         self._held += messages
         self._held_bytes += sum([len(message[2]) for message in messages])
         return self._held_bytes <= MAX_HELD_BYTES

@@ -75,9 +75,9 @@ class RemoteStore:
         """
         return self._run("join", epoch, head, run_id, new_epoch, PAST_EPOCHS)
 
-    def mark(self) -> Answer:
-        """Epoch, head and floor; the head comes on the node's own channel too, after all events up to it."""
-        return self._run("mark", self.own_channel, self._now(), self._max_age_ms, self._max_events)
+    def mark(self, barrier: int = 0) -> Answer:
+        """Epoch, head and floor; the head comes on the node's own channel too, with *barrier*, after all events up to it."""
+        return self._run("mark", self.own_channel, self._now(), self._max_age_ms, self._max_events, barrier)
 
     def publish(self, epoch: str, head: int, appends: Iterable[Sequence[Event]]) -> Answer:
         """Keep the events of *appends*, all or none: head, floor, and the number of each.

@@ -1,8 +1,9 @@
 """Connections on a real engine and without sockets: what is written goes to a transport that the test reads."""
 
 import asyncio
+from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from events.engines.embedded import EmbeddedEngine
 from events.event import Event
@@ -14,6 +15,7 @@ from service.limits import ConnectionLimits
 from tests.conftest import Clock, Frame
 
 HEAD = b"HEAD\r\n\r\n"
+Result = TypeVar("Result")
 USER = Caller("42", frozenset(["user"]))
 
 
@@ -88,6 +90,16 @@ class Transport:
         return [Frame.parse(frame + b"\n") for frame in text.split(b"\n\n")[:-1]]
 
 
+def at_once(work: Coroutine[Any, Any, Result]) -> Result:
+    """What *work* gives, which waits for nothing: on one node a stream is live as soon as it is asked for."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return cast("Result", done.value)
+    work.close()
+    raise AssertionError("it waits for something")
+
+
 class Bench:
     """Connections on a real engine, with a clock and limits of the test's."""
 
@@ -106,7 +118,8 @@ class Bench:
         connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request", last)
         transport = Transport(connection, reading=reading, tls=tls)
         where = Filter.of("app", user=caller.user_id)
-        self.connections.open(connection, transport, HEAD, where, resume=resume, greeting=greeting)  # type: ignore[arg-type]
+        replay = at_once(self.connections.prepare(connection, where, where.keys, resume=resume))
+        self.connections.open(connection, transport, HEAD, where, replay=replay, greeting=greeting)  # type: ignore[arg-type]
         return connection, transport
 
     async def push(self, data: bytes = b"1", count: int = 1) -> list[str]:

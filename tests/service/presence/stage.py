@@ -176,6 +176,7 @@ class Stage:
 
     def open(self, user: int) -> tuple[Watch, FakeConnection]:
         watch, connection = Watch(self.presence, TOPIC, user, 0), FakeConnection(self.router)
+        self.engine.listen(watch.keys)  # as whoever opens a stream does
         watch.opened(connection)  # type: ignore[arg-type]
         return watch, connection
 
