@@ -107,6 +107,7 @@ _LIMITS = {
     "anonymous": "streams without a token have their share of this node or address (ANONYMOUS_SHARE)",
     "opens": "too many streams were opened in a short time (OPENS_PER_USER_PER_MINUTE, OPENS_PER_ADDRESS_PER_MINUTE)",
     "rate": "too many commands in a short time (USER_COMMANDS_PER_S)",
+    "bytes": "this user's share of the history is full for now (HISTORY_USER_SHARE, HISTORY_SERVICE_SHARE)",
     "turns": "too many messages to AI members in a short time (TURNS_PER_USER_PER_MINUTE)",
     "ai_jobs": "this user waits for as many answers of AI members as one may (AI_JOBS_PER_USER)",
     "login_account": "too many wrong passwords were tried for this account",

@@ -11,7 +11,9 @@ from pydantic_core import to_json
 from events.errors import BadRequest, SsePushError
 from handlers.errors import InvalidBody, faults, is_no_json
 from handlers.keys import NODE
+from service.byte_budget import ByteBudget
 from service.identity import Caller
+from service.node import Node
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -86,6 +88,20 @@ def refused(error: ValidationError, *, of_list: bool = False) -> SsePushError:
 def json_response(value: Any, *, status: int = 200) -> web.Response:
     body = to_json(value, by_alias=True, exclude_none=True)
     return web.Response(status=status, body=body, content_type="application/json")
+
+
+def count_bytes(request: web.Request, caller: Caller, data_bytes: int, events: int = 1) -> None:
+    """Count *events* that *caller* is about to publish against their share of the history.
+
+    Raises:
+        OverLimit: There is no room for them now.
+    """
+    budget_of(request.app[NODE], caller).take(caller.require_user(), data_bytes, events)
+
+
+def budget_of(node: Node, caller: Caller) -> ByteBudget:
+    """What *caller*'s events are counted against."""
+    return node.service_bytes if caller.is_publisher else node.user_bytes
 
 
 def count_command(request: web.Request, caller: Caller) -> None:

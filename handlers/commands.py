@@ -8,7 +8,7 @@ from pydantic_core import from_json
 from events.event import PushEvent
 from events.fingerprint import fingerprint_of
 from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_model, refused
+from handlers.bodies import budget_of, count_command, json_response, read_model, refused
 from handlers.keys import NODE, REQUEST_ID
 from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
 from service.identity import Caller
@@ -68,6 +68,9 @@ def _now(request: web.Request) -> str:
 async def _publish(request: web.Request, caller: Caller, event: PushEvent, sent: bytes) -> web.Response:
     if (key := request.headers.get("Idempotency-Key")) is not None:
         event = with_key(event, key, fingerprint_of(request.path, sent))
+    budget = budget_of(request.app[NODE], caller)
+    if budget.is_limited:
+        budget.take(caller.require_user(), len(event.data_json()))
     [id_] = await request.app[NODE].publisher.publish(event, publisher=caller.require_user())
     _log.info(
         "event.published",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from events.errors import BadRequest, Forbidden
 from events.router import Filter
 from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_model
+from handlers.bodies import count_bytes, count_command, json_response, read_model
 from handlers.errors import faults
 from handlers.keys import NODE, REQUEST_ID
 from handlers.streams import admit, begin
@@ -47,6 +47,7 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
     if command.sender != user_id:
         raise Forbidden("sender must be you, by the id of your token")
     node.turns_of_user.take(user_id)
+    count_bytes(request, caller, len(command.message.encode(errors="replace")))
     connection = admit(request, caller, GROUP, last=DONE)
     try:
         said = Said(room, user_id, command.user_name, command.message)

@@ -233,6 +233,7 @@ class LeanParser:
             or message.upgrade
             or not body.is_eof()
             or settings.service_commands_per_s
+            or settings.history_service_share
         ):
             return None
         headers = message.headers

@@ -13,15 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from events.engines.base import Receipt
-from events.errors import BadEvent, SsePushError
+from events.errors import BadEvent, OverLimit, SsePushError
 from events.event import Push, PushEvent
 from events.plain import read_plain
-from handlers.bodies import reading_body
+from handlers.bodies import budget_of, reading_body
 from handlers.client_address import is_forwarded
 from handlers.errors import faults, is_no_json
 from handlers.front import NO_STORE, common_headers
 from handlers.keys import NODE
 from handlers.protocol import expect_slow_body
+from service.identity import Caller
 from service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
@@ -115,7 +116,7 @@ class _Answers:
         return await self._receipts.get()
 
 
-async def publish_lines(request: web.Request, publisher: str) -> web.StreamResponse:
+async def publish_lines(request: web.Request, caller: Caller) -> web.StreamResponse:
     """Publish the events of the request's body, line by line."""
     node = request.app[NODE]
     expect_slow_body(request)
@@ -123,7 +124,7 @@ async def publish_lines(request: web.Request, publisher: str) -> web.StreamRespo
     if not is_forwarded(request):
         await response.begin()
     answers = _Answers(UNANSWERED_LINES)
-    reading = asyncio.create_task(_read(request, node, publisher, answers))
+    reading = asyncio.create_task(_read(request, node, caller, answers))
     node.reading.add(reading)  # a node that goes away stops reading, and answers what it has read
     node.answering.add(reading)
     try:
@@ -157,12 +158,12 @@ async def _linger(request: web.Request) -> None:
                     await request.content.readany()
 
 
-async def _read(request: web.Request, node: Node, publisher: str, answers: _Answers) -> bool:
+async def _read(request: web.Request, node: Node, caller: Caller, answers: _Answers) -> bool:
     """Read lines to the end; whether the body was well-formed."""
     try:
         async for line in _lines(request, node.settings.max_event_bytes + _LINE_OVERHEAD_BYTES):
             await answers.room()
-            answers.put(_submit(node, line, publisher))
+            answers.put(_submit(node, line, caller))
     except web.RequestPayloadError:
         answers.put(_failed("the body can't be read"))
         return False
@@ -171,16 +172,20 @@ async def _read(request: web.Request, node: Node, publisher: str, answers: _Answ
     return True
 
 
-def _submit(node: Node, line: bytes | None, publisher: str) -> Receipt:
+def _submit(node: Node, line: bytes | None, caller: Caller) -> Receipt:
+    publisher = caller.require_publisher()
     try:
         if line is None:
             raise BadEvent("the line is too long")
         plain = read_plain(line, is_list=False)
         push: Push = plain[0] if plain else _ONE(line)
+        budget_of(node, caller).take(publisher, len(line))
     except ValidationError as error:
         return _failed("the line is not JSON" if is_no_json(error) else faults(error)[0][1])
     except BadEvent as error:
         return _failed(error.detail)
+    except OverLimit as error:
+        return _failed(str(error))
     return node.publisher.submit([push], publisher)
 
 

@@ -12,7 +12,14 @@ from events.errors import BadRequest
 from events.event import Push, PushEvent
 from events.plain import read_plain
 from handlers.auth import caller_of
-from handlers.bodies import COMMAND_OVERHEAD_BYTES, count_command, json_response, read_body, refused
+from handlers.bodies import (
+    COMMAND_OVERHEAD_BYTES,
+    count_bytes,
+    count_command,
+    json_response,
+    read_body,
+    refused,
+)
 from handlers.commands import with_key
 from handlers.errors import InvalidBody
 from handlers.keys import NODE, REQUEST_ID
@@ -35,10 +42,11 @@ async def publish(request: web.Request) -> web.StreamResponse:
     publisher = caller.require_publisher()
     count_command(request, caller)
     if request.content_type == "application/x-ndjson":
-        return await publish_lines(request, publisher)
+        return await publish_lines(request, caller)
     node = request.app[NODE]
     body = await read_body(request, node.settings.max_body_bytes)
     pushes, is_list = read_events(node, body, request.headers.get("Idempotency-Key"))
+    count_bytes(request, caller, len(body), len(pushes))
     ids = await node.publisher.publish(*pushes, publisher=publisher)
     _log.debug("event.published", ids=ids, publisher=publisher, request_id=request[REQUEST_ID])
     return json_response({"ids": ids} if is_list else {"id": ids[0]})

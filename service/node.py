@@ -18,6 +18,7 @@ from events.intake import Intake
 from events.rosters import open_roster
 from events.router import Router
 from service.account_checks import AccountChecks
+from service.byte_budget import ByteBudget
 from service.clients import Clients
 from service.connections import Connections
 from service.database import Database
@@ -120,8 +121,10 @@ class Node:
             feed=self.writer.feed,
             clock=clock,
         )
+        self.user_bytes = self._byte_budget(settings.history_user_share)
+        self.service_bytes = self._byte_budget(settings.history_service_share)
         self.group_chat = build_group_chat(
-            settings, self.publisher, self.engine, self.router, self.database, clock
+            settings, self.publisher, self.engine, self.router, self.database, self.user_bytes.charge, clock
         )
         self.presence = Presence(
             open_roster(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
@@ -155,6 +158,9 @@ class Node:
         self.roll = Roll(self)
         self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
         self.answering: set[object] = set()  # requests that a drain lets be answered
+
+    def _byte_budget(self, share: float) -> ByteBudget:
+        return ByteBudget(share, lambda: self.engine.max_bytes, self.settings.history_max_age_s)
 
     # What needs the database is made, and SQLAlchemy imported, when it is first asked for.
 

@@ -212,6 +212,8 @@ class Settings(BaseSettings):
     # History
     history_max_events: int = Field(1_000_000, ge=1, description="Newest events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
     history_max_age_s: float = Field(86_400, gt=0, description="An event can be replayed this long.")
+    history_user_share: float = Field(0.05, ge=0, le=1, description="Share of the history that one user may fill through this node within HISTORY_MAX_AGE_S, half of it at once; 0 is no limit.")  # fmt: skip
+    history_service_share: float = Field(0, ge=0, le=1, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
     history_sync: Literal["normal", "full"] = Field("normal", description="full also survives the death of the machine: a disk flush a commit.")  # fmt: skip
 
     # Logs

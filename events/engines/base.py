@@ -60,6 +60,11 @@ class Engine(ABC):
         """How many reads of older events run at once; more wait."""
 
     @property
+    def max_bytes(self) -> int:
+        """Bytes that the history may take now; a gibibyte where an engine knows of no bound."""
+        return 2**30
+
+    @property
     def failing(self) -> str | None:
         """Why events can't be kept now; ``None`` while they can, as far as is known."""
         return None

@@ -28,9 +28,13 @@ def build_group_chat(
     engine: Engine,
     router: Router,
     database: Database,
+    charge: Callable[[str, int], object],
     clock: Callable[[], float] = time.time,
 ) -> GroupChat:
     """The group chat of one node.
+
+    Args:
+        charge: Called with who asked and the bytes of each answer that is published.
 
     Raises:
         BadSettings: The personas can't be read, or have no model to speak by.
@@ -41,6 +45,7 @@ def build_group_chat(
         Rooms(publisher, engine, router, messages=settings.ai_history_messages, clock=clock),
         Experience(database, clock),
         timeout=settings.group_chat_timeout_s,
+        charge=charge,
         clock=clock,
     )
 

@@ -50,6 +50,7 @@ class GroupChat:
 
     Args:
         timeout: Seconds a caller waits for all answers.
+        charge: Called with who asked and the bytes of each answer that reached its room.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class GroupChat:
         experience: Experience,
         *,
         timeout: float,
+        charge: Callable[[str, int], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.personas = personas
@@ -67,6 +69,7 @@ class GroupChat:
         self._queue = queue
         self._rooms = rooms
         self._timeout = timeout
+        self._charge = charge
         self._clock = clock
         self._turns: dict[str, Turn] = {}
         self._abandoned = AbandonedTurns(queue, rooms, self._withdrawn)
@@ -195,7 +198,10 @@ class GroupChat:
             if exp is not None:
                 turn.earned += _earned(job, persona, exp).encode()
             self._settle(turn, persona)
-        return Outcome.NOT_AWARDED if exp is None else Outcome.COMPLETE
+        if exp is None:
+            return Outcome.NOT_AWARDED
+        self._charge(job.user_id, len(result.content.encode()))
+        return Outcome.COMPLETE
 
     async def _award(self, job: Job) -> int | None:
         try:

@@ -83,10 +83,17 @@ class Reader:
 async def test_caller_waits_for_an_answer_that_is_told_again(
     tmp_path: Path, tells_again: bool, logged: list[dict[str, Any]]
 ) -> None:
+    charged: list[tuple[str, int]] = []
     queue, rooms, reader = Pile(tells_again=tells_again), Deaf(), Reader()
     database = Database(f"sqlite:///{tmp_path}/accounts.db", tmp_path)
     chat = GroupChat(
-        load_personas(None), queue, cast(Rooms, rooms), Experience(database), timeout=60, clock=lambda: 0.0
+        load_personas(None),
+        queue,
+        cast(Rooms, rooms),
+        Experience(database),
+        timeout=60,
+        charge=lambda user, size: charged.append((user, size)),
+        clock=lambda: 0.0,
     )
     turn = await chat.say(Said("general", "42", "ada", "hello"), "ada")
     chat.caller_came(turn, reader)
@@ -101,6 +108,7 @@ async def test_caller_waits_for_an_answer_that_is_told_again(
     rooms.away = False
     assert [await chat.done(job, Result(content="hi")) for job in queue.jobs] == [Outcome.COMPLETE] * 2
 
+    assert charged == [("42", 2)] * 2, "once for each answer, when all is seen to"
     assert (rooms.told, reader.ended) == (["hi", "hi"], "complete")
     assert reader.got.count(b'"ai_response"') == (2 if tells_again else 0)
     await chat.close()
