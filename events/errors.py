@@ -14,6 +14,7 @@ SsePushError
 ├── NotFound             no such thing (detail)
 ├── Conflict             what is there already stands against it (detail)
 ├── BadRequest           the request itself makes no sense (detail)
+├── UnsupportedType      a body of another media type than JSON's (detail)
 ├── OverLimit            a limit is reached (limit, retry_after in seconds)
 ├── ShuttingDown         this node takes no new streams
 ├── AnswerFailed         an AI member has no answer
@@ -97,6 +98,10 @@ class Conflict(SsePushError):
 
 class BadRequest(SsePushError):
     """The request makes no sense; ``str(error)`` says why."""
+
+
+class UnsupportedType(SsePushError):
+    """The body says that it is something else than JSON; ``str(error)`` says what is wanted."""
 
 
 # What each limit is about, for whoever reads the answer; the settings are named as the operator knows them.

@@ -27,6 +27,7 @@ from events.errors import (
     SsePushError,
     StoreInUse,
     Unauthenticated,
+    UnsupportedType,
 )
 
 RETRY_AFTER_S = 5  # seconds to wait for a store that can't keep events, or for another node
@@ -49,6 +50,7 @@ STATUS: dict[type[SsePushError], int] = {
     NotFound: 404,
     Conflict: 409,
     BadRequest: 400,
+    UnsupportedType: 415,
     OverLimit: 429,
     ShuttingDown: 503,
     AnswerFailed: 503,  # told by a frame of its turn, hardly ever by a status

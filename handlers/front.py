@@ -13,6 +13,7 @@ from handlers import cors
 from handlers.detach import TakenOver
 from handlers.errors import SERVER, STATUS, problem, problem_of
 from handlers.keys import NODE, REQUEST_ID
+from handlers.sites import check_site
 from service.node import Node
 from service.settings import Settings
 
@@ -101,6 +102,7 @@ def _abandoned(request: web.Request, request_id: str) -> Unanswered:
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     try:
+        check_site(request)
         return await handler(request)
     except SsePushError as error:
         if isinstance(error, OverLimit):

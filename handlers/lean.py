@@ -20,6 +20,7 @@ from aiohttp.streams import StreamReader
 from handlers.plain_publish import PlainPublish
 from handlers.publish import PATH
 from handlers.request_checks import is_head_too_large
+from handlers.sites import is_called_by_own_name
 from service.identity import Caller
 from service.node import Node
 
@@ -245,6 +246,7 @@ class LeanParser:
             or "Content-Encoding" in headers
             or "Transfer-Encoding" in headers
             or is_head_too_large(message)
+            or not is_called_by_own_name(settings, headers)
         ):
             return None
         return self._publisher(_token_of(headers))

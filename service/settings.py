@@ -25,7 +25,7 @@ from events.engines import check_engine_url
 from events.topics import is_name
 from service.addresses import IPV6_PREFIX, parse_network
 from service.database import check_database_url
-from service.origins import OriginPattern, parse_origin
+from service.origins import OriginPattern, origin_of, parse_origin
 
 PREFIX = "SSE_PUSH_"
 MIN_SECRET_BYTES = 32  # bytes of a secret that signs tokens (RFC 7518, section 3.2)
@@ -48,6 +48,14 @@ def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         parse_network(value)
     return values
+
+
+def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        origin = origin_of(f"https://{value}")
+        if origin is None or origin.host != value.lower():
+            raise ValueError(f"{value!r} is no host name; write it without scheme and port")
+    return tuple([value.lower() for value in values])
 
 
 def _hex(value: SecretStr) -> SecretStr:
@@ -138,6 +146,7 @@ class Settings(BaseSettings):
     # Who may ask
     auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
     allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
+    demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names by which demo mode may be called, beside localhost and addresses: by any other a page of another site may command.")  # fmt: skip
     jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. A secret that holds a comma is written in a JSON list.")  # fmt: skip
     jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
     jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip

@@ -131,7 +131,7 @@ def _command(
         headers=("Idempotency-Key",),
         bodies=bodies,
         answers=(Answer(200, _KEPT, answers),),
-        errors=(400, 401, 403, 413, 422, 429, 503),
+        errors=(400, 401, 403, 413, 415, 422, 429, 503),
     )
 
 
@@ -288,7 +288,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 (Media(type=EVENT_STREAM, form=frames.AnyFrame, examples=(("a turn", _turn()),)),),
             ),
         ),
-        errors=(400, 401, 403, 413, 422, 429, 503),
+        errors=(400, 401, 403, 413, 415, 422, 429, 503),
     ),
     _question(
         "/api/chat/rooms/{roomId}/members",
@@ -311,10 +311,10 @@ OPERATIONS: tuple[Operation, ...] = (
         Params,
     ),
     _function("/functions/{version}", "call_function_version", "Call a function of a version.", "As `PUT /functions`.", VersionParams),
-    _account("post", "/api/users", "add_user", "Make a user.", 400, 409, 413, 422, answer=User, status=201, bodies=(Media(form=NewUser),), description=_FOR_ADMINS),
-    _account("post", "/api/auth/login/json", "log_in", "Log in: a token for an e-mail address and its password.", 400, 404, 413, 422, answer=LoggedIn, bodies=(Media(form=Login),), token="none", description="404 where tokens are another issuer's (`SSE_PUSH_JWKS_URL`)."),
+    _account("post", "/api/users", "add_user", "Make a user.", 400, 409, 413, 415, 422, answer=User, status=201, bodies=(Media(form=NewUser),), description=_FOR_ADMINS),
+    _account("post", "/api/auth/login/json", "log_in", "Log in: a token for an e-mail address and its password.", 400, 404, 413, 415, 422, answer=LoggedIn, bodies=(Media(form=Login),), token="none", description="404 where tokens are another issuer's (`SSE_PUSH_JWKS_URL`)."),
     _account("get", "/api/users", "list_users", "The users, by their numbers.", 400, answer=list[User], params=UsersParams, description=_FOR_ADMINS),
-    _account("patch", "/api/users/{userId}", "change_user", "Change a user's name, password or role, or shut them out.", 400, 404, 413, 422, answer=User, params=UserParams, bodies=(Media(form=UserChange),), description=f"{_FOR_ADMINS} Tokens that were given stay good until they expire."),
+    _account("patch", "/api/users/{userId}", "change_user", "Change a user's name, password or role, or shut them out.", 400, 404, 413, 422, answer=User, params=UserParams, bodies=(Media(form=UserChange),), description=f"{_FOR_ADMINS} Another password or role, and being shut out, make the tokens of their logins void."),
     _account("get", "/api/friends", "list_friends", "The caller's friends, and who has asked whom.", 404, answer=list[Friend], description="For users that have an account."),
     _account("put", "/api/friends/{userId}", "ask_friend", "Ask a user to be the caller's friend, or say yes to them.", 400, 404, answer=Friend, params=UserParams, description="For users that have an account. A friendship stands once both have asked."),
     _account("delete", "/api/friends/{userId}", "end_friendship", "End it, however it stands.", 404, status=204, params=UserParams, description="For users that have an account."),

@@ -92,7 +92,7 @@ HOSTILE = [
         "entityType": {"b": 1},
         "action": "constructor",
     },
-    {"type": "redirect", "url": "javascript:alert(1)"},
+    {"type": "odd", "url": "javascript:alert(1)"},  # a redirect would be refused
 ]
 
 

@@ -1,0 +1,123 @@
+"""Which sites' pages may have their visitor's browser call: checked before every request is handled.
+
+A browser calls whatever a page asks for, and says in `Origin` whose page it is. Where tokens are secret that is harmless
+but for cookies (handlers/auth.py). In demo mode anybody can write a token, so that any page could command a service on
+its visitor's machine; and by a name of its own that leads there (DNS rebinding) it would be the service's own site.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from functools import lru_cache
+
+from aiohttp import web
+
+from events.errors import Forbidden, UnsupportedType
+from handlers import cors
+from handlers.auth import COOKIE
+from handlers.keys import NODE
+from service.origins import origin_of
+from service.settings import Settings
+
+_LOCALHOST = "localhost"
+_ALWAYS = frozenset(["/healthz", "/readyz"])  # probes, by whatever name; they tell and change nothing
+# What a page of any site may post without asking first (Fetch standard, CORS-safelisted request-header).
+_SAFELISTED = frozenset(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+_JSON = frozenset(["application/json", "application/x-ndjson"])
+
+
+def check_site(request: web.Request) -> None:
+    """See that no page of another site is behind *request* that may not be.
+
+    Raises:
+        Forbidden: The page, or the name by which the service is called, is not one of demo mode's.
+        UnsupportedType: A command is not JSON by its Content-Type, as one that a page may post unasked.
+    """
+    settings = request.app[NODE].settings
+    if request.method == "POST" and request.body_exists:
+        _check_type(request, settings)
+    if settings.demo and request.path not in _ALWAYS and request.method != "OPTIONS":
+        _check_host(request, settings)
+        _check_origin(request, settings)
+
+
+def _check_type(request: web.Request, settings: Settings) -> None:
+    """Other commands than POST are asked for by the browser first: their type need not be looked at."""
+    given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if given in _JSON or (given.startswith("application/") and given.endswith("+json")):
+        return
+    if "Origin" in request.headers or (given in _SAFELISTED and (settings.demo or COOKIE in request.cookies)):
+        raise UnsupportedType(
+            "the body must be JSON and say so: Content-Type: application/json (for curl -H or --json)"
+        )
+
+
+def _check_host(request: web.Request, settings: Settings) -> None:
+    if not is_called_by_own_name(settings, request.headers):
+        raise Forbidden(
+            "demo mode is not called by this host name: use localhost or an address, or list it in SSE_PUSH_DEMO_HOSTS"
+        )
+
+
+def _check_origin(request: web.Request, settings: Settings) -> None:
+    origin = request.headers.get("Origin")
+    if origin is None:
+        # A script's or a picture's request has no Origin; newer browsers say so much of it. Links may lead here.
+        foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        if foreign and not (request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"):
+            raise Forbidden(_FOREIGN)
+    elif not (
+        origin in (f"http://{request.host}", f"https://{request.host}")
+        or _is_own_origin(settings, origin)
+        or cors.allows(settings, origin)
+    ):
+        raise Forbidden(_FOREIGN)
+
+
+_FOREIGN = "a page of another site may not call in demo mode: list its origin in SSE_PUSH_CORS_ORIGINS"
+
+
+def _is_own_origin(settings: Settings, origin: str) -> bool:
+    """Whether *origin* is of this machine, or of a host that is the service's own."""
+    parsed = origin_of(origin)
+    if parsed is None:
+        return False
+    return _is_local(parsed.host) or parsed.host in settings.demo_hosts
+
+
+@lru_cache(maxsize=256)
+def _is_local(host: str) -> bool:
+    name = host.strip("[]")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == _LOCALHOST or name.endswith("." + _LOCALHOST)
+
+
+def is_called_by_own_name(settings: Settings, headers: Mapping[str, str]) -> bool:
+    """Whether the service is called by no name that a stranger could have lead here; any does outside demo mode."""
+    host = headers.get("Host")
+    if not (settings.demo and host):
+        return True
+    origin = origin_of(f"http://{host.lower()}") if "@" not in host else None
+    if origin is None:
+        return False
+    name = origin.host
+    own = (settings.host, *settings.demo_hosts)
+    return _is_address(name) or _is_local(name) or name in own or name in _listed(settings.cors_origins)
+
+
+@lru_cache(maxsize=256)
+def _is_address(host: str) -> bool:
+    """An address is nobody's to lead elsewhere."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=16)
+def _listed(origins: tuple[str, ...]) -> frozenset[str]:
+    """The hosts of listed origins; not those of patterns, which name too many."""
+    parsed = [origin_of(origin) for origin in origins]
+    return frozenset(origin.host for origin in parsed if origin is not None)
