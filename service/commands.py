@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from events.event import MAX_USERS, Name, PushEvent
+from events.topics import Topic
 from service.identity import Caller
 from service.streams import app, chat, notifications, realtime
 
@@ -26,14 +27,13 @@ class AppPush(app.AppMessage):
         return PushEvent(topic=app.TOPIC.name, user_id=self.user_id, data=sent)
 
 
-class SendNotification(Command):
-    """Notify some users, or all where none is named."""
+class ForUsers(Command):
+    """A command for the users it names, or for everyone with the topic's stream where it names none."""
 
-    title: str = Field(min_length=1, max_length=MAX_TEXT)
-    message: str = Field(max_length=MAX_TEXT)
-    type: notifications.NotificationType
-    user_id: Name | None = Field(default=None, alias="userId")
-    user_ids: list[Name] | None = Field(default=None, alias="userIds", min_length=1, max_length=MAX_USERS)
+    user_id: Name | None = Field(default=None, alias="userId", description="For this user.")
+    user_ids: list[Name] | None = Field(
+        default=None, alias="userIds", min_length=1, max_length=MAX_USERS, description="For these users."
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -43,23 +43,29 @@ class SendNotification(Command):
 
     @property
     def users(self) -> list[str]:
-        """Whom it is for, each once; none is all."""
+        """The users it names, each once; empty means everyone."""
         one = [] if self.user_id is None else [self.user_id]
         return list(dict.fromkeys([*one, *(self.user_ids or ())]))
 
-    def event(self, now: str) -> PushEvent:
+    def _push(self, topic: Topic, data: Any) -> PushEvent:
         users = self.users
+        return PushEvent(topic=topic.name, user_ids=users or None, broadcast=not users, data=data)
+
+
+class SendNotification(ForUsers):
+    """Notify some users, or all where none is named."""
+
+    title: str = Field(min_length=1, max_length=MAX_TEXT)
+    message: str = Field(max_length=MAX_TEXT)
+    type: notifications.NotificationType
+
+    def event(self, now: str) -> PushEvent:
         said = notifications.Notification(title=self.title, message=self.message, type=self.type, timestamp=now)  # fmt: skip
-        return PushEvent(
-            topic=notifications.TOPIC.name,
-            user_ids=users or None,
-            broadcast=not users,
-            data=said.model_dump(),
-        )
+        return self._push(notifications.TOPIC, said.model_dump())
 
 
-class UpdateEntity(Command):
-    """Tell of an entity that changed."""
+class UpdateEntity(ForUsers):
+    """Tell some users that an entity changed, or all where none is named."""
 
     entity_type: Name = Field(alias="entityType")
     entity_id: Name = Field(alias="entityId")
@@ -67,8 +73,9 @@ class UpdateEntity(Command):
     data: Any
 
     def event(self, now: str) -> PushEvent:
-        update = realtime.EntityUpdate.model_validate({**self.model_dump(by_alias=True), "timestamp": now})
-        return PushEvent(topic=realtime.TOPIC.name, broadcast=True, data=update.model_dump(by_alias=True))
+        said = self.model_dump(by_alias=True, exclude={"user_id", "user_ids"})
+        update = realtime.EntityUpdate.model_validate({**said, "timestamp": now})
+        return self._push(realtime.TOPIC, update.model_dump(by_alias=True))
 
 
 class SayToGroup(Command):

@@ -268,7 +268,18 @@ OPERATIONS: tuple[Operation, ...] = (
             ),
         ),
     ),
-    _command("/realtime/update", "update_entity", "Tell of an entity that changed.", Media(form=UpdateEntity)),
+    _command(
+        "/realtime/update",
+        "update_entity",
+        "Tell some users that an entity changed, or all where none is named.",
+        Media(
+            form=UpdateEntity,
+            examples=(
+                ("to one user", {"entityType": "order", "entityId": "A-1042", "action": "updated", "data": {"state": "packed"}, "userId": "42"}),
+                ("to all", {"entityType": "price", "entityId": "7", "action": "updated", "data": {"eur": 12}}),
+            ),
+        ),
+    ),
     _command("/chat/send", "send_chat", "Say something in a room.", Media(form=SendChat), description="For users allowed in the room."),
     Operation(
         method="post",

@@ -152,6 +152,18 @@ async def test_notification_counts_the_one_user_among_the_bounded_number(service
 # -- POST /realtime/update ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("audience", [{"userId": 42}, {"userIds": ["7", "42"]}])
+async def test_update_for_named_users_reaches_no_other(service: Service, audience: dict[str, Any]) -> None:
+    theirs = await service.open("/realtime/stream?entityId=7", token=mint("42"))
+    other = await service.open("/realtime/stream", token=mint("43"))
+
+    await service.post("/realtime/update", token=SERVICE, json={**UPDATE, **audience})
+    await service.post("/realtime/update", token=SERVICE, json={**UPDATE, "action": "deleted"})
+
+    assert [(await theirs.event()).json["action"] for _ in range(2)] == ["updated", "deleted"]
+    assert (await other.event()).json["action"] == "deleted"
+
+
 async def test_update_is_what_subscribers_get(service: Service) -> None:
     stream = await service.open("/realtime/stream?entityType=order&entityId=7", token=mint("42"))
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from events.event import MAX_USERS
 from service.commands import MAX_TEXT, AppPush, SendChat, SendNotification, UpdateEntity
 from service.identity import Caller
 
@@ -19,37 +20,57 @@ def test_push_is_for_its_user_and_as_sent() -> None:
     assert (event.full_topic, event.user_id, event.data) == ("app", "42", sent)
 
 
+SAID = {
+    SendNotification: {"title": "t", "message": "m", "type": "info"},
+    UpdateEntity: {"entityType": "order", "entityId": "7", "action": "deleted", "data": None},
+}
+
+
+@pytest.mark.parametrize("model", SAID)
 @pytest.mark.parametrize(
     ("audience", "users", "broadcast"),
     [
         ({}, None, True),
         ({"userId": 1}, ["1"], False),
         ({"userIds": [1, "2"]}, ["1", "2"], False),
-        ({"userId": "3", "userIds": ["1"]}, ["3", "1"], False),
+        ({"userId": "3", "userIds": ["1", "3"]}, ["3", "1"], False),
     ],
 )
-def test_notification_is_for_those_named_or_for_all(
-    audience: dict[str, Any], users: list[str] | None, broadcast: bool
+def test_command_is_for_the_users_it_names_or_for_everyone(
+    model: type[SendNotification | UpdateEntity],
+    audience: dict[str, Any],
+    users: list[str] | None,
+    broadcast: bool,
 ) -> None:
-    command = SendNotification.model_validate({"title": "t", "message": "m", "type": "info", **audience})
-    event = command.event(NOW)
+    event = model.model_validate({**SAID[model], **audience}).event(NOW)
 
-    assert (event.full_topic, event.user_ids, event.broadcast) == ("notifications", users, broadcast)
-    assert event.data == {"title": "t", "message": "m", "type": "info", "timestamp": NOW}
+    assert (event.user_ids, event.broadcast) == (users, broadcast)
+    assert event.data == {**SAID[model], "timestamp": NOW}
 
 
-def test_update_is_for_all_who_watch() -> None:
+@pytest.mark.parametrize("model", SAID)
+@pytest.mark.parametrize(
+    "audience",
+    [
+        {"userIds": []},
+        {"userId": ""},
+        {"userIds": ["\n"]},
+        {"userId": "x", "userIds": [str(number) for number in range(MAX_USERS)]},
+    ],
+)
+def test_command_for_nobody_or_for_too_many_is_refused(
+    model: type[SendNotification | UpdateEntity], audience: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        model.model_validate({**SAID[model], **audience})
+
+
+def test_update_names_its_entity_by_text() -> None:
     body = {"entityType": "order", "entityId": 7, "action": "deleted", "data": None}
     event = UpdateEntity.model_validate(body).event(NOW)
 
-    assert (event.full_topic, event.broadcast) == ("realtime", True)
-    assert event.data == {
-        "entityType": "order",
-        "entityId": "7",
-        "action": "deleted",
-        "data": None,
-        "timestamp": NOW,
-    }
+    assert event.full_topic == "realtime"
+    assert event.data == {**body, "entityId": "7", "timestamp": NOW}
 
 
 @pytest.mark.parametrize(("name", "shown"), [("Ann", "Ann"), ("", "42")])

@@ -303,11 +303,13 @@ export interface SendChat {
 
 /** Notify some users, or all where none is named. */
 export interface SendNotification {
+	/** For this user. */
+	userId?: string | number;
+	/** For these users. */
+	userIds?: (string | number)[];
 	title: string;
 	message: string;
 	type: "info" | "success" | "warning" | "error";
-	userId?: string | number;
-	userIds?: (string | number)[];
 }
 
 /** A friend came online, or went offline. */
@@ -347,8 +349,12 @@ export interface TurnTimedOut {
 	timestamp: string;
 }
 
-/** Tell of an entity that changed. */
+/** Tell some users that an entity changed, or all where none is named. */
 export interface UpdateEntity {
+	/** For this user. */
+	userId?: string | number;
+	/** For these users. */
+	userIds?: (string | number)[];
 	entityType: string | number;
 	entityId: string | number;
 	action: "created" | "updated" | "deleted";

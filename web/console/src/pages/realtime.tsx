@@ -90,12 +90,17 @@ function Update({ item }: { readonly item: Item<EntityUpdate> }) {
 }
 
 function SendUpdate() {
+	const { session } = useDesk();
 	const [entityType, setType] = useState("order");
 	const [entityId, setId] = useState("A-1042");
 	const [action, setAction] = useState<EntityUpdate["action"]>("updated");
 	const [json, setJson] = useState('{"state": "packed"}');
+	const [to, setTo] = useState<"all" | "me" | "other">("all");
+	const [user, setUser] = useState("");
 	const [data, wrong] = useMemo(() => parsed(json), [json]);
-	const call = { method: "POST", path: "/realtime/update", body: { entityType, entityId, action, data } };
+	const audience = { all: {}, me: { userId: session.who.id }, other: { userId: user } }[to];
+	const body = { entityType, entityId, action, data, ...audience };
+	const call = { method: "POST", path: "/realtime/update", body };
 	return (
 		<Sender call={call} publishers>
 			<div className="pair">
@@ -113,6 +118,17 @@ function SendUpdate() {
 				]}
 			/>
 			<Field label="Data (JSON)" rows={3} value={json} onValue={setJson} error={wrong} />
+			<Choice
+				label="To"
+				value={to}
+				onValue={setTo}
+				options={[
+					["me", "Me"],
+					["all", "Everybody"],
+					["other", "A user"],
+				]}
+			/>
+			{to === "other" && <Field label="User id" required value={user} onValue={setUser} />}
 		</Sender>
 	);
 }
