@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
 UNREAD_BYTES = 64 * 1024  # of answers that wait for a client; past it nothing more is read from it
-LINGER_S = 2.0  # seconds a client that still sends gets to read why it was refused
+LINGER_S = 5.0  # seconds a client that still sends gets to read why it was refused
 HEALTH_PATHS = frozenset(["/healthz", "/readyz"])
 NEVER: Final = float("inf")
 
@@ -35,11 +35,15 @@ class Parser(Protocol):
 
     Attributes:
         answering: It has taken one whose answer is due.
-        failed: What came can't be parsed, and what follows neither.
+        failed: What comes is dropped: something could not be parsed, or nothing more is answered.
     """
 
     answering: bool
     failed: bool
+
+    @property
+    def has_failure(self) -> bool:
+        """An error waits to be raised by the next call of ``feed_data``."""
 
     @property
     def is_busy(self) -> bool:
@@ -192,6 +196,8 @@ class GuardedHandler(web.RequestHandler):
             self.owes_since = NEVER
         elif self.owes_since == NEVER:
             self.owes_since = self._loop.time()
+        if self._lean is not None and self._lean.has_failure and not self._lean.answering:
+            self._watch(b"")  # behind the requests before it
 
     def _expect_head(self, size: int) -> None:
         """*size* more bytes of a head have come, and not its end."""
@@ -217,6 +223,11 @@ class GuardedHandler(web.RequestHandler):
         )
 
     @property
+    def queued(self) -> int:
+        """Requests that wait to be answered."""
+        return len(self._messages)
+
+    @property
     def can_publish_fast(self) -> bool:
         """A publish that comes now may be answered at once."""
         return self.is_idle and self.limit is None and self.unread_since == NEVER
@@ -224,6 +235,8 @@ class GuardedHandler(web.RequestHandler):
     @property
     def is_evictable(self) -> bool:
         """Nobody would miss it: no request of it has begun, and it is nobody's who holds it for others."""
+        if self._client_left is not None:
+            return True
         busy = self._lean is not None and self._lean.is_busy
         return self.is_idle and not busy and not self.trusted and not self._head_bytes
 
@@ -267,7 +280,14 @@ class GuardedHandler(web.RequestHandler):
         refusal = request.get(REFUSAL)
         if refusal is not None:
             return refuse(self._guard.node, request, refusal)
-        return await self._application(request)
+        response = await self._application(request)
+        if request.content.exception() is not None:
+            response.force_close()  # where the next request would begin is unknown
+        return response
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        self._say_client_left()
+        await super().shutdown(timeout)
 
     # -- its end -----------------------------------------------------------------------------------
 
@@ -295,7 +315,7 @@ class GuardedHandler(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         resp, reset = await super().finish_response(request, resp, start_time)
-        if not reset and self._lean is not None and self._lean.failed and not self._messages:
+        if not reset and not resp.keep_alive and not self._force_close:
             await self._linger()
         return resp, reset
 
@@ -306,11 +326,14 @@ class GuardedHandler(web.RequestHandler):
         (RFC 9112, section 9.6).
         """
         transport = self.transport
-        if transport is None or self.half_closed or not transport.can_write_eof():
+        if transport is None or self._lean is None or self.half_closed or not transport.can_write_eof():
             return
         transport.write_eof()
+        self._lean.failed = True
+        transport.resume_reading()
         self._client_left = self._loop.create_future()
         await asyncio.wait([self._client_left], timeout=LINGER_S)
+        self.force_close()
 
     def _say_client_left(self) -> None:
         if self._client_left is not None and not self._client_left.done():

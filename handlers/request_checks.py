@@ -50,11 +50,10 @@ def make_request(
     in any way: their connections end with the answer, which is HTTP/1.1 whatever was asked in.
     """
     refusal = refusal_of(message, payload)
-    if refusal is not None or message.upgrade:
+    malformed = message.method == "UNKNOWN"  # aiohttp's word for what it could not parse
+    if refusal is not None or message.upgrade or malformed:
         message = message._replace(should_close=True)
-    if (
-        message.version not in _VERSIONS or message.method == "UNKNOWN"
-    ):  # aiohttp's word for what it could not parse
+    if malformed or message.version not in _VERSIONS:
         message = message._replace(version=HttpVersion11)
     request = make(message, payload, *more)
     if refusal is not None:

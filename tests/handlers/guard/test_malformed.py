@@ -9,6 +9,7 @@ import pytest
 from handlers import protocol
 from tests.conftest import Listen, until
 from tests.handlers.guard.requests import HEALTHZ, POST
+from tests.handlers.lean.publishes import ONE, known, post
 
 TOKEN = b"very-secret-token"
 MALFORMED = {
@@ -116,15 +117,61 @@ async def test_answer_is_read_by_a_client_that_sends_far_more_than_is_read(liste
     await sending
 
 
-async def test_requests_before_a_malformed_one_are_answered(listen: Listen) -> None:
+@pytest.mark.parametrize("good", [HEALTHZ, post(ONE)], ids=["ordinary", "publish"])
+@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize(
+    "bad", [b"hello\r\n\r\n", b"\x00", b"GET /" + b"x" * 9000], ids=["no http", "nul", "long"]
+)
+async def test_requests_before_a_malformed_one_are_answered(
+    listen: Listen, good: bytes, count: int, bad: bytes
+) -> None:
+    """Whether what comes behind is in the same piece or not."""
     server = await listen()
-    peer = await server.connect(HEALTHZ)
-    await peer.answer()
-    await peer.send(HEALTHZ)
-    await peer.send(b"hello\r\n\r\n" + HEALTHZ)
+    peer = await known(server)
+    before = server.node.engine.head
 
-    assert [(await peer.answer())[0][9:12] for _ in range(2)] == ["200", "400"]
+    await peer.send(good * count + bad + HEALTHZ)
+
+    statuses = [(await peer.answer())[0][9:12] for _ in range(count + 1)]
+    assert statuses == ["200"] * count + ["414" if b"GET" in bad else "400"]
     assert await peer.rest() == b""
+    assert server.node.engine.head == before + (count if good is not HEALTHZ else 0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+async def test_head_that_ends_across_two_reads_is_answered_before_what_is_malformed(
+    listen: Listen, size: int
+) -> None:
+    server = await listen()
+    peer = await known(server)
+    [handler] = server.site._guard.open
+    data = HEALTHZ * 2 + b"hello\r\n\r\n"
+
+    for start in range(0, len(data), size):
+        handler.data_received(data[start : start + size])
+
+    assert [(await peer.answer())[0][9:12] for _ in range(3)] == ["200", "200", "400"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HEALTHZ[:-2] + b"Connection: close\r\n\r\n",
+        HEALTHZ.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        POST.replace(b"/v1/events", b"/nothing") + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\n",
+        POST.replace(b"/v1/events", b"/nothing") + b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+    ],
+    ids=["close", "HTTP/1.0", "refused", "malformed body"],
+)
+async def test_last_answer_reaches_a_client_that_still_sends(listen: Listen, request_: bytes) -> None:
+    server = await listen()
+    peer = await server.connect(request_)
+    for _ in range(50):
+        peer.writer.write(b"x" * 10_000)
+
+    await peer.answer()
+    assert await peer.rest() == b""
+    await peer.writer.drain()
 
 
 @pytest.mark.parametrize("lines", [98, 99])

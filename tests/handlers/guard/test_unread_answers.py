@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 
-from handlers import guard
-from handlers.protocol import NEVER, UNREAD_BYTES
+from handlers import guard, protocol
+from handlers.protocol import NEVER
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, until
 from tests.handlers.guard.requests import HEALTHZ
 from tests.handlers.lean.publishes import ONE, post
 
+UNREAD_BYTES = 4096  # that the server keeps for a client of these tests, beside what the kernel does
 READ_BYTES = 256 * 1024  # what one read of the loop's brings at the most
 DESCRIPTION = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _keep_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_BYTES", UNREAD_BYTES)
 
 
 class Stuck:
