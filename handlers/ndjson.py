@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from events.engines.base import Receipt
-from events.errors import BadEvent, OverLimit, SsePushError
+from events.errors import BadEvent, DatabaseUnavailable, OverLimit, SsePushError, Unauthenticated
 from events.event import Push, PushEvent
 from events.plain import read_plain
 from handlers.bodies import budget_of, reading_body
@@ -22,6 +22,7 @@ from handlers.errors import faults, is_no_json
 from handlers.front import NO_STORE, common_headers
 from handlers.keys import NODE
 from handlers.protocol import expect_slow_body
+from service.account_checks import CHECK_S
 from service.identity import Caller
 from service.node import Node
 
@@ -130,7 +131,7 @@ async def publish_lines(request: web.Request, caller: Caller) -> web.StreamRespo
     try:
         await answers.write_to(response)
         await response.end()
-        if not node.connections.accepting:
+        if not node.connections.accepting or _broke_off(reading):
             await _linger(request)
     finally:
         node.reading.discard(reading)
@@ -140,6 +141,10 @@ async def publish_lines(request: web.Request, caller: Caller) -> web.StreamRespo
             if not await reading:
                 response.http.force_close()  # what follows on the connection is no request
     return response.http
+
+
+def _broke_off(reading: "asyncio.Task[bool]") -> bool:
+    return reading.done() and not reading.cancelled() and reading.exception() is None and not reading.result()
 
 
 async def _linger(request: web.Request) -> None:
@@ -159,13 +164,20 @@ async def _linger(request: web.Request) -> None:
 
 
 async def _read(request: web.Request, node: Node, caller: Caller, answers: _Answers) -> bool:
-    """Read lines to the end; whether the body was well-formed."""
+    """Read lines to the end; whether the body was well-formed, and its publisher's token good all the time."""
+    due = node.clock() + CHECK_S
     try:
         async for line in _lines(request, node.settings.max_event_bytes + _LINE_OVERHEAD_BYTES):
             await answers.room()
+            if (now := node.clock()) >= due or (caller.expires is not None and now >= caller.expires):
+                await node.tokens.check_again(caller)
+                due = now + CHECK_S
             answers.put(_submit(node, line, caller))
     except web.RequestPayloadError:
         answers.put(_failed("the body can't be read"))
+        return False
+    except (Unauthenticated, DatabaseUnavailable) as error:
+        answers.put(_failed(str(error)))
         return False
     finally:
         answers.end()

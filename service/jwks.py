@@ -85,8 +85,11 @@ class KeySet:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def key_for(self, token: str) -> tuple[str, Any]:
+    async def key_for(self, token: str, *, besides: Any = None) -> tuple[str, Any]:
         """The id and the public key that *token*'s header names (or the only key there is).
+
+        Args:
+            besides: A key that the token is not signed with: the issuer may use its id, or none, for a newer one.
 
         Raises:
             Unauthenticated: There is none such.
@@ -100,12 +103,17 @@ class KeySet:
             raise Unauthenticated(INVALID)
         await self._wait_for_first()
         key = self._find(key_id, algorithm)
-        if key is None:
-            await self._look_for(key_id)
+        is_another = besides is not None and key == besides
+        if is_another or (key is None and key_id is not None and not self._has(key_id)):
+            await self._look_for(key_id or "", besides)
             key = self._find(key_id, algorithm)
-        if key is None:
+        if key is None or (besides is not None and key == besides):
             raise Unauthenticated(INVALID)
         return key_id or "", key
+
+    def has(self, key_id: str) -> bool:
+        """Whether the document has the key that :meth:`key_for` gave with *key_id*."""
+        return self._has(key_id or None)
 
     def _find(self, key_id: str | None, algorithm: str) -> Any:
         usable = self._keys.usable
@@ -114,7 +122,7 @@ class KeySet:
             return key if its_algorithm == algorithm else None
         return None if key_id is None else usable.get((key_id, algorithm))
 
-    def _has(self, key_id: str) -> bool:
+    def _has(self, key_id: str | None) -> bool:
         return any(known == key_id for known, _ in self._keys.usable)
 
     def _is_usable(self) -> bool:
@@ -131,20 +139,22 @@ class KeySet:
         if not self._is_usable():
             raise KeysUnavailable(UNAVAILABLE)
 
-    async def _look_for(self, key_id: str | None) -> None:
-        """Fetch for a key id that is not known, unless that was done in vain a moment ago.
+    async def _look_for(self, key_id: str, besides: Any) -> None:
+        """Fetch for a key id that is not known, or is another key's by now, unless that was in vain a moment ago.
 
         Raises:
             KeysUnavailable: The document can't be fetched, so that it is not known whether the key is there now.
         """
-        if key_id is None or len(key_id) > MAX_KEY_ID_CHARS or self._has(key_id):
+        if len(key_id) > MAX_KEY_ID_CHARS:
             return
         if self._clock() - self._unknown.get(key_id, float("-inf")) < UNKNOWN_KEY_S:
             return
         await self._wait(self._next_fetch())
         if self._failures:
+            if besides is not None:
+                return  # as far as is known the signature is wrong
             raise KeysUnavailable(UNAVAILABLE)
-        if not self._has(key_id):
+        if not self._has(key_id or None) or (besides is not None and besides in self._keys.usable.values()):
             self._unknown.pop(key_id, None)
             self._unknown[key_id] = self._clock()
             if len(self._unknown) > MAX_UNKNOWN_KEYS:

@@ -17,7 +17,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from events.errors import KeysUnavailable, Unauthenticated
 from service.account_checks import CHECK_S
-from service.claims import INVALID, caller_from_claims
+from service.claims import EXPIRED, INVALID, caller_from_claims
 from service.identity import Caller, Role, as_user_id
 from service.jwks import KeySet
 from service.settings import Settings
@@ -133,6 +133,20 @@ class Tokens:
                 self._remember(token, caller)
         return caller
 
+    async def check_again(self, caller: Caller) -> None:
+        """See that *caller*'s token is still good: for a request that goes on and on.
+
+        Raises:
+            Unauthenticated: It is not.
+            DatabaseUnavailable: That can't be told now.
+        """
+        if caller.expires is not None and caller.expires <= self._clock():
+            raise Unauthenticated(EXPIRED)
+        if caller.key_id is not None and self._keys is not None and not self._keys.has(caller.key_id):
+            raise Unauthenticated(INVALID)
+        if caller.generation is not None and self._check_account is not None:
+            await self._check_account(caller)
+
     async def _verify(self, token: str) -> Caller:
         if len(token) > MAX_TOKEN_CHARS:
             raise Unauthenticated(INVALID)
@@ -148,8 +162,8 @@ class Tokens:
                 verified = self._decode(token, self._secrets)
                 generation = _generation(verified["header"])
                 return replace(self._caller(verified["payload"]), generation=generation)
-            key_id, key = await self._key(self._keys, token)
-            return replace(self._caller(self._decode(token, (key,))["payload"]), key_id=key_id)
+            key_id, verified = await self._by_document(self._keys, token)
+            return replace(self._caller(verified["payload"]), key_id=key_id)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(INVALID) from None
 
@@ -163,9 +177,15 @@ class Tokens:
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         return caller_from_claims(claims, self._clock(), self._leeway)
 
-    async def _key(self, keys: KeySet, token: str) -> tuple[str, Any]:
+    async def _by_document(self, keys: KeySet, token: str) -> tuple[str, Mapping[str, Any]]:
+        """The id of the key that has signed *token*, and the token's header and payload."""
         try:
-            return await keys.key_for(token)
+            key_id, key = await keys.key_for(token)
+            try:
+                return key_id, self._decode(token, (key,))
+            except jwt.InvalidSignatureError:
+                key_id, newer = await keys.key_for(token, besides=key)
+                return key_id, self._decode(token, (newer,))
         except KeysUnavailable:
             # One that can't be good by its claims is refused all the same: waiting would not mend it.
             self._caller(jwt.decode(token, options={"verify_signature": False}))

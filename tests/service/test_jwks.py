@@ -434,5 +434,30 @@ async def test_token_without_a_key_id_takes_the_only_key_there_is(tokens: Tokens
     assert (await tokens.verify(_token(RSA, "RS256", None))).user_id == "42"
 
 
+@pytest.mark.parametrize("kid", [None, "same"])
+async def test_newer_key_without_another_id_is_seen(
+    tokens: Tokens, issuer: Issuer, clock: Clock, kid: str | None
+) -> None:
+    issuer.keys = [_entry(RSA, kid)]
+    await tokens.verify(_token(RSA, "RS256", kid))
+    issuer.keys = [_entry(ANOTHER, kid)]
+
+    assert (await tokens.verify(_token(ANOTHER, "RS256", kid))).user_id == "42"
+    await _is_refused(tokens, _token(RSA, "RS256", kid, n=1))
+
+
+async def test_wrong_signatures_for_a_known_key_fetch_once_in_ten_seconds(
+    tokens: Tokens, issuer: Issuer, clock: Clock
+) -> None:
+    for number in range(5):
+        await _is_refused(tokens, _token(ANOTHER, "RS256", "rsa", n=number))
+    assert issuer.asked == 2
+    assert (await tokens.verify(_token(RSA, "RS256", "rsa"))).user_id == "42"
+
+    clock.advance(jwks.UNKNOWN_KEY_S)
+    await _is_refused(tokens, _token(ANOTHER, "RS256", "rsa"))
+    assert issuer.asked == 3
+
+
 async def test_token_without_a_key_id_is_refused_where_there_are_more(tokens: Tokens) -> None:
     await _is_refused(tokens, _token(RSA, "RS256", None))

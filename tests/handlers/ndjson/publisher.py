@@ -21,8 +21,9 @@ def event_line(data: Any = 1, **more: Any) -> bytes:
 class Lines:
     """A request whose lines the test writes as it goes, and its answers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, token: str = SERVICE) -> None:
         self._service = service
+        self._token = token
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def _body(self) -> AsyncIterator[bytes]:
@@ -30,7 +31,7 @@ class Lines:
             yield part
 
     async def open(self) -> "Lines":
-        headers = {"Authorization": f"Bearer {SERVICE}", "Content-Type": "application/x-ndjson"}
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/x-ndjson"}
         self.say(b"\n")  # aiohttp's client sends the head with the first of the body
         self.response = await asyncio.wait_for(
             self._service.client.post("/v1/events", data=self._body(), headers=headers), DEADLINE_S
