@@ -6,6 +6,7 @@ SsePushError
 ├── KeyReused            its idempotency key was used for another request (index)
 ├── Overloaded           more waits to be kept than the engine takes
 ├── EngineUnavailable    the store can't keep anything now
+├── EvictingServer       the store's server may throw away what it was given (policy)
 ├── DatabaseUnavailable  the database of accounts can't be reached
 ├── KeysUnavailable      the keys that verify tokens can't be fetched
 ├── StoreInUse           another process holds the data directory
@@ -66,6 +67,21 @@ class Overloaded(SsePushError):
 
 class EngineUnavailable(SsePushError):
     """The store can't keep anything now (disk full, server gone). Nothing was acknowledged."""
+
+
+class EvictingServer(SsePushError):
+    """The Redis server evicts keys when its memory is full, and with them events that were acknowledged.
+
+    Args:
+        policy: Its ``maxmemory-policy``.
+    """
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"Redis evicts keys when its memory is full (maxmemory-policy {policy}), and events would be lost; "
+            "run CONFIG SET maxmemory-policy noeviction, and set it in redis.conf too"
+        )
+        self.policy = policy
 
 
 class DatabaseUnavailable(SsePushError):

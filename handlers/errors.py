@@ -16,6 +16,7 @@ from events.errors import (
     DatabaseUnavailable,
     EngineUnavailable,
     EventTooLarge,
+    EvictingServer,
     Forbidden,
     FunctionFailed,
     KeyReused,
@@ -42,6 +43,7 @@ STATUS: dict[type[SsePushError], int] = {
     KeyReused: 422,  # draft-ietf-httpapi-idempotency-key-header, section 2.7
     Overloaded: 503,
     EngineUnavailable: 503,
+    EvictingServer: 503,  # ends a start; no request is answered with it
     DatabaseUnavailable: 503,
     KeysUnavailable: 503,
     StoreInUse: 503,

@@ -86,6 +86,7 @@ class Node:
             settings.engine_url,
             data_dir=settings.data_dir,
             max_events=settings.history_max_events,
+            max_bytes=settings.history_max_bytes,
             max_age=settings.history_max_age_s,
             key_age=settings.idempotency_s,
             sync=settings.history_sync,

@@ -220,6 +220,7 @@ class Settings(BaseSettings):
 
     # History
     history_max_events: int = Field(1_000_000, ge=1, description="Newest events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
+    history_max_bytes: int = Field(2**30, ge=2**20, description="Bytes that the history takes, its indexes with it; past it the oldest events go. On Redis no more than half of its maxmemory.")  # fmt: skip
     history_max_age_s: float = Field(86_400, gt=0, description="An event can be replayed this long.")
     history_user_share: float = Field(0.05, ge=0, le=1, description="Share of the history that one user may fill through this node within HISTORY_MAX_AGE_S, half of it at once; 0 is no limit.")  # fmt: skip
     history_service_share: float = Field(0, ge=0, le=1, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip

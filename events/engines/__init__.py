@@ -20,6 +20,7 @@ def open_engine(
     data_dir: Path,
     max_events: int,
     max_age: float,
+    max_bytes: int,
     key_age: float,
     sync: Literal["normal", "full"],
     clock: Callable[[], float],
@@ -34,11 +35,19 @@ def open_engine(
         from events.engines.embedded import EmbeddedEngine
 
         return EmbeddedEngine(
-            data_dir, max_events=max_events, max_age=max_age, key_age=key_age, sync=sync, clock=clock
+            data_dir,
+            max_events=max_events,
+            max_age=max_age,
+            max_bytes=max_bytes,
+            key_age=key_age,
+            sync=sync,
+            clock=clock,
         )
     from events.engines.redis.engine import RedisEngine
 
-    return RedisEngine(url, max_events=max_events, max_age=max_age, key_age=key_age, clock=clock)
+    return RedisEngine(
+        url, max_events=max_events, max_age=max_age, max_bytes=max_bytes, key_age=key_age, clock=clock
+    )
 
 
 def check_engine_url(url: str) -> None:

@@ -67,11 +67,13 @@ class EmbeddedEngine(AloneEngine):
         *,
         max_events: int,
         max_age: float,
+        max_bytes: int = 2**30,
         key_age: float = 600.0,
         sync: Literal["normal", "full"] = "normal",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dir = data_dir
+        self._max_bytes = max_bytes
         self._limits: dict[str, Any] = {"max_events": max_events, "max_age": max_age, "key_age": key_age, "sync": sync}  # fmt: skip
         self._commits_wait_for_disk = sync == "full"
         self._clock = clock
@@ -85,6 +87,10 @@ class EmbeddedEngine(AloneEngine):
         self._store_lent = asyncio.Lock()  # held while the thread has the store: the loop keeps off
         self._commits: set[asyncio.Task[None]] = set()
         self._chores: asyncio.Task[None] | None = None
+
+    @property
+    def max_bytes(self) -> int:
+        return self._max_bytes
 
     async def start(
         self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple

@@ -47,6 +47,7 @@ class RedisEngine(Engine):
         *,
         max_events: int,
         max_age: float,
+        max_bytes: int = 2**30,
         key_age: float = 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -58,6 +59,7 @@ class RedisEngine(Engine):
             self._name,
             max_events=max_events,
             max_age=max_age,
+            max_bytes=max_bytes,
             key_age=key_age,
             clock=clock,
         )
@@ -84,6 +86,10 @@ class RedisEngine(Engine):
     @property
     def window(self) -> Window:
         return self._standing.window
+
+    @property
+    def max_bytes(self) -> int:
+        return self._store.memory.bound
 
     @property
     def failing(self) -> str | None:
@@ -201,6 +207,8 @@ class RedisEngine(Engine):
             try:
                 upto, head, floor, *found = await self._store.read(self.epoch, after, max_bytes, keys)
             except hiredis.HiredisError as error:
+                if str(error).startswith("MISSING"):
+                    self._session.lose()
                 raise EngineUnavailable("history can't be read now") from error
         self._standing.raise_floor(floor)
         await self._feed.reached(head)

@@ -27,14 +27,19 @@ class Recovery:
         self._outbox = outbox
         self._standing = standing
 
-    async def join(self, run_id: str) -> None:
+    async def join(self, run_id: str, *, lost: bool) -> None:
         """Learn which store it is; where it is another one, say so.
 
         Args:
             run_id: The life of the server, by its own name.
+            lost: Something of the store is missing.
         """
         before, known = self._feed.epoch, max(self._feed.head, self._outbox.given)
-        epoch, head, floor, past, strays = await self._store.join(before, known, run_id, new_epoch())
+        epoch, head, floor, past, strays, has_lost = await self._store.join(
+            before, known, run_id, new_epoch(), lost=lost
+        )
+        if has_lost:
+            _log.error("engine.history_lost", epoch=epoch.decode())
         if strays:
             _log.warning("engine.strays_removed", entries=strays)
         parts = [entry.decode().partition(":") for entry in past]
@@ -48,7 +53,7 @@ class Recovery:
 
     async def catch_up(self) -> None:
         """Hand on what was published between the last event heard and the first message to come."""
-        _, head, floor = await self._store.mark()
+        _, head, floor, _ = await self._store.mark()
         stood = self._feed.head
         if stood < floor or head - stood > RECOVER_EVENTS:
             self._standing.break_off("behind", stood, head)
@@ -65,7 +70,7 @@ class Recovery:
         events = self._feed.read_all(zip(numbers, bodies, strict=True))
         self._feed.head = numbers[-1] if len(found) == RECOVER_PAGE else head
         self._standing.deliver([event for event in events if any(map(self._feed.listens, event.keys))])
-        _, _, floor = await self._store.mark()
+        _, _, floor, _ = await self._store.mark()
         if stood < floor:  # it has overtaken us: what was read may have a hole
             self._standing.raise_floor(floor)
             self._standing.break_off("behind", stood, self._feed.head)

@@ -6,7 +6,7 @@ should have come did. Knows links and when to begin again; what was missed meanw
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any
 
 import hiredis
@@ -57,6 +57,9 @@ class Session:
         self._commands, self._messages = Link(), Link()
         self._past: list[int] = []  # ids of links that are lost here, as the server may not have noticed yet
         self._run_id = ""
+        self._started = False
+        self._lost = False
+        self._history_bytes = 0
         self._broke = asyncio.Event()
         self._flushing_keys = False
         self._marking: asyncio.Task[None] | None = None  # the mark that whoever asks now waits for
@@ -85,11 +88,17 @@ class Session:
                     raise
                 _log.warning("engine.unreachable", error=str(error))
                 await asyncio.sleep(wait)
+        self._started = True
         _ = self._spawn(self._keep_connected(missed)), self._spawn(self._keep_marking())
 
     def begin_again(self) -> None:
         """What these connections have can't be gone on with: make new ones."""
         self._broke.set()
+
+    def lose(self) -> None:
+        """Something of the store is missing: it is another one from now on."""
+        self._lost = True
+        self.begin_again()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -162,12 +171,26 @@ class Session:
 
     async def _join(self) -> None:
         facts = await self._store.facts()
-        if facts.get("maxmemory_policy", "noeviction") != "noeviction":
-            _log.warning("engine.may_forget", policy=facts["maxmemory_policy"])
         if facts["run_id"] == self._run_id:  # else they were another server's
             forget(self._store.end(self._past))
+        else:
+            self._store.memory.forget_evicted()
         self._past, self._run_id = [], facts["run_id"]
-        await self._recovery.join(self._run_id)
+        lost, self._lost = self._has_evicted(facts) or self._lost, False
+        if not self._started:
+            self._store.memory.require_no_eviction()
+        await self._recovery.join(self._run_id, lost=lost)
+
+    def _has_evicted(self, facts: Mapping[str, str]) -> bool:
+        """See how much memory the history may take, and whether the server has thrown keys away since the last look."""
+        memory = self._store.memory
+        evicting = memory.evicting
+        evicted = memory.update(facts, self._history_bytes)
+        if memory.evicting != evicting and memory.evicting and self._started:
+            _log.error("engine.eviction_allowed", policy=memory.evicting)
+        if evicted:
+            _log.error("engine.keys_evicted", keys=evicted)
+        return evicted > 0
 
     async def _listen(self) -> None:
         self._feed.connected(self._messages)
@@ -211,7 +234,7 @@ class Session:
         self._tell_keys()  # first: once the mark is heard, they are
         self._barriers += 1
         barrier = self._barriers
-        epoch, _, floor = await self._store.mark(barrier)
+        epoch, _, floor, self._history_bytes = await self._store.mark(barrier)
         if epoch.decode() != self._feed.epoch:
             raise EngineUnavailable("the store is another one")
         self._standing.raise_floor(floor)
@@ -226,6 +249,10 @@ class Session:
             try:
                 async with asyncio.timeout(DEAD_S):
                     await self.hear_all()
+                    if self._has_evicted(
+                        await self._store.facts("memory") | await self._store.facts("stats")
+                    ):
+                        self.lose()
                     missing = await self._audit.missing()
                 if missing:
                     self._missed(missing)

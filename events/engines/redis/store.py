@@ -11,11 +11,20 @@ from typing import Any
 
 from events.engines.packs import pack
 from events.engines.redis.link import Link
+from events.engines.redis.memory import ServerMemory
 from events.event import Event
 
 PAGE_EVENTS = 500  # events one read gives at the most
 PAST_EPOCHS = 64  # remembered by the store: restarts of the server within the time that events are kept
-_SCRIPTS = ("join", "mark", "publish", "read", "pass", "audit")
+# The scripts, and the parts that each begins with.
+_SCRIPTS = {
+    "join": ("common",),
+    "mark": ("common", "sweep"),
+    "publish": ("common", "sweep"),
+    "read": ("common", "index"),
+    "pass": ("common",),
+    "audit": ("common", "index"),
+}
 
 Answer = asyncio.Future[Any]
 Parts = list[str | bytes | int]
@@ -24,7 +33,7 @@ Parts = list[str | bytes | int]
 @lru_cache
 def _script(name: str) -> str:
     folder = files("events.engines.redis") / "scripts"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return "".join((folder / f"{part}.lua").read_text() for part in (*_SCRIPTS[name], name))
 
 
 class RemoteStore:
@@ -35,6 +44,9 @@ class RemoteStore:
     Args:
         name: The node's, for its own channel.
         clock: Seconds since the Unix epoch.
+
+    Attributes:
+        memory: What the server's memory leaves to the history; whoever asks the server keeps it up to date.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class RemoteStore:
         *,
         max_events: int,
         max_age: float,
+        max_bytes: int,
         key_age: float,
         clock: Callable[[], float],
     ) -> None:
@@ -54,6 +67,7 @@ class RemoteStore:
         self._max_age_ms = round(max_age * 1000)
         self._key_age_ms = round(key_age * 1000)
         self._clock = clock
+        self.memory = ServerMemory(max_bytes)
         self._shas: dict[str, str] = {}
         self._passed = 0
         self._link = Link()
@@ -64,20 +78,30 @@ class RemoteStore:
         for name in _SCRIPTS:
             self._shas[name] = (await link.call("SCRIPT", "LOAD", _script(name))).decode()
 
-    async def facts(self) -> dict[str, str]:
-        """What the server says of itself, by the names of INFO."""
-        info = (await self._link.call("INFO")).decode()
+    async def facts(self, *section: str) -> dict[str, str]:
+        """What the server says of itself, all or a *section*, by the names of INFO."""
+        info = (await self._link.call("INFO", *section)).decode()
         return dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
 
-    def join(self, epoch: str, head: int, run_id: str, new_epoch: str) -> Answer:
-        """Epoch, head and floor, past epochs as ``NUMBER:EPOCH`` (up to the number the store is still that one), and
-        how many entries that are no events were removed.
+    def join(self, epoch: str, head: int, run_id: str, new_epoch: str, *, lost: bool) -> Answer:
+        """Epoch, head and floor, past epochs as ``NUMBER:EPOCH`` (up to the number the store is still that one), how
+        many entries that are no events were removed, and 1 if something of the store is missing.
+
+        Args:
+            lost: The node has seen that something is.
         """
-        return self._run("join", epoch, head, run_id, new_epoch, PAST_EPOCHS)
+        evicted = self.memory.evicted
+        return self._run(
+            "join", epoch, head, run_id, new_epoch, PAST_EPOCHS, "" if evicted is None else evicted, int(lost)
+        )
 
     def mark(self, barrier: int = 0) -> Answer:
-        """Epoch, head and floor; the head comes on the node's own channel too, with *barrier*, after all events up to it."""
-        return self._run("mark", self.own_channel, self._now(), self._max_age_ms, self._max_events, barrier)
+        """Epoch ('' where something of the store is missing), head, floor, and the bytes that the history takes.
+
+        The head comes on the node's own channel too, with *barrier*, after all events up to it.
+        """
+        limits = self._max_age_ms, self._max_events, self.memory.bound
+        return self._run("mark", self.own_channel, self._now(), *limits, barrier)
 
     def publish(self, epoch: str, head: int, appends: Iterable[Sequence[Event]]) -> Answer:
         """Keep the events of *appends*, all or none: head, floor, and the number of each.
@@ -85,7 +109,9 @@ class RemoteStore:
         Of an append that uses an idempotency key for something else than before none is kept; in place of their
         numbers those at fault have -1, the others 0.
         """
+        memory = self.memory
         parts: Parts = [epoch, head, self._now(), self._max_age_ms, self._key_age_ms, self._max_events]
+        parts += [memory.bound, int(memory.gives_way)]
         for events in appends:
             parts.append(len(events))
             for event in events:
@@ -127,7 +153,7 @@ class RemoteStore:
         return self._link.call("SET", f"{self.prefix}probe", "", "PX", 1)
 
     def _run(self, name: str, *parts: str | bytes | int) -> Answer:
-        keys = f"{self.prefix}store", f"{self.prefix}events"
+        keys = f"{self.prefix}state", f"{self.prefix}events"
         return self._link.call("EVALSHA", self._shas[name], len(keys), *keys, self.prefix, *parts)
 
     def _now(self) -> int:

@@ -6,11 +6,7 @@ if epoch ~= ARGV[3] then
 end
 local answer = {head}
 for at = 5, #ARGV, 2 do
-    local after = math.max(tonumber(ARGV[at + 1]), floor)
-    local its = redis.call('XRANGE', prefix .. 'key:' .. ARGV[at], text(after + 1), '+', 'COUNT', ARGV[4])
-    local numbers = {}
-    for i = 1, #its do numbers[i] = number_of(its[i]) end
-    answer[#answer + 1] = numbers
+    answer[#answer + 1] = numbers_of(ARGV[at], math.max(tonumber(ARGV[at + 1]), floor), tonumber(ARGV[4]))
 end
 redis.call('PUBLISH', ARGV[2], text(head))
 return answer

@@ -1,11 +1,27 @@
 -- A node has connected. ARGV: prefix, the epoch and head it knows ('' and 0 at first), the server's run id, a new epoch
--- in case that one is needed, how many past epochs are remembered.
+-- in case that one is needed, how many past epochs are remembered, how many keys the server has evicted ('' if it does
+-- not say), 1 if the node has seen that something is missing. Answers: epoch, head, floor, the past epochs, how many
+-- entries that are no events were removed, 1 if the store has lost something.
 -- The store is another one when it was never there. When the server was started anew, or has less than a node has
 -- seen, nobody can say what it forgot: what it has is a beginning of what it had. So a new epoch begins there,
--- and the store remembers up to which number it is the one of the epoch before.
-local restarted = redis.call('HGET', meta, 'run_id') ~= ARGV[4]
-local known = tonumber(ARGV[3])
-local past = prefix .. 'epochs'
+-- and the store remembers up to which number it is the one of the epoch before. Where something is missing from its
+-- midst, nothing of it is replayed any more.
+local known, past = tonumber(ARGV[3]), prefix .. 'epochs'
+
+-- Take over what an earlier version kept, whose hash was called `store`. Its nodes can't go on beside: they would not put
+-- events into the index. So there is a text of that name from now on, which their scripts fail at.
+local before = prefix .. 'store'
+if not epoch and redis.call('TYPE', before).ok == 'hash' then
+    redis.call('RENAME', before, meta)
+    load()
+    swept, uncounted = floor, head
+end
+redis.call('SET', before, 'of an earlier version; see docs/operations.md, Upgrade')
+
+local facts = redis.call('HMGET', meta, 'run_id', 'evicted')
+local restarted = facts[1] ~= ARGV[4]
+local evicted = tonumber(ARGV[7]) or 0
+local lost = epoch and ((ARGV[8] == '1' and epoch == ARGV[2]) or is_damaged() or evicted > (restarted and 0 or tonumber(facts[2] or evicted)))
 
 -- The highest number that the stream of events has seen.
 local function newest()
@@ -42,10 +58,17 @@ local strays, last = 0, newest()
 if not epoch then
     redis.call('DEL', past)
     head, floor = math.max(head, last), math.max(floor, last)
+    uncounted, count, bytes = head, redis.call('LLEN', prefix .. 'kept'), 0
 elseif last > head then
     strays = remove_strays()
 end
-if epoch and (restarted or (epoch == ARGV[2] and head < known)) then
+if lost then
+    redis.call('DEL', past)
+    head = math.max(head, known)
+    floor, uncounted, given_up = head, head, head
+    count, bytes = redis.call('LLEN', prefix .. 'kept'), 0
+    epoch = nil
+elseif epoch and (restarted or (epoch == ARGV[2] and head < known)) then
     redis.call('RPUSH', past, text(head) .. ':' .. epoch)
     redis.call('LTRIM', past, -tonumber(ARGV[6]), -1)
     epoch = nil
@@ -54,5 +77,6 @@ if not epoch then
     epoch = ARGV[5]
     head = math.max(head, known)
 end
-redis.call('HSET', meta, 'epoch', epoch, 'head', text(head), 'floor', text(floor), 'run_id', ARGV[4])
-return {epoch, head, floor, redis.call('LRANGE', past, 0, -1), strays}
+redis.call('HSET', meta, 'epoch', epoch, 'head', text(head), 'floor', text(floor), 'run_id', ARGV[4], 'evicted', text(evicted),
+    'swept', text(swept), 'count', text(count), 'bytes', text(bytes), 'uncounted', text(uncounted), 'given_up', text(given_up))
+return {epoch, head, floor, redis.call('LRANGE', past, 0, -1), strays, lost and 1 or 0}

@@ -1,14 +1,14 @@
 -- Keep events and tell whoever listens: all or none, unless what others put under our keys fails one of them. ARGV:
--- prefix, epoch, the head that the node knows, now, max age and the age of idempotency keys in ms, most events, then for
--- each append: how many events, and for each of these: its idempotency key or '', the fingerprint of what that is used
+-- prefix, epoch, the head that the node knows, now, max age and the age of idempotency keys in ms, most events and most
+-- bytes, 1 if the oldest may go where the server is full, then for each append: how many events, and for each of these: its idempotency key or '', the fingerprint of what that is used
 -- for or '', how many routing keys, these, and its body. An append that uses a key for something else is refused whole.
 -- Answers: head, floor, then the number of each event; of a refused append -1 for those at fault and 0 for the rest.
 if epoch ~= ARGV[2] or head < tonumber(ARGV[3]) then
     return redis.error_reply('EPOCH the store is another one')
 end
 local now, max_age, key_age = time_of(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local most = tonumber(ARGV[7])
-local answer = {0, 0}
+local most, max_bytes, gives_way = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
+local answer, added, cost = {0, 0}, {}, 0
 local before = head
 raise_floor(now, max_age)
 
@@ -37,21 +37,24 @@ local function is_reused(at, asked)
 end
 
 -- Keep the event that begins at ARGV[at]; its number, or that of the first with its idempotency key.
-local function keep(at, count)
-    local once, fingerprint, body = ARGV[at], ARGV[at + 1], ARGV[at + 3 + count]
+local function keep(at, keys)
+    local once, fingerprint, body = ARGV[at], ARGV[at + 1], ARGV[at + 3 + keys]
     local known = once ~= '' and published(once)
     if known then return known end
     local number = text(head + 1)
-    local oldest = text(math.max(floor, head + 1 - most) + 1)
-    redis.call('XADD', events, 'MINID', '~', oldest, number .. '-0', 'e', body)
-    head = head + 1
-    floor = math.max(floor, head - most)
+    redis.call('XADD', events, number .. '-0', 'e', body)
+    head, cost = head + 1, cost + 1 + keys
     local message = number .. '\n' .. body
-    for key = at + 3, at + 2 + count do
-        local index = prefix .. 'key:' .. ARGV[key]
-        redis.call('XADD', index, 'MINID', '~', oldest, number .. '-0', '', '')
-        redis.call('PEXPIRE', index, max_age + 60000)
-        redis.call('PUBLISH', prefix .. 'for:' .. ARGV[key], message)
+    local names = table.concat(ARGV, '\n', at + 3, at + 2 + keys)
+    local size = math.floor(1.1 * #body) + #names + EVENT_BYTES + ENTRY_BYTES * keys  -- a tenth for how allocators round
+    added[#added + 1] = number .. ' ' .. text(size) .. '\n' .. names
+    bytes = bytes + size
+    for i = at + 3, at + 2 + keys do
+        local key = ARGV[i]
+        if redis.call('RPUSH', prefix .. 'index:' .. key, number) == 1 then
+            bytes = bytes + INDEX_BYTES + 2 * #key
+        end
+        redis.call('PUBLISH', prefix .. 'for:' .. key, message)
     end
     if once ~= '' then -- not before it is kept, or a next try would be answered with what is not there
         redis.call('SET', prefix .. 'once:' .. once, text(now + key_age) .. ':' .. number .. ':' .. fingerprint, 'PX', text(key_age))
@@ -69,9 +72,21 @@ local function reused_of(starts)
     return any and reused
 end
 
+local function is_full(fault)
+    return string.find(type(fault) == 'table' and fault.err or tostring(fault), 'OOM', 1, true) ~= nil
+end
+
+-- Remove some of the oldest events from a server that is full: twice of what is to come. Once something was removed, the
+-- server lets this script write.
+local function make_room()
+    local size = 65536
+    for i = 10, #ARGV do size = size + 2 * #ARGV[i] end
+    remove_old(bytes - size, 20000)
+end
+
 -- What another has put under our keys makes a call fail; the head must tell of all that was kept before that.
 local fault
-local at = 8
+local at = 10
 while at <= #ARGV and not fault do
     local starts, keyed = {}, false
     local size = tonumber(ARGV[at])
@@ -87,7 +102,12 @@ while at <= #ARGV and not fault do
         if reused then
             number = reused[i] and -1 or 0
         else
-            well, number = pcall(keep, starts[i], tonumber(ARGV[starts[i] + 2]))
+            local keys = tonumber(ARGV[starts[i] + 2])
+            well, number = pcall(keep, starts[i], keys)
+            if not well and gives_way and head == before and is_full(number) then
+                make_room()
+                well, number = pcall(keep, starts[i], keys)
+            end
         end
         if not well then
             fault = number
@@ -96,15 +116,14 @@ while at <= #ARGV and not fault do
         answer[#answer + 1] = number
     end
 end
-if head > before then
-    -- One mark for a ten thousandth of the time that events are kept.
-    local step = math.max(1, math.floor(max_age / 10000))
-    local time = text((math.floor(now / step) + 1) * step)
-    local newest = redis.call('LINDEX', prefix .. 'ages', -1)
-    if newest and string.match(newest, '^%d+') == time then redis.call('RPOP', prefix .. 'ages') end
-    redis.call('RPUSH', prefix .. 'ages', time .. ':' .. text(head))
+for first = 1, #added, 1000 do  -- Lua hands over some thousands at the most
+    redis.call('RPUSH', kept, unpack(added, first, math.min(first + 999, #added)))
 end
-redis.call('HSET', meta, 'head', text(head), 'floor', text(floor), 'latest', text(now))
+count = count + #added
+floor = math.max(floor, head - most)
+remove_old(max_bytes, 2 * cost + 256)
+redis.call('HSET', meta, 'head', text(head), 'floor', text(floor), 'latest', text(head > before and now or latest),
+    'marked', text(marked), 'swept', text(swept), 'count', text(count), 'bytes', text(bytes))
 if fault then
     return redis.error_reply(type(fault) == 'table' and fault.err or tostring(fault))
 end

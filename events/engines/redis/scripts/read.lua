@@ -7,9 +7,9 @@ end
 local after, most, room = math.max(tonumber(ARGV[4]), floor), tonumber(ARGV[5]), tonumber(ARGV[6])
 local bound, numbers = head, {}
 for key = 7, #ARGV do
-    local its = redis.call('XRANGE', prefix .. 'key:' .. ARGV[key], text(after + 1), '+', 'COUNT', most)
-    for i = 1, #its do numbers[#numbers + 1] = number_of(its[i]) end
-    if #its == most then bound = math.min(bound, number_of(its[#its])) end
+    local its = numbers_of(ARGV[key], after, most)
+    for i = 1, #its do numbers[#numbers + 1] = its[i] end
+    if #its >= most then bound = math.min(bound, its[#its]) end
 end
 table.sort(numbers)
 local answer = {0, head, floor}
@@ -24,7 +24,9 @@ for i = 1, #numbers do
         end
         last = number
         local found = redis.call('XRANGE', events, text(number), text(number))
-        if found[1] then
+        if not found[1] then  -- nobody of ours removes an event before its number
+            return redis.error_reply('MISSING an event is gone that the index has')
+        else
             answer[#answer + 1] = number
             answer[#answer + 1] = found[1][2][2]
             room = room - #found[1][2][2]

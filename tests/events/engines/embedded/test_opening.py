@@ -17,6 +17,7 @@ async def test_engine_is_chosen_by_url(tmp_path: Path) -> None:
         "data_dir": tmp_path,
         "max_events": 1,
         "max_age": 1.0,
+        "max_bytes": 2**20,
         "key_age": 1.0,
         "sync": "normal",
         "clock": float,

@@ -219,7 +219,7 @@ async def test_server_whose_clock_ran_ahead_keeps_keys_and_events_no_longer_than
     (first,) = await life.keep(said("a", key="k"))
     prefix, ahead = f"{{{place._prefix}}}:", round(place.clock.now * 1000) + 86_400_000
     # As a server whose clock was a day ahead leaves it.
-    server.call("HSET", f"{prefix}store", "latest", str(ahead))
+    server.call("HSET", f"{prefix}state", "latest", str(ahead))
     server.call("SET", f"{prefix}once:k", f"{ahead + 100_000}:1")
     server.call("DEL", f"{prefix}ages")
     server.call("RPUSH", f"{prefix}ages", f"{ahead}:1")
@@ -227,9 +227,9 @@ async def test_server_whose_clock_ran_ahead_keeps_keys_and_events_no_longer_than
     assert await life.keep(said("retried", key="k")) == [first]
     await life.keep(said("later"))
     set_back_at = round(place.clock.now * 1000)
-    server.call("HSET", f"{prefix}store", "set_back_at", str(set_back_at - 101_000))
+    server.call("HSET", f"{prefix}state", "set_back_at", str(set_back_at - 101_000))
     assert await life.keep(said("new", key="k")) != [first]
     assert life.engine.floor == 0
-    server.call("HSET", f"{prefix}store", "set_back_at", str(set_back_at - 1_001_000))
+    server.call("HSET", f"{prefix}state", "set_back_at", str(set_back_at - 1_001_000))
     await life.keep(said("last"))
     assert life.engine.floor == 1

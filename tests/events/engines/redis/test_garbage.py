@@ -99,14 +99,14 @@ async def test_stray_entry_is_not_taken_for_an_event_missed(server: RedisServer,
 async def test_key_of_a_wrong_type_fails_its_own_events_only(server: RedisServer, place: RedisPlace) -> None:
     life = await place.open()
     [bad] = [its for its in said("fails", ["bad"]).keys if its.endswith("bad")]
-    server.call("SET", key(place, f"key:{bad}"), "a text")
+    server.call("SET", key(place, f"index:{bad}"), "a text")
     link = life.engine._session._commands  # type: ignore[attr-defined]
     with capture_logs() as logs, pytest.raises(EngineUnavailable):
         await life.keep(said("fails", ["bad"], key="again"))
     assert "WRONGTYPE" in next(log["error"] for log in logs if log["event"] == "engine.failed")
     good = await life.keep(said("goes on", ["good"]))
     assert link.open, "a new connection would hear the same"
-    server.call("DEL", key(place, f"key:{bad}"))
+    server.call("DEL", key(place, f"index:{bad}"))
     again = await life.keep(said("fails", ["bad"], key="again"))
     assert [event.id for event in await life.replay(keys_of("good"))] == good
     assert [event.id for event in await life.replay(keys_of("bad"))] == again, "the key was not used up"
@@ -120,7 +120,7 @@ async def test_store_whose_hash_was_lost_is_another_and_goes_on(
     life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
     await life.keep(*map(said, range(5)))
     epoch = life.engine.epoch
-    server.call("DEL", key(place, "store"))
+    server.call("DEL", key(place, "state"))
     after = await keep_in_the_end(life, "after")
     assert (life.engine.epoch != epoch, broken) == (True, ["unknown"])
     assert [event.id for event in await life.replay(after=life.engine.floor)] == [after]
