@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from handlers.keys import NODE
-from service.addresses import is_in, parse_address
+from service.addresses import UNIX_PEER, is_in, parse_address
 
 UNKNOWN = "unknown"  # the client of a proxy that does not say who it is (RFC 7239, section 6.2)
 _HIDDEN = re.compile(r"_[A-Za-z0-9._-]{1,64}", re.ASCII)  # a name that a proxy gives a client (section 6.3)
@@ -28,7 +28,7 @@ def address_of(request: web.Request) -> str:
     A name where the trusted proxy nearest to the client gives one instead of an address; else ``unknown``.
     """
     settings = request.app[NODE].settings
-    peer = request.remote or ""
+    peer = request.remote or UNIX_PEER
     parsed = parse_address(peer)
     address = peer if parsed is None else str(parsed)
     if not settings.trusted_proxies:

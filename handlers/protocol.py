@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from handlers.malformed import MAX_FIELD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, answer_crash, answer_malformed
 from handlers.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
-from service.addresses import is_in, network_of
+from service.addresses import UNIX_PEER, is_in, network_of
 
 if TYPE_CHECKING:
     from handlers.guard import Guard
@@ -106,8 +106,7 @@ class GuardedHandler(web.RequestHandler):
 
     @property
     def address(self) -> str:
-        peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        return _address_of(self.peername)
 
     def use_parser(self, wrap: Callable[[Any], Parser]) -> None:
         """Put a parser of one's own before aiohttp's, which may take whole requests past it."""
@@ -117,8 +116,7 @@ class GuardedHandler(web.RequestHandler):
     # -- asyncio.Protocol: the transport's side ----------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        address = _address_of(transport.get_extra_info("peername"))
         settings = self._guard.node.settings
         self.counted_as = network_of(address, settings.ipv6_prefix)
         self.trusted = is_in(address, settings.trusted_proxies)
@@ -362,6 +360,10 @@ class GuardedHandler(web.RequestHandler):
         if status < 500:
             return answer_malformed(self._guard.node, self.address, exc)
         return answer_crash(self._guard.node, request.path, exc)
+
+
+def _address_of(peer: object) -> str:
+    return str(peer[0]) if isinstance(peer, tuple) else UNIX_PEER
 
 
 def is_half_closed(request: web.Request) -> bool:

@@ -8,6 +8,8 @@ IPV6_PREFIX = (
     64  # bits of an IPv6 address that are one customer at the least (RFC 6177); homes often have a /56
 )
 
+UNIX_PEER = "unix:"  # whoever speaks over a Unix socket has no address; a word for them in lists of networks
+
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4 addresses as a socket of both families shows them
 _V4_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}", re.ASCII)
 _BRACKETS = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?", re.ASCII)
@@ -57,10 +59,12 @@ def network_of(address: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
 @lru_cache(maxsize=4096)
 def is_in(address: str, networks: tuple[str, ...]) -> bool:
     """Whether *address* is in one of *networks*."""
+    if address == UNIX_PEER:
+        return UNIX_PEER in networks
     parsed = parse_address(address)
     return parsed is not None and any(parsed in network for network in _parsed(networks))
 
 
 @lru_cache(maxsize=16)
 def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(map(parse_network, networks))
+    return tuple(parse_network(network) for network in networks if network != UNIX_PEER)

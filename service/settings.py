@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from events.engines import check_engine_url
 from events.topics import is_name
-from service.addresses import IPV6_PREFIX, parse_network
+from service.addresses import IPV6_PREFIX, UNIX_PEER, parse_network
 from service.database import check_database_url
 from service.origins import OriginPattern, origin_of, parse_origin
 
@@ -46,7 +46,8 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        parse_network(value)
+        if value != UNIX_PEER:
+            parse_network(value)
     return values
 
 
@@ -158,7 +159,8 @@ class Settings(BaseSettings):
     open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
     cors_origins: Origins = Field((), description="Origins whose pages may call, with credentials.")
     trusted_proxies: Networks = Field(
-        (), description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed."
+        (),
+        description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed; unix: for those on a Unix socket.",
     )
 
     # Channel functions

@@ -99,6 +99,15 @@ async def test_address_is_the_peers_where_no_proxy_is_trusted(settings_for: Sett
     assert address_of(_request(app, "::ffff:10.0.0.1", "Forwarded", [f"for={CLIENT}"])) == "10.0.0.1"
 
 
+@pytest.mark.parametrize(("trusted", "address"), [("unix:,10.0.0.0/8", CLIENT), ("10.0.0.0/8", "unix:")])
+async def test_proxy_on_a_unix_socket_is_believed_where_that_is_listed(
+    settings_for: SettingsFactory, trusted: str, address: str
+) -> None:
+    app = build_app(settings_for(trusted_proxies=trusted))
+
+    assert address_of(_request(app, "", "X-Forwarded-For", [f"1.1.1.1, {CLIENT}, 10.0.0.1"])) == address
+
+
 def _request(app: web.Application, peer: str, name: str, lines: list[str]) -> web.Request:
     headers = CIMultiDict([(name, line) for line in lines])
     return make_mocked_request("GET", "/", CIMultiDictProxy(headers), app=app).clone(remote=peer)
