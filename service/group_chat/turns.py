@@ -126,6 +126,8 @@ class GroupChat:
                 self._withdrawn(turn, turn.job_ids)
                 return
             await self._queue.add(turn.jobs(), turn.rank)
+            if turn.caller is None and turn.id in self._turns:
+                self._abandoned.add(turn)  # who left meanwhile had nothing in the queue yet
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for nothing
             _log.error("group_chat.queue_failed", turn=turn.id, room=room, error=str(error))
             self._spawn(self._queue.release(turn.said.user_id, turn.job_ids))

@@ -1,6 +1,7 @@
-"""A turn whose answers can't be told to the room when they come: the store is away just then."""
+"""Turns when something comes between: the store is away as answers come, a caller leaves between two steps."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,14 +9,16 @@ import pytest
 
 from events.errors import EngineUnavailable
 from service.database import Database
+from service.group_chat import abandoned
 from service.group_chat.experience import Experience
 from service.group_chat.jobs import Job, Result
 from service.group_chat.personas import load_personas
 from service.group_chat.queue import Done, JobQueue, Outcome
 from service.group_chat.rooms import Rooms
-from service.group_chat.turn import Said
+from service.group_chat.turn import Said, Turn
 from service.group_chat.turns import GroupChat
 from tests.conftest import until
+from tests.events.fakes import turns
 
 
 class Pile(JobQueue):
@@ -24,37 +27,57 @@ class Pile(JobQueue):
     def __init__(self, *, tells_again: bool) -> None:
         self.tells_again = tells_again
         self.jobs: list[Job] = []
+        self.reserved: set[str] = set()
+        self.open = asyncio.Event()  # while it is not set, what is added waits
+        self.open.set()
 
     async def start(self, done: Done) -> None: ...
 
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
+        self.reserved |= {*job_ids}
         return 0
 
-    async def release(self, user_id: str, job_ids: Sequence[str]) -> None: ...
+    async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
+        self.reserved -= {*job_ids}
 
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
-        return []
+        withdrawn = [job.id for job in self.jobs if job.id in job_ids]
+        self.jobs = [job for job in self.jobs if job.id not in withdrawn]
+        await self.release(user_id, withdrawn)
+        return withdrawn
 
     async def add(self, jobs: Sequence[Job], rank: int = 0) -> None:
+        await self.open.wait()
         self.jobs += jobs
 
     async def close(self) -> None: ...
 
 
 class Deaf:
-    """Rooms that can't be told answers while :attr:`away`."""
+    """Rooms that can't be told answers while :attr:`away`, and that nobody is in but callers."""
 
     away = True
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.callers = 0
+        self.fault: Exception | None = None
 
     async def history(self, room: str) -> list[Any]:
         return []
 
-    def join(self, room: str) -> None: ...
+    def join(self, room: str) -> None:
+        self.callers += 1
 
-    async def tell(self, *said: object) -> None: ...
+    def leave(self, room: str) -> None:
+        self.callers -= 1
+
+    async def has_listeners(self, room: str) -> bool:
+        return self.callers > 0
+
+    async def tell(self, *said: object) -> None:
+        if self.fault is not None:
+            raise self.fault
 
     async def answer(self, job: Job, result: Result, at: float) -> None:
         if self.away:
@@ -113,3 +136,95 @@ async def test_caller_waits_for_an_answer_that_is_told_again(
     assert reader.got.count(b'"ai_response"') == (2 if tells_again else 0)
     await chat.close()
     await database.close()
+
+
+class Scene:
+    """A group chat between a queue and rooms of the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue, self.rooms = Pile(tells_again=True), Deaf()
+        self.database = Database(f"sqlite:///{folder}/accounts.db", folder)
+        self.chat = GroupChat(
+            load_personas(None), self.queue, cast(Rooms, self.rooms), Experience(self.database), timeout=60,
+            charge=lambda user, size: None, clock=lambda: 0.0,
+        )  # fmt: skip
+
+    async def turn(self) -> Turn:
+        return await self.chat.say(Said("general", "42", "ada", "hello"), "ada")
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    await scene.chat.close()
+    await scene.database.close()
+
+
+async def test_caller_who_was_never_there_has_nothing_asked(scene: Scene) -> None:
+    scene.chat.ask(await scene.turn())
+    await until(lambda: not scene.chat._turns)
+
+    assert (scene.queue.jobs, scene.queue.reserved) == ([], set())
+
+
+async def test_caller_who_leaves_as_jobs_are_added_has_them_withdrawn_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abandoned, "CHECK_EVERY_S", 1000.0)
+    turn = await scene.turn()
+    scene.queue.open.clear()
+    scene.chat.caller_came(turn, Reader())
+    scene.chat.ask(turn)
+    await turns(3)
+    scene.chat.caller_left(turn)
+    await turns(3)  # the first look finds nothing in the queue
+    scene.queue.open.set()
+    await until(lambda: not scene.chat._turns)
+
+    assert (scene.queue.jobs, scene.queue.reserved, scene.rooms.callers) == ([], set(), 0)
+
+
+async def test_caller_who_leaves_twice_leaves_once(scene: Scene) -> None:
+    turn = await scene.turn()
+    other = await scene.turn()
+    scene.chat.caller_came(turn, Reader())
+    scene.chat.caller_came(other, Reader())
+    scene.chat.ask(turn)
+    scene.chat.ask(other)
+    await until(lambda: len(scene.queue.jobs) == 4)
+
+    scene.chat.caller_left(turn)
+    scene.chat.caller_left(turn)
+    await turns(5)
+
+    assert (scene.rooms.callers, len(scene.queue.jobs)) == (1, 4), "the other's turn is still in the room"
+    scene.chat.caller_left(other)
+    await until(lambda: not scene.chat._turns)
+    assert (scene.rooms.callers, scene.queue.jobs) == (0, [])
+
+
+async def test_message_that_the_room_was_not_told_counts_for_nothing(scene: Scene) -> None:
+    scene.rooms.fault = EngineUnavailable("events can't be kept now")
+    with pytest.raises(EngineUnavailable):
+        await scene.turn()
+    await until(lambda: not scene.queue.reserved)
+
+    assert not scene.chat._turns
+
+
+async def test_caller_who_waits_to_the_end_may_leave_and_nothing_is_withdrawn(
+    scene: Scene, logged: list[dict[str, Any]]
+) -> None:
+    turn, reader = await scene.turn(), Reader()
+    scene.chat.caller_came(turn, reader)
+    scene.chat.ask(turn)
+    await until(lambda: len(scene.queue.jobs) == 2)
+    await scene.chat.drain(0)
+
+    scene.chat.caller_left(turn)
+    await turns(5)
+
+    assert reader.ended == "timeout"
+    assert len(scene.queue.jobs) == 2, "what was promised to a caller who waited reaches the room later"
+    assert not [line for line in logged if line["event"] == "group_chat.jobs_withdrawn"]
