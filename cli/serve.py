@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from cli.signals import ending_signals
+from cli.starting import CLOSE_S, Watchdog, started
 from cli.workers import MAX_WORKERS, Place, Workers
 from events.engines import EMBEDDED
 from events.errors import SsePushError
@@ -89,11 +90,14 @@ def _count(text: str) -> int:
 
 
 def _run_node(settings: Settings, place: Place | None = None, own_port: int | None = None) -> int:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, place, own_port))
+    try:
+        with Watchdog() as watchdog, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings, place, own_port, watchdog))
+    except BadSettings as error:
+        return _unusable(error, place)
 
 
-async def _serve(settings: Settings, place: Place | None, own_port: int | None) -> int:
+async def _serve(settings: Settings, place: Place | None, own_port: int | None, watchdog: Watchdog) -> int:
     # The drain has the time that the settings give; what is left after it gets no more.
     runner = web.AppRunner(build_app(settings), shutdown_timeout=LEFT_OVER_S)
     stop = asyncio.Event()
@@ -102,22 +106,11 @@ async def _serve(settings: Settings, place: Place | None, own_port: int | None) 
         loop.add_signal_handler(sign, stop.set)
     if place is not None:
         loop.add_reader(place.line, stop.set)  # nothing ever comes there but the parent's end
-    try:
-        await runner.setup()
-        site = GuardedSite(runner, settings.host, settings.port, shared=place is not None)
-        await site.start()
-        if own_port:
-            await GuardedSite(runner, "127.0.0.1", own_port).start()
-    except (OSError, SsePushError) as error:
+    status = await _start(runner, settings, place, own_port, stop)
+    if status is not None:
+        watchdog.end_within(CLOSE_S, status)
         await runner.cleanup()
-        return _not_started(error, settings.port)
-    except BadSettings:  # something that they want is not installed
-        await runner.cleanup()
-        raise
-    gc.freeze()  # what a start made stays: it need not be walked again
-    _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
-    if place is not None:
-        place.ready()
+        return status
     await stop.wait()
     if place is not None:
         loop.remove_reader(place.line)
@@ -127,13 +120,59 @@ async def _serve(settings: Settings, place: Place | None, own_port: int | None) 
     return 0
 
 
-def _not_started(error: Exception, port: int) -> int:
+async def _start(
+    runner: web.AppRunner, settings: Settings, place: Place | None, own_port: int | None, stop: asyncio.Event
+) -> int | None:
+    """Start all; the exit status where that fails, or is stopped."""
+    try:
+        site = await started(_listen(runner, settings, own_port, shared=place is not None), stop)
+    except (OSError, SsePushError) as error:
+        return _not_started(error, settings.port, place)
+    except BadSettings as error:  # something that they want is not installed
+        return _unusable(error, place)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: whatever was opened is closed all the same
+        _log.error("server.start_failed", exc_info=error)
+        return _told(f"can't start: {error!r}; the log has more", 1, place)
+    if site is None:
+        _log.info("server.start_stopped")
+        return 0
+    gc.freeze()  # what a start made stays: it need not be walked again
+    _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
+    if place is not None:
+        place.ready()
+    return None
+
+
+async def _listen(
+    runner: web.AppRunner, settings: Settings, own_port: int | None, *, shared: bool
+) -> GuardedSite:
+    await runner.setup()
+    site = GuardedSite(runner, settings.host, settings.port, shared=shared)
+    await site.start()
+    if own_port:
+        await GuardedSite(runner, "127.0.0.1", own_port).start()
+    return site
+
+
+def _not_started(error: Exception, port: int, place: Place | None = None) -> int:
     """Tell why a start failed; its exit status."""
-    why = str(error)
+    why = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         why = f"port {port} is in use; set {variable('port')} to another" if f", {port})" in why else why
-    print(f"sse-push: can't start: {why}", file=sys.stderr)
-    return 1
+    return _told(f"can't start: {why}", 1, place)
+
+
+def _unusable(error: BadSettings, place: Place | None) -> int:
+    return _told(f"these settings can't be used:\n{error}", 2, place)
+
+
+def _told(why: str, status: int, place: Place | None) -> int:
+    """Tell *why* on standard error; a worker leaves that to its parent, for others fail as it does."""
+    if place is not None:
+        place.failed(why)
+    else:
+        print(f"sse-push: {why}", file=sys.stderr, flush=True)
+    return status
 
 
 def _loop_factory() -> Any:

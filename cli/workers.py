@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,7 +25,10 @@ MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to 
 RESTART_S = (0.5, 30.0)  # seconds before a dead worker is started again: doubled with each death, to at most
 STEADY_S = 60.0  # seconds of life after which a death is the first again
 AFTER_SHUTDOWN_S = 10.0  # seconds beyond SHUTDOWN_S for workers to keep what they hold, then they are killed
-_READY = b"1"
+MAX_WHY_BYTES = (
+    4096  # of what a worker that can't start tells its parent: some lines, well within a socket's buffer
+)
+_READY, _FAILED = b"1", b"0"
 
 _log = structlog.get_logger()
 
@@ -40,6 +44,11 @@ class Place:
     def ready(self) -> None:
         """Tell the parent that it listens."""
         self.line.sendall(_READY)
+
+    def failed(self, why: str) -> None:
+        """Tell the parent why it does not, and never will."""
+        with suppress(OSError):  # the parent is gone
+            self.line.sendall(_FAILED + why.encode(errors="replace")[:MAX_WHY_BYTES])
 
 
 # Serves until SIGTERM, SIGINT, or until its line ends, for then the parent is gone; gives its exit status.
@@ -62,6 +71,14 @@ class _Worker:
             )
         except OSError:
             return False
+
+    def why_failed(self) -> str:
+        """Why it could not start, in its own words, if it had any."""
+        try:
+            told = self.line.recv(1 + MAX_WHY_BYTES, socket.MSG_DONTWAIT) if self.line is not None else b""
+        except OSError:
+            return ""
+        return told[1:].decode(errors="replace") if told[:1] == _FAILED else ""
 
 
 class Workers:
@@ -107,6 +124,8 @@ class Workers:
                 return self._stop()
             for worker, status in dead:
                 if not self._started and not worker.was_ready():
+                    why = worker.why_failed() or f"a worker ended with status {status}; the log has more"
+                    print(f"sse-push: {why}", file=sys.stderr, flush=True)
                     self._stop()
                     return max(1, status)
                 self._start_later(worker, status)
@@ -162,7 +181,14 @@ class Workers:
         first, most = RESTART_S
         wait = min(first * 2.0 ** min(worker.deaths - 1, 16), most) * random.uniform(0.75, 1.25)
         worker.due = now + wait
-        _log.error("worker.died", node=self._node(worker.number), status=status, again_s=round(wait, 3))
+        why = worker.why_failed()
+        _log.error(
+            "worker.died",
+            node=self._node(worker.number),
+            status=status,
+            again_s=round(wait, 3),
+            error=why or None,
+        )
 
     def _stop(self) -> int:
         """End all in order, at last without asking; 0 where each ended in order."""

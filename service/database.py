@@ -10,11 +10,12 @@ import importlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FILE = "accounts.db"  # in DATA_DIR, where no URL is given
 POOL_CONNECTIONS = 10  # of one node: more would wait for the same disk, and a PostgreSQL has 100 for all
 WAIT_S = 5.0  # seconds for a connection, or for another's transaction to end
+_LOOK_AGAIN_S = 0.02  # seconds between looks whether a file's lock is free
 STATEMENT_S = 10.0  # seconds for one statement
 _LOCK_KEY = 0x7373_6570  # of the advisory lock that migrations hold; any number that others don't use
 _DRIVERS = {
@@ -195,13 +197,31 @@ def _prepare_file(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _hold(lock)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(path, timeout=WAIT_S)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
+
+
+def _hold(lock: IO[str]) -> None:
+    """Hold *lock* for this process alone.
+
+    Raises:
+        OSError: Another holds it for too long.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OSError(f"another process holds {lock.name}") from None
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _new_engine(url: str) -> "AsyncEngine":

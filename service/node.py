@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -159,6 +160,7 @@ class Node:
         self.roll = Roll(self)
         self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
         self.answering: set[object] = set()  # requests that a drain lets be answered
+        self._opened = AsyncExitStack()
 
     def _byte_budget(self, share: float) -> ByteBudget:
         return ByteBudget(share, lambda: self.engine.max_bytes, self.settings.history_max_age_s)
@@ -184,31 +186,16 @@ class Node:
         return Circles(self.database)
 
     async def start(self) -> None:
-        """Open the store and begin.
+        """Open the store and begin. What fails, or is cancelled, leaves nothing open.
 
         Raises:
-            EngineUnavailable, StoreInUse: The store can't be opened.
+            EngineUnavailable, StoreInUse: The store, or the queue of group chat, can't be opened.
+            BadSettings: Something that they want is not installed.
             OSError: The data directory can't be written.
         """
-        if self.settings.io_uring == "auto":
-            self.writer.open()
-        await self.engine.start(
-            lambda events: self.emitter.emit(SSE_KEPT, events),
-            lambda count: self.emitter.emit(SSE_LOST, "failed", count),
-            self.connections.break_off,
-            self.presence.refresh,
-        )
-        await self.database.start()
-        if self.keys is not None:
-            self.keys.start()
-        if self.settings.demo and not (self.tokens.can_issue or self.keys):
-            self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
-        self.account_checks.start()
-        await self.group_chat.start()
-        self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
-        self.connections.start()
-        self.presence.start()
-        self.samplers.start()
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
+            self._opened = opened.pop_all()
         _log.info(
             "node.started",
             node=self.id,
@@ -217,6 +204,43 @@ class Node:
             head=self.engine.head,
             io_uring=self.writer.ring is not None,
         )
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Open everything in order; *opened* closes it in the opposite order.
+
+        What closes a part stands before what opens it, so that one that is opened half is closed too. An engine whose
+        start fails has closed itself.
+        """
+        opened.push_async_callback(self.emitter.close)
+        opened.callback(self.writer.close)
+        if self.settings.io_uring == "auto":
+            self.writer.open()
+        opened.callback(self.passwords.close)
+        opened.push_async_callback(self.database.close)
+        await self.engine.start(
+            lambda events: self.emitter.emit(SSE_KEPT, events),
+            lambda count: self.emitter.emit(SSE_LOST, "failed", count),
+            self.connections.break_off,
+            self.presence.refresh,
+        )
+        opened.push_async_callback(self.engine.close)
+        await self.database.start()
+        opened.push_async_callback(self.presence.close)
+        opened.push_async_callback(self.group_chat.close)
+        await self.group_chat.start()
+        opened.push_async_callback(self.connections.close)
+        if self.keys is not None:
+            opened.push_async_callback(self.keys.close)
+            self.keys.start()
+        if self.settings.demo and not (self.tokens.can_issue or self.keys):
+            self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
+        opened.push_async_callback(self.account_checks.close)
+        self.account_checks.start()
+        self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
+        self.connections.start()
+        self.presence.start()
+        opened.push_async_callback(self.samplers.close)
+        self.samplers.start()
 
     async def drain(self) -> None:
         """Take no new streams, close those that are open, let what was read be answered. Twice is once."""
@@ -236,19 +260,8 @@ class Node:
             await asyncio.sleep(DRAIN_LOOKS_S)
 
     async def close(self) -> None:
-        """Keep what was accepted, close the store."""
-        await self.samplers.close()
-        await self.account_checks.close()
-        if self.keys is not None:
-            await self.keys.close()
-        await self.connections.close()
-        await self.group_chat.close()
-        await self.presence.close()
-        await self.engine.close()
-        await self.database.close()
-        self.passwords.close()
-        self.writer.close()
-        await self.emitter.close()
+        """Keep what was accepted, close the store. Twice is once."""
+        await self._opened.aclose()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 
     def _revoke_keys(self, key_ids: Collection[str]) -> None:

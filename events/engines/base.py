@@ -80,6 +80,8 @@ class Engine(ABC):
     ) -> None:
         """Open the store; from now on call *kept* with each batch of events that is safe, in order.
 
+        What fails, or is cancelled, leaves nothing open.
+
         Args:
             failed: Called with how many events could not be kept.
             broken: Called when streams can't just go on, with the reason and with where they stood.

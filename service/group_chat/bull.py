@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
 from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, pause
-from service.group_chat.redis_place import RedisPlace, end
+from service.group_chat.redis_place import RedisPlace, described, end
 from service.group_chat.user_shares import UserShares
 from service.group_chat.worker import BullWorker
 
@@ -29,6 +29,7 @@ SWEEP_EVERY_S = 2.0  # seconds, give or take half, between two looks for answers
 SWEPT_AT_ONCE = 100  # jobs of one such look
 NODE_HAS_S = 2.0  # seconds in which a job's own node sees to it, before others do
 AGAIN_S = (0.1, 5.0)  # seconds until a connection that broke is tried anew, doubled each time
+START_S = 10.0  # seconds that a start waits for the queue's Redis
 BLOCK_MS = 5_000  # milliseconds that one read of the queue's events waits
 
 _log = structlog.get_logger()
@@ -72,9 +73,15 @@ class BullQueue(JobQueue):
         self._done = done
         await self._place.open()
         self._queue = self._place.queue(QUEUE)
+        try:
+            async with asyncio.timeout(START_S):
+                self._last_event = await self._newest_event()
+        except self._place.errors as error:  # TimeoutError is one
+            raise EngineUnavailable(
+                f"the queue of group chat can't be reached: {described(error)}"
+            ) from error
         if self._worker is not None:
             await self._worker.start()
-        self._last_event = await self._newest_event()
         self._spawn(self._follow())
         self._spawn(self._sweep())
 

@@ -50,10 +50,11 @@ class JobQueue(ABC):
 
     @abstractmethod
     async def start(self, done: Done) -> None:
-        """Begin; from now on call *done* for jobs that are.
+        """Begin; from now on call *done* for jobs that are. Whatever becomes of it, :meth:`close` is to follow.
 
         Raises:
             BadSettings: Something that it wants is not installed.
+            EngineUnavailable: The queue can't be reached.
         """
 
     @abstractmethod
@@ -94,4 +95,4 @@ class JobQueue(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Do no more."""
+        """Do no more; also where the start failed."""

@@ -91,6 +91,11 @@ class RedisPlace:
         return {"connection": self.client(), "prefix": self.prefix, "skipVersionCheck": True}
 
 
+def described(error: BaseException) -> str:
+    """What a message says of *error*."""
+    return "Redis does not answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+
+
 def _libraries() -> tuple[ModuleType, ModuleType]:
     import bullmq
     import redis.asyncio

@@ -70,9 +70,7 @@ class BullWorker:
 
     async def close(self) -> None:
         """Take no more jobs, end those in hand if that is soon."""
-        if self._running is None:
-            return
-        if self._worker is not None:
+        if self._running is not None and self._worker is not None:
             closing = asyncio.ensure_future(self._worker.close())
             ends = asyncio.get_running_loop().time() + FINISH_S
             while not (await asyncio.wait([closing], timeout=CANCEL_AGAIN_S))[0]:
@@ -80,7 +78,7 @@ class BullWorker:
                     await self._worker.close(force=True)
                 elif self._worker.waiting:
                     self._worker.waiting.cancel()  # as end() does
-        await end([self._running])
+        await end([self._running] if self._running is not None else [])
         await self._answers.close()
         await self._place.close()
 

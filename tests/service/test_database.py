@@ -1,6 +1,7 @@
 """The database of accounts, of each kind: sessions, migrations, and what happens when it can't be had."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -233,6 +234,19 @@ async def test_file_that_cannot_be_opened_is_told_of(
     with pytest.raises(DatabaseUnavailable, match="can't be opened"):
         async with database.read():
             pass
+
+
+async def test_file_that_another_process_prepares_for_too_long_is_told_of(
+    database_at: Open, tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.database.WAIT_S", 0.01)
+    with (tmp_path / "accounts.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        await database_at(f"sqlite:///{tmp_path}/accounts.db").start()
+
+    [told] = logged
+    assert told["event"] == "database.failed"
+    assert told["error"].endswith(f"another process holds {tmp_path}/accounts.db.lock")
 
 
 async def test_server_that_goes_away_is_found_again(
