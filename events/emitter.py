@@ -5,6 +5,7 @@ Seen on pyee 13.0.1: without an ``error`` listener a raising listener stops thos
 Knows names and listeners; does not know what an event is.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -39,12 +40,20 @@ class Emitter:
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> bool:
         """Tell everybody who listens to *name*; ``False`` when nobody does. Never raises what they raise."""
-        return self._pyee.emit(name, *args, **kwargs)
+        try:
+            return self._pyee.emit(name, *args, **kwargs)
+        except asyncio.CancelledError as error:  # pyee passes on what is no Exception; nobody cancels an emit
+            self._failed(error)
+            return True
 
     async def close(self) -> None:
-        """Drop all listeners, after the coroutines they started have ended."""
+        """Drop all listeners, after the coroutines they started have ended.
+
+        Those of ``sse.push`` stay: whoever still publishes gets an answer, and a listener that raises is still logged.
+        """
         await self._pyee.wait_for_complete()
-        self._pyee.remove_all_listeners()
+        for name in self._pyee.event_names() - {SSE_PUSH, "error"}:
+            self._pyee.remove_all_listeners(name)
 
     @staticmethod
     def _failed(error: object) -> None:

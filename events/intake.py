@@ -3,17 +3,20 @@ local, straight to the streams. Knows topics and limits; does not know who publi
 """
 
 import time
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from threading import get_ident
 from typing import cast
 
-import structlog
-
 from events.batch import EventBatch
+from events.early import EarlyEvents
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
-from events.errors import BadEvent
+from events.errors import BadEvent, EngineUnavailable, SsePushError
 from events.event import Event, Push, PushEvent, encode, fingerprint_of_push
 from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
+from events.receipts import refuse, refuse_in_its_loop, relay
 from events.topics import Topic, is_name
 
 _TOO_MANY_KEYS = (
@@ -21,8 +24,6 @@ _TOO_MANY_KEYS = (
     " send it in parts"
 )
 Check = Callable[[bytes, bool], None]
-
-_log = structlog.get_logger()
 
 
 class Intake:
@@ -59,6 +60,9 @@ class Intake:
         self._max_bytes = max_bytes
         self._max_keys = max_keys
         self._clock = clock
+        self._early = EarlyEvents()
+        self._loop: AbstractEventLoop | None = None
+        self._thread = 0  # the loop's, while the engine runs
         emitter.on(SSE_PUSH, self.accept)
 
     def topic_of(self, full_name: str) -> Topic:
@@ -161,40 +165,83 @@ class Intake:
             and fits_batch(push, topic, self._max_bytes)
         )
 
-    def accept(self, *pushes: Push, receipt: Receipt | None = None, publisher: str | None = None) -> None:
-        """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error."""
-        now = self._clock()
-        batch = self._batch_of(pushes, publisher, now)
-        if batch is None or len(batch) * (1 + len(batch.shared)) > self._max_keys:
-            self._accept_each(pushes, receipt, publisher, now)
-        else:
-            self._engine.append(batch, receipt)
+    def open(self, loop: AbstractEventLoop | None = None) -> None:
+        """The engine has started: hand on what was published before, in its order.
 
-    def _accept_each(
-        self, pushes: Sequence[Push], receipt: Receipt | None, publisher: str | None, now: float
-    ) -> None:
+        Args:
+            loop: The loop that the engine runs in; what other threads emit goes to it.
+        """
+        self._loop, self._thread = loop, get_ident()
+        self._hand_on_early()
+        if loop is not None:
+            loop.call_soon(self._hand_on_early)  # what a thread was about to put there
+
+    def _hand_on_early(self) -> None:
+        for events, receipt in self._early.take():
+            self._hand_on(events, receipt)
+
+    def close(self) -> None:
+        """The engine is about to close: refuse what comes from now on."""
+        self._thread = 0
+        for _, receipt in self._early.close():
+            refuse(receipt, EngineUnavailable("this node has not started"))
+
+    def accept(self, *pushes: Push, receipt: Receipt | None = None, publisher: str | None = None) -> None:
+        """Take *pushes*, all or none; *receipt* gets their ids ("" for one that is not kept) or an error.
+
+        Before the engine has started they are held, within bounds; other threads' are handed to its loop.
+        """
+        if receipt is not None and not hasattr(receipt, "set_exception"):
+            raise TypeError(f"receipt must be a future, not a {type(receipt).__name__}")
+        if self._thread != get_ident():
+            self._accept_elsewhere(pushes, receipt, publisher)
+            return
+        now = self._clock()
         try:
-            events = self._encode_all(pushes, publisher, now)
+            batch = self._batch_of(pushes, publisher, now)
+            if batch is None or len(batch) * (1 + len(batch.shared)) > self._max_keys:
+                self._hand_on(self._encode_all(pushes, publisher, now), receipt)
+            else:
+                self._engine.append(batch, receipt)
         except BadEvent as error:
             self._emitter.emit(SSE_LOST, "refused", len(pushes))
-            return _refuse(receipt, error)
+            refuse(receipt, error)
         except Exception as error:
-            _refuse(receipt, error)  # or whoever waits would wait for ever
+            refuse(receipt, error)  # or whoever waits would wait for ever
             raise
+
+    def _accept_elsewhere(
+        self, pushes: Sequence[Push], receipt: Receipt | None, publisher: str | None
+    ) -> None:
+        """Before the start, after the close, or in another thread than the loop's."""
+        if self._loop is not None and self._thread:
+            self._loop.call_soon_threadsafe(self._accept_from_thread, pushes, receipt, publisher)
+            return
+        try:
+            events = self._encode_all(pushes, publisher, self._clock())
+            self._early.hold(events, receipt)
+        except Exception as error:
+            self._emitter.emit(SSE_LOST, "refused" if isinstance(error, BadEvent) else "failed", len(pushes))
+            refuse_in_its_loop(receipt, error)
+            if not isinstance(error, SsePushError):
+                raise
+
+    def _accept_from_thread(
+        self, pushes: Sequence[Push], receipt: Receipt | None, publisher: str | None
+    ) -> None:
+        own = receipt
+        if receipt is not None and receipt.get_loop() is not self._loop:
+            own = cast("AbstractEventLoop", self._loop).create_future()
+            own.add_done_callback(partial(relay, receipt))
+        self.accept(*pushes, receipt=own, publisher=publisher)
+
+    def _hand_on(self, events: Sequence[Event], receipt: Receipt | None) -> None:
         if events and events[0].kept:
             self._engine.append(events, receipt)
-            return None
+            return
         if events and events[0].local:
             self._emitter.emit(SSE_KEPT, events)
         elif events:
             self._engine.pass_on(events)
         if receipt is not None and not receipt.done():
             receipt.set_result([""] * len(events))
-        return None
-
-
-def _refuse(receipt: Receipt | None, error: Exception) -> None:
-    if receipt is None:
-        _log.warning("event.refused", detail=str(error))
-    elif not receipt.done():
-        receipt.set_exception(error)

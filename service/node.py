@@ -217,6 +217,7 @@ class Node:
             self.writer.open()
         opened.callback(self.passwords.close)
         opened.push_async_callback(self.database.close)
+        opened.callback(self.intake.close)
         await self.engine.start(
             lambda events: self.emitter.emit(SSE_KEPT, events),
             lambda count: self.emitter.emit(SSE_LOST, "failed", count),
@@ -224,6 +225,8 @@ class Node:
             self.presence.refresh,
         )
         opened.push_async_callback(self.engine.close)
+        opened.callback(self.intake.close)  # before the engine: what comes then is refused, not lost
+        self.intake.open(asyncio.get_running_loop())
         await self.database.start()
         opened.push_async_callback(self.presence.close)
         opened.push_async_callback(self.group_chat.close)

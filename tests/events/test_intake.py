@@ -44,6 +44,7 @@ class Bench:
         self.intake = Intake(
             self.emitter, self.engine, TOPICS, max_bytes=max_bytes, max_keys=max_keys, clock=self.clock
         )
+        self.intake.open()
         self.emitter.on(SSE_KEPT, self.told.append)
 
     async def push(self, *pushes: PushEvent | Plain, **more: Any) -> list[str]:

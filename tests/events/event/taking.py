@@ -52,7 +52,7 @@ def accepted(push: PushEvent, max_bytes: int = MAX_BYTES) -> Event:
         BadEvent: It is refused.
     """
     emitter, engine, receipt = Emitter(), MemoryEngine(), _Receipt()
-    Intake(emitter, engine, TOPICS, max_bytes=max_bytes, max_keys=6000, clock=Clock(NOW))
+    Intake(emitter, engine, TOPICS, max_bytes=max_bytes, max_keys=6000, clock=Clock(NOW)).open()
     emitter.emit(SSE_PUSH, push, receipt=receipt)
     if receipt.error is not None:
         assert engine.events == []

@@ -1,0 +1,49 @@
+"""Events held until the engine has started: in order, within bounds, never after the close."""
+
+import pytest
+
+from events import early
+from events.early import EarlyEvents
+from events.errors import EngineUnavailable, Overloaded
+from events.event import Event
+
+
+def _events(count: int, data: bytes = b"1") -> list[Event]:
+    return [Event("app", ("app",), data) for _ in range(count)]
+
+
+def test_events_are_taken_once_and_in_order() -> None:
+    held, first, second = EarlyEvents(), _events(1), _events(2)
+    held.hold(first, None)
+    held.hold(second, None)
+
+    assert [events for events, _ in held.take()] == [first, second]
+    assert held.take() == []
+
+
+@pytest.mark.parametrize(
+    ("fits", "more"),
+    [
+        (_events(early.MAX_EARLY_EVENTS), _events(1)),
+        (_events(1, b"1" * early.MAX_EARLY_BYTES), _events(1)),
+    ],
+)
+def test_events_over_the_bounds_are_refused_and_what_is_held_stays(
+    fits: list[Event], more: list[Event]
+) -> None:
+    held = EarlyEvents()
+    held.hold(fits, None)
+    with pytest.raises(Overloaded):
+        held.hold(more, None)
+
+    assert held.take() == [(fits, None)]
+    held.hold(more, None)
+
+
+def test_nothing_is_held_after_the_close() -> None:
+    held, events = EarlyEvents(), _events(1)
+    held.hold(events, None)
+
+    assert held.close() == [(events, None)]
+    with pytest.raises(EngineUnavailable):
+        held.hold(events, None)
