@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Body of a list of events (NDJSON has no end, only lines).")  # fmt: skip
     max_event_bytes: int = Field(64 * 1024, ge=64, description="Encoded data of one event.")
     max_batch_events: int = Field(1000, ge=1, description="Events in one list.")
-    max_routing_keys: int = Field(6000, ge=4000, description="Routing keys in one list, one for each user of each event at the least: Redis does nothing else while it keeps them, about 5 us each.")  # fmt: skip
+    max_routing_keys: int = Field(10_000, ge=4000, description="Routing keys in one list, one for each user of each event at the least: Redis does nothing else while it keeps them, some 3 us each.")  # fmt: skip
     request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
     user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 is no limit.")  # fmt: skip
     service_commands_per_s: float = Field(0, ge=0, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip

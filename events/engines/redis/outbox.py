@@ -23,7 +23,7 @@ MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are 
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same
 # What one script keeps, unless one append has more: Redis does nothing else meanwhile.
 GROUP_EVENTS = 256  # events: 2 ms
-GROUP_BYTES = 200_000  # bytes of data and routing keys: 2,000 keys, 10 ms
+GROUP_BYTES = 200_000  # bytes of data and routing keys: 2,000 keys, 5 ms
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
