@@ -223,7 +223,7 @@ class LeanParser:
     def _begun(self, data: bytes) -> tuple[Caller, Mapping[str, str], bytes, int] | None:
         """If *data* begins a publish to be taken: whose it is, its headers, what there is of its body, how long that is."""
         head = self._known
-        if head is None or self._due or self.answering or self.failed or self.has_failure:
+        if head is None or self._due or self.answering or self.failed or self._failure is not None:
             return None
         found = head.body_of(data)
         if (

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import zlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from tests.deploy.browserlike import NDJSON, BareHttp2, Client, client_of
 from tests.deploy.front import PER_ADDRESS, REQUESTS_PER_ADDRESS, THROUGH_NGINX
 from tests.deploy.nginx import Nginx
+from tests.ports import HOST
 from tests.process import ServerProcess, eventually
 
 pytestmark = THROUGH_NGINX
@@ -122,3 +124,39 @@ async def test_longest_token_passes(client: Client) -> None:
     assert (
         await client.http.get("/v1/app/sse", headers={"Authorization": f"Bearer {token}"})
     ).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/nothing"])
+async def test_compressed_body_is_refused_by_the_node(client: Client, path: str) -> None:
+    bomb = zlib.compress(b"0" * 10_000_000, wbits=31)
+
+    answer = await client.http.post(path, content=bomb, headers={"Content-Encoding": "gzip"})
+
+    assert (answer.status_code, answer.json()["status"]) == (415, 415)
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n" + b"x" * 9, 400),
+        (b"hello\r\n\r\n", 400),
+    ],
+    ids=["target", "head", "no host", "no header", "no http"],
+)
+async def test_request_that_nginx_refuses_is_refused_like_the_service_refuses(
+    nginx: Nginx, request_: bytes, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection(HOST, nginx.port, ssl=nginx.trust)
+    writer.write(request_)
+
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 %d " % status), head
+    assert b"application/problem+json" in head
+    document = json.loads(body)
+    assert document["status"] == status and document["request_id"]
