@@ -20,6 +20,7 @@ from service.settings import Settings
 
 _LOCALHOST = "localhost"
 _ALWAYS = frozenset(["/healthz", "/readyz"])  # probes, by whatever name; they tell and change nothing
+_PAGES = frozenset(["/", "/docs"])  # links of other sites may lead there
 # What a page of any site may post without asking first (Fetch standard, CORS-safelisted request-header).
 _SAFELISTED = frozenset(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 _JSON = frozenset(["application/json", "application/x-ndjson"])
@@ -61,9 +62,9 @@ def _check_host(request: web.Request, settings: Settings) -> None:
 def _check_origin(request: web.Request, settings: Settings) -> None:
     origin = request.headers.get("Origin")
     if origin is None:
-        # A script's or a picture's request has no Origin; newer browsers say so much of it. Links may lead here.
+        # A script's or a frame's request has no Origin; newer browsers say so much of it.
         foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
-        if foreign and not (request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"):
+        if foreign and not (request.path in _PAGES and request.headers.get("Sec-Fetch-Mode") == "navigate"):
             raise Forbidden(_FOREIGN)
     elif not (
         origin in (f"http://{request.host}", f"https://{request.host}")

@@ -124,20 +124,27 @@ async def test_page_of_its_own_or_this_machine_or_a_listed_site_calls_in_demo_mo
     assert await publish(demo, **headers) == 200
 
 
+@pytest.mark.parametrize("mode", ["no-cors", "navigate", "cors", ""])
+async def test_script_or_frame_of_another_site_opens_no_stream_in_demo_mode(demo: Service, mode: str) -> None:
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
+
+    assert await read(demo, "/sse/connect?clientId=a", **headers) == 403
+
+
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("path", "site", "mode"),
     [
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-        ({"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
-        ({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"}, 200),
-        ({"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200),
+        ("/", "cross-site", "navigate"),
+        ("/docs", "cross-site", "navigate"),
+        ("/sse/connect?clientId=a", "same-origin", "cors"),
+        ("/sse/connect?clientId=a", "same-site", "cors"),
+        ("/sse/status", "none", "navigate"),
     ],
 )
-async def test_script_or_picture_of_another_site_opens_no_stream_in_demo_mode(
-    demo: Service, headers: dict[str, str], status: int
+async def test_link_leads_to_the_pages_and_own_pages_go_on_in_demo_mode(
+    demo: Service, path: str, site: str, mode: str
 ) -> None:
-    assert await read(demo, "/sse/connect?clientId=a", **headers) == status
+    assert await read(demo, path, **{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}) == 200
 
 
 async def test_other_modes_are_called_by_any_name_and_page(start: Start) -> None:
