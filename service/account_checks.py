@@ -147,6 +147,8 @@ class AccountChecks:
     async def _end_streams(self, users: Iterable[int]) -> None:
         """End the streams that tokens of an earlier generation opened."""
         names = {str(user) for user in users}
+        if not names:
+            return
         with_streams = {
             int(name)
             for connection in self._connections

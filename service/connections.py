@@ -207,8 +207,10 @@ class Connections:
 
     def refuse(self, connection: Connection) -> None:
         """Give back the slot of a stream that was admitted and did not open."""
-        self._engine.unlisten(connection.keys)
-        self._give_back(connection)
+        try:
+            self._engine.unlisten(connection.keys)
+        finally:
+            self._give_back(connection)
 
     def _give_back(self, connection: Connection) -> None:
         self._limits.give(connection.caller_id, connection.address)

@@ -133,3 +133,35 @@ async def test_drain_waits_for_a_stream_that_ends_by_itself(bench: Any) -> None:
     await draining
 
     assert transport.frames[-1].data == "[DONE]"
+
+
+@pytest.mark.parametrize("how", ["refuse", "forget"])
+async def test_slot_is_given_back_whatever_else_fails(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    one = await bench()
+    connection, _ = one.open()
+
+    def fail(keys: object) -> None:
+        raise LookupError("not listened to")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.engine, "unlisten", fail)
+        with pytest.raises(LookupError):
+            getattr(one.connections, how)(connection)
+
+    assert len(one.connections) == 0
+
+
+async def test_revoked_streams_end_and_others_go_on(bench: Any) -> None:
+    one = await bench()
+    revoked, transport = one.open(Caller("42", key_id="old"))
+    other, _ = one.open(Caller("42", key_id="new"))
+
+    await one.connections.revoke("key_removed", lambda connection: connection.key_id == "old")
+    await until(lambda: len(one.connections) == 1)
+
+    assert revoked.reason == "key_removed"
+    *_, retry, last = transport.frames
+    assert (retry.retry is None, last.event) == (False, "sse.expired")
+    assert set(one.connections) == {other}
