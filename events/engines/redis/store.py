@@ -4,6 +4,7 @@ Knows what scripts take and answer; does not know when they are called.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -43,7 +44,7 @@ class RemoteStore:
 
     Args:
         name: The node's, for its own channel.
-        clock: Seconds since the Unix epoch.
+        clock: Seconds since the Unix epoch; with the system's, the server's is taken.
 
     Attributes:
         memory: What the server's memory leaves to the history; whoever asks the server keeps it up to date.
@@ -156,5 +157,6 @@ class RemoteStore:
         keys = f"{self.prefix}state", f"{self.prefix}events"
         return self._link.call("EVALSHA", self._shas[name], len(keys), *keys, self.prefix, *parts)
 
-    def _now(self) -> int:
-        return round(self._clock() * 1000)
+    def _now(self) -> int | str:
+        """The time for the scripts; '' for the server's own, which is one for all nodes and nobody else's."""
+        return "" if self._clock is time.time else round(self._clock() * 1000)

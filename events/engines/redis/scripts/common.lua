@@ -26,11 +26,14 @@ local function text(number)  -- Lua would write large ones as 1e+15
     return string.format('%.0f', number)
 end
 
--- A node's time in ms: not before the newest event, nor far ahead of the server, or one wrong clock would age everything.
--- Where the newest event is far ahead of the server, the server's own clock was set back.
+-- The time in ms: the server's, or a node's where it gives one. Not before the newest event, nor far ahead of the server,
+-- or one wrong clock would age everything. Where the newest event is far ahead of the server, the server's own clock was
+-- set back.
 local function time_of(now)
-    local most = tonumber(redis.call('TIME')[1]) * 1000 + CLOCK_SLACK
-    now = math.min(tonumber(now), most)
+    local time = redis.call('TIME')
+    local server = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    local most = server + CLOCK_SLACK
+    now = math.min(tonumber(now) or server, most)
     if latest <= most then return math.max(now, latest) end
     latest, marked, set_back_at = now, now, now
     redis.pcall('HSET', meta, 'latest', text(now), 'marked', text(now), 'set_back_at', text(now))

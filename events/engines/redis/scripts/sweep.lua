@@ -1,7 +1,8 @@
 -- Removing events and what the index has of them, oldest first. Part of the scripts that do.
 -- The list `kept` has `number bytes`, then a line for each routing key, of every event that is kept.
 local kept = prefix .. 'kept'
-local SWEEP_EVENTS = 64  -- events removed at once: together they cost less
+local SWEEP_EVENTS = 64   -- events removed at once: together they cost less
+local SWEEP_BYTES = 4096  -- of what `kept` has of them: events for very many users cost by their keys
 
 -- Take the oldest `numbers`, up to `upto`, out of the index of a routing key.
 local function remove_from_index(key, numbers, upto)
@@ -19,7 +20,8 @@ end
 -- Remove some of the oldest events, up to a number; the caller trims the stream. What that costs: an event costs 1, and 1
 -- for each of its routing keys. No more than `most` of it, but one event at least.
 local function sweep(upto, most)
-    local wanted = math.min(SWEEP_EVENTS, upto - swept)
+    local oldest = redis.call('LINDEX', kept, 0) or ''
+    local wanted = math.min(SWEEP_EVENTS, upto - swept, math.floor(SWEEP_BYTES / (#oldest + 1)) + 1)
     local entries = redis.call('LPOP', kept, wanted) or {}
     local done, cost, counts = 0, 0, {}
     for i = 1, #entries do
