@@ -22,7 +22,7 @@ BEARER = f"Authorization: Bearer {TOKEN}"
 
 
 def request(line: str, *headers: str, body: str = "") -> bytes:
-    return "\r\n".join([line, "Host: x", *headers, "", body]).encode()
+    return "\r\n".join([line, "Host: localhost", *headers, "", body]).encode()
 
 
 def post(*headers: str, body: str = "") -> bytes:
@@ -46,7 +46,6 @@ MALFORMED = {
     "long target": request(f"GET /v1/app/sse?token={TOKEN}{'a' * 20_000} HTTP/1.1"),
     "long header": health(BEARER + "a" * 500_000),
     "many headers": health(*(f"X-{number}: {number}" for number in range(20_000))),
-    "behind a stream": request("GET /custom/stream HTTP/1.1") + bytes(range(256)) + b"\r\n\r\n",
     "negative length": post("Content-Length: -1"),
     "odd length": post("Content-Length: 1_0", body="0123456789"),
     "two lengths": post("Content-Length: 1", "Content-Length: 2", body="00"),
@@ -59,7 +58,7 @@ MALFORMED = {
 ENDLESS = {
     "nothing": b"",
     "half a line": b"GET /heal",
-    "half a head": b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+    "half a head": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
     "half a body": post("Content-Length: 10000"),
     "half a chunk": post("Transfer-Encoding: chunked", body="ffff\r\n"),
     "half another": health() + b"GET /healthz HTTP/1.1\r\nX: ",
@@ -114,7 +113,7 @@ async def test_whatever_follows_the_request_of_a_stream_is_ignored(
     get = f"GET /v1/app/sse HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {demo('ann')}\r\n\r\n".encode()
     before = hostile_server.rss_bytes
     try:
-        writer.write(get + get)
+        writer.write(get + bytes(range(256)) + get)
         stream = Stream(reader, writer, await reader.readuntil(b"\r\n\r\n"))
         assert stream.status == 200 and await stream.frame()
         for _ in range(100):
@@ -149,9 +148,9 @@ async def test_pipelined_requests_are_answered_in_their_order(hostile_server: Se
     finally:
         writer.transport.abort()
     statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", got)]
-    assert statuses == [200, 200, 200, 400, 200] * 20 + [200]
+    assert statuses == [200, 200, 200, 400, 415] * 20 + [200]
     numbers = [int(number) for number in re.findall(rb'"id":"\w+-(\d+)"', got)]
-    assert len(numbers) == 60 and numbers == sorted(set(numbers))
+    assert len(numbers) == 40 and numbers == sorted(set(numbers))
 
 
 async def test_http_1_0_gets_its_stream_without_chunks(hostile_server: ServerProcess, api: Api) -> None:

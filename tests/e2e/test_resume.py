@@ -98,7 +98,7 @@ async def _finds_all(server: ServerProcess, last_id: str | None, ids: set[str]) 
 async def _publish_once(server: ServerProcess, data: str) -> str | None:
     """The id that a bare POST was answered with; ``None`` if the answer did not come whole."""
     body = b'{"userId": "42", "data": "%b"}' % data.encode()
-    head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SERVICE}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SERVICE}\r\nContent-Length: {len(body)}\r\n\r\n"
     try:
         reader, writer = await connect(server)
     except OSError:
