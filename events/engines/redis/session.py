@@ -233,9 +233,9 @@ class Session:
         self._marking = None  # whoever asks from now on waits for a later one
         self._tell_keys()  # first: once the mark is heard, they are
         self._barriers += 1
-        barrier = self._barriers
-        epoch, _, floor, self._history_bytes = await self._store.mark(barrier)
-        if epoch.decode() != self._feed.epoch:
+        barrier, known = self._barriers, self._feed.head
+        epoch, head, floor, self._history_bytes = await self._store.mark(barrier)
+        if epoch.decode() != self._feed.epoch or head < known:
             raise EngineUnavailable("the store is another one")
         self._standing.raise_floor(floor)
         await self._feed.passed(barrier)

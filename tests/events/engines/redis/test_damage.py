@@ -60,6 +60,28 @@ async def test_history_that_others_deleted_begins_a_new_epoch(
     assert ids(await other.replay(keys_of("10"), after=other.engine.floor))[-1:] == after
 
 
+async def test_store_that_went_back_to_what_it_was_is_another(
+    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put a copy of it in its place: nobody publishes, and the node notices all the same."""
+    monkeypatch.setattr(session, "TICK_S", 0.02)
+    life = await place.open()
+    assert isinstance(life.engine, RedisEngine)
+    broken: list[tuple[str, str]] = []
+    life.engine._standing.broken = lambda reason, stood: broken.append((reason, stood))
+    await life.keep(*[said(number, ["1"]) for number in range(10)])
+    names = server.call("KEYS", key(place, "*"))
+    copies = {name: server.call("DUMP", name) for name in names}
+    await life.keep(*[said(number, ["1"]) for number in range(5)])
+    epoch = life.engine.epoch
+    with capture_logs():
+        for name, copy in copies.items():
+            server.call("RESTORE", name, "0", copy, "REPLACE")
+        await until(lambda: life.engine.epoch != epoch and life.engine.reachable)
+    assert broken == [("unknown", f"{epoch}-15")]
+    assert [life.engine.knows(epoch, number) for number in (10, 11)] == [True, False]
+
+
 async def test_event_that_is_missing_where_it_is_read_begins_a_new_epoch(
     place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
