@@ -39,6 +39,8 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await _answer(request, handler, request_id)
     if isinstance(response, TakenOver | Unanswered):
         return response
+    if not response.prepared and request.writer.output_size and request.transport is not None:
+        request.transport.abort()  # a part of another answer is sent: a second head would be read as its body
     if not response.prepared:
         response.headers.setdefault(*NO_STORE)
         response.headers.update(common_headers(request))

@@ -47,14 +47,14 @@ def make_request(
     """The request of *message*, made by *make*; with a refusal, if it is to be refused.
 
     Of a request that asks for another protocol the parser loses what comes behind it, and what is refused may go on
-    in any way: their connections end with the answer, which is HTTP/1.1 whatever was asked in.
+    in any way: their connections end with the answer. A refusal is HTTP/1.1 whatever was asked in.
     """
     refusal = refusal_of(message, payload)
     malformed = message.method == "UNKNOWN"  # aiohttp's word for what it could not parse
-    if refusal is not None or message.upgrade or malformed:
+    if refusal is not None or malformed:
+        message = message._replace(should_close=True, version=HttpVersion11)
+    elif message.upgrade:
         message = message._replace(should_close=True)
-    if malformed or message.version not in _VERSIONS:
-        message = message._replace(version=HttpVersion11)
     request = make(message, payload, *more)
     if refusal is not None:
         request[REFUSAL] = refusal

@@ -96,7 +96,9 @@ class Bystander(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        head = f"GET /v1/app/sse HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {demo(self._user)}\r\n\r\n"
+        head = (
+            f"GET /v1/app/sse HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {demo(self._user)}\r\n\r\n"
+        )
         transport.write(head.encode())  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:

@@ -184,3 +184,42 @@ async def test_answer_that_may_tell_of_people_is_kept_by_no_cache(
 
     assert [answer.headers["Cache-Control"] for answer in answers] == ["no-store"] * 3
     assert answers[0].status == status
+
+
+# -- answers that can't be sent --------------------------------------------------------------------
+
+
+async def test_crash_in_the_middle_of_an_answer_cuts_it_off(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A problem document would be read as the rest of what was begun."""
+
+    async def crashing(*_: Any) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("handlers.ndjson._answer_to", crashing)
+    server = await listen()
+    lines = "Content-Type: application/x-ndjson\r\nContent-Length: 4\r\n\r\nnull"
+    token = mint("publisher", "service")
+    peer = await server.connect(
+        f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{lines}".encode()
+    )
+
+    told = await peer.rest()
+
+    assert told.count(b"HTTP/1.1") <= 1
+    assert not told.endswith(b"0\r\n\r\n")
+    assert server.node.figures.requests == {500: 1}
+
+
+async def test_error_of_a_connection_of_the_services_own_is_not_its_clients(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise ConnectionRefusedError("a server that the service asks")
+
+    monkeypatch.setattr(type(service.node.tokens), "verify", failing)
+
+    answer = await service.get("/system/status", token="unknown")
+
+    assert (answer.status, answer.json["status"]) == (500, 500)

@@ -200,6 +200,14 @@ async def test_other_version_is_refused_in_http_1_1(listen: Listen, version: byt
     await refused(await server.connect(HEALTHZ.replace(b"HTTP/1.1", version)), 400)
 
 
+async def test_refusal_of_http_1_0_is_http_1_1(listen: Listen) -> None:
+    server = await listen()
+
+    await refused(
+        await server.connect(post("Content-Encoding: gzip\r\n").replace(b"HTTP/1.1", b"HTTP/1.0")), 415
+    )
+
+
 async def test_tunnel_is_refused(listen: Listen) -> None:
     server = await listen()
     peer = await server.connect(b"CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n" + HEALTHZ)
