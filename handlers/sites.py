@@ -6,6 +6,7 @@ its visitor's machine; and by a name of its own that leads there (DNS rebinding)
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -19,6 +20,8 @@ from service.origins import origin_of
 from service.settings import Settings
 
 _LOCALHOST = "localhost"
+# A name without a dot is a container's, or a machine's beside this one: sites have none. Not a number, which is an address.
+_MACHINE = re.compile(r"[a-z][a-z0-9-]*")
 _ALWAYS = frozenset(["/healthz", "/readyz"])  # probes, by whatever name; they tell and change nothing
 _PAGES = frozenset(["/", "/docs"])  # links of other sites may lead there
 # What a page of any site may post without asking first (Fetch standard, CORS-safelisted request-header).
@@ -42,7 +45,12 @@ def check_site(request: web.Request) -> None:
 
 
 def _check_type(request: web.Request, settings: Settings) -> None:
-    """Other commands than POST are asked for by the browser first: their type need not be looked at."""
+    """See that a page which could post without asking first does not: it can set neither this header nor this type.
+
+    What comes with a token in its header may be of any type, and so may other commands than POST: a browser asks first.
+    """
+    if "Authorization" in request.headers:
+        return
     given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if given in _JSON or (given.startswith("application/") and given.endswith("+json")):
         return
@@ -55,7 +63,7 @@ def _check_type(request: web.Request, settings: Settings) -> None:
 def _check_host(request: web.Request, settings: Settings) -> None:
     if not is_called_by_own_name(settings, request.headers):
         raise Forbidden(
-            "demo mode is not called by this host name: use localhost or an address, or list it in SSE_PUSH_DEMO_HOSTS"
+            "demo mode is not called by this host name: use localhost, an address or a name without a dot, or list it in SSE_PUSH_DEMO_HOSTS"
         )
 
 
@@ -104,7 +112,13 @@ def is_called_by_own_name(settings: Settings, headers: Mapping[str, str]) -> boo
         return False
     name = origin.host
     own = (settings.host, *settings.demo_hosts)
-    return _is_address(name) or _is_local(name) or name in own or name in _listed(settings.cors_origins)
+    return (
+        _is_address(name)
+        or _is_local(name)
+        or _MACHINE.fullmatch(name) is not None
+        or name in own
+        or name in _listed(settings.cors_origins)
+    )
 
 
 @lru_cache(maxsize=256)

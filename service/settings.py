@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     # Who may ask
     auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
     allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
-    demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names by which demo mode may be called, beside localhost and addresses: by any other a page of another site may command.")  # fmt: skip
+    demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names by which demo mode may be called, beside localhost, addresses and names without a dot: by any other a page of another site may command.")  # fmt: skip
     jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. A secret that holds a comma is written in a JSON list.")  # fmt: skip
     jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
     jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip

@@ -47,7 +47,7 @@ async def read(service: Service, path: str, **headers: str) -> int:
     "host",
     [
         "evil.example", "evil.example:8000", "EVIL.example", "localhost.evil.example", "127.0.0.1.evil.example",
-        "evil.example.", "2130706433", "0x7f000001", "evil@localhost", "localhost@evil.example", "[::1].evil", "x",
+        "evil.example.", "2130706433", "0x7f000001", "evil@localhost", "localhost@evil.example", "[::1].evil", "x.",
         "sub.demo.example.com", "a b", "localhost:8000:1", "évil",
     ],
 )  # fmt: skip
@@ -59,7 +59,7 @@ async def test_demo_mode_is_not_called_by_a_strangers_name(demo: Service, host: 
 @pytest.mark.parametrize(
     "host",
     [
-        "localhost", "LOCALHOST:8000", "app.localhost:8000", "127.0.0.1", "127.9.9.9:1", "[::1]:8000", "192.168.1.5:8000",
+        "localhost", "LOCALHOST:8000", "x", "node-1:8000", "app.localhost:8000", "127.0.0.1", "127.9.9.9:1", "[::1]:8000", "192.168.1.5:8000",
         "[2001:db8::1]", "demo.example.com", "DEMO.example.com:8443", "push.example.net", "app.example.com",
     ],
 )  # fmt: skip
@@ -199,9 +199,10 @@ async def test_page_has_to_say_that_it_sends_json(start: Start, content_type: st
     service = await start()
     headers = {"Content-Type": content_type, "Origin": "https://app.example.com"}
 
-    answer = await service.post("/v1/events", token=mint("1", "service"), data=EVENT, headers=headers)
+    answer = await service.post(f"/v1/events?token={mint('1', 'service')}", data=EVENT, headers=headers)
 
     assert answer.status == 415
+    assert (await service.post("/api/auth/login/json", data=EVENT, headers=headers)).status == 415
 
 
 @pytest.mark.parametrize("content_type", UNASKED)
@@ -224,14 +225,16 @@ async def test_json_is_json_by_any_of_its_names(start: Start, content_type: str,
     assert (await service.post("/v1/events", token=token, data=EVENT, headers=headers)).status == 200
 
 
+@pytest.mark.parametrize("mode", ["jwt", "demo"])
 @pytest.mark.parametrize("content_type", [*UNASKED, "application/octet-stream", ""])
-async def test_service_may_say_anything_or_nothing_of_its_json(start: Start, content_type: str) -> None:
-    """`curl -d` says that it sends a form; whoever comes with a token of their own and no page is taken at it."""
-    service = await start()
+async def test_service_may_say_anything_or_nothing_of_its_json(
+    start: Start, content_type: str, mode: str
+) -> None:
+    """`curl -d` says that it sends a form; nobody's page can send the header with the token unasked."""
+    service = await start(auth_mode=mode)
+    token = DEMO if mode == "demo" else mint("1", "service")
 
-    answer = await service.post(
-        "/v1/events", token=mint("1", "service"), data=EVENT, headers={"Content-Type": content_type}
-    )
+    answer = await service.post("/v1/events", token=token, data=EVENT, headers={"Content-Type": content_type})
 
     assert answer.status == 200
 
@@ -240,4 +243,16 @@ async def test_service_may_say_anything_or_nothing_of_its_json(start: Start, con
 async def test_service_may_say_nothing_of_its_json_in_demo_mode(demo: Service, content_type: str) -> None:
     headers = {"Content-Type": content_type}
 
-    assert (await demo.post("/v1/events", token=DEMO, data=EVENT, headers=headers)).status == 200
+    assert (await demo.post(f"/v1/events?token={DEMO}", data=EVENT, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize("content_type", UNASKED)
+async def test_token_in_the_query_goes_with_any_type_outside_demo_mode(
+    start: Start, content_type: str
+) -> None:
+    service = await start()
+    headers = {"Content-Type": content_type}
+
+    answer = await service.post(f"/v1/events?token={mint('1', 'service')}", data=EVENT, headers=headers)
+
+    assert answer.status == 200
