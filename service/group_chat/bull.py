@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from events.errors import EngineUnavailable, Overloaded
 from service.group_chat.jobs import QUEUE, Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, pause
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, Reached, pause
 from service.group_chat.redis_place import RedisPlace, described, end
 from service.group_chat.user_shares import UserShares
 from service.group_chat.worker import BullWorker
@@ -69,8 +69,8 @@ class BullQueue(JobQueue):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._last_event = "$"
 
-    async def start(self, done: Done) -> None:
-        self._done = done
+    async def start(self, done: Done, reached: Reached | None = None) -> None:
+        self._done, self._reached = done, reached
         await self._place.open()
         self._queue = self._place.queue(QUEUE)
         try:
@@ -214,7 +214,7 @@ class BullQueue(JobQueue):
         # A worker's clock may be wrong: an answer is no older than its question.
         age = now - max(finished, job.asked_at)
         if age > self._unseen_s:
-            await self._give_up(job)
+            await self._give_up(job, result)
         elif age >= NODE_HAS_S or job_id in self._ours:
             await self._see_to(job, result, is_kept=True)
 
@@ -227,13 +227,15 @@ class BullQueue(JobQueue):
         except (ValueError, TypeError, AttributeError):
             return None
 
-    async def _give_up(self, job: Job) -> None:
+    async def _give_up(self, job: Job, result: Result | None) -> None:
         published = await self._place.client().exists(self._published(job.id))
+        # A node that died, or lost Redis, right behind publishing it could not take it out of the queue.
+        reached = not published and result is not None and self._reached and await self._reached(job, result)
         if not await self._discard(job.id):
             return  # another node was faster
         if published:
             _log.error("group_chat.award_lost", job=job.id, room=job.room_id, error="tried for too long")
-        else:
+        elif not reached:
             _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error="tried for too long")
 
     async def _discard(self, job_id: str) -> bool:

@@ -10,7 +10,7 @@ import structlog
 from events.errors import AnswerFailed, OverLimit, Overloaded
 from service.group_chat.answers import Answers
 from service.group_chat.jobs import Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, RETRY_AFTER_S, Done, JobQueue, pause
+from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, RETRY_AFTER_S, Done, JobQueue, Reached, pause
 
 _log = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class LocalQueue(JobQueue):
         self._at_work = 0
         self._workers: list[asyncio.Task[None]] = []
 
-    async def start(self, done: Done) -> None:
+    async def start(self, done: Done, reached: Reached | None = None) -> None:
         await self._answers.start()
         self._workers = [asyncio.create_task(self._work(done)) for _ in range(self._concurrency)]
 

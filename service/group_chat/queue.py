@@ -32,6 +32,7 @@ class Outcome(Enum):
 
 
 Done = Callable[[Job, Result | None], Awaitable[Outcome]]
+Reached = Callable[[Job, Result], Awaitable[bool]]  # whether the room has the answer
 
 
 def pause() -> float:
@@ -49,8 +50,11 @@ class JobQueue(ABC):
     tells_again = False
 
     @abstractmethod
-    async def start(self, done: Done) -> None:
+    async def start(self, done: Done, reached: Reached | None = None) -> None:
         """Begin; from now on call *done* for jobs that are. Whatever becomes of it, :meth:`close` is to follow.
+
+        Args:
+            reached: Asked before an answer is called lost.
 
         Raises:
             BadSettings: Something that it wants is not installed.

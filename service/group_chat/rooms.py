@@ -23,6 +23,7 @@ from service.publisher import Publisher
 from service.streams.chat import ChatMessage, room_topic
 from service.timestamps import timestamp
 
+LOOKED_THROUGH = 1_000  # newest messages of a room among which an answer is looked for that may be lost
 MAX_HISTORY_CHARS = 8_000  # characters of earlier messages that a job carries: some pages, the newest
 
 
@@ -119,6 +120,17 @@ class Rooms:
         # Of answers that differ, from a job done twice or at another time, the first is the job's.
         key = f"group-chat/{job.id}"
         await self._publisher.publish(event.with_key(key, asked=fingerprint_of(key)))
+
+    async def has_answer(self, job: Job, result: Result) -> bool:
+        """Whether the room of *job* has its answer, as far as its newest messages tell.
+
+        Raises:
+            EngineUnavailable: They can't be read now.
+        """
+        events = await newest(self._engine, [_key_of(job.room_id)], LOOKED_THROUGH, self._clock)
+        author = f"{AI_PREFIX}{job.persona.id}"
+        spoken = filter(None, map(_spoken, events))
+        return any(said.user_id == author and said.content == result.content for said in spoken)
 
 
 def _key_of(room: str) -> str:

@@ -83,7 +83,7 @@ class GroupChat:
         Raises:
             BadSettings: What a model wants is not installed.
         """
-        await self._queue.start(self.done)
+        await self._queue.start(self.done, self._rooms.has_answer)
 
     async def say(self, said: Said, name_in_room: str) -> Turn:
         """Tell the room; :meth:`ask` must follow.

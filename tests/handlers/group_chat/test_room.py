@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from service.group_chat.jobs import Result
 from tests.conftest import Service, Start, mint, until
 from tests.handlers.group_chat.turns import turn, whole
 from tests.model_server import SILENT, ModelServer
+from tests.service.group_chat.fakes import job
 
 
 async def test_message_and_answers_reach_the_room_and_are_its_history(start: Start) -> None:
@@ -96,3 +98,17 @@ async def test_empty_room_is_entered_with_nothing(start: Start) -> None:
     await service.publish(room="general", data={"message": "first"})
 
     assert (await room.event()).json["message"] == "first"
+
+
+async def test_room_is_known_to_have_an_answer_by_its_author_and_text(start: Start) -> None:
+    service = await start()
+    frames = await whole(await turn(service))
+    rooms = service.node.group_chat._rooms
+    answers = {frame["personaId"]: frame["content"] for frame in frames if frame["type"] == "ai_response"}
+    its = [job(persona=persona, at=0.0) for persona in answers]
+
+    has = [await rooms.has_answer(one, Result(content=answers[one.persona.id])) for one in its]
+    has_not = [await rooms.has_answer(one, Result(content="something else")) for one in its]
+
+    assert (has, has_not) == ([True, True], [False, False])
+    assert not await rooms.has_answer(job(persona=99, at=0.0), Result(content=answers[1]))

@@ -10,7 +10,7 @@ import pytest
 from events.errors import EngineUnavailable
 from service.group_chat import bull
 from service.group_chat.bull import BullQueue
-from service.group_chat.jobs import QUEUE
+from service.group_chat.jobs import QUEUE, Job, Result
 from service.group_chat.queue import Outcome
 from service.group_chat.redis_place import RedisPlace, end, split_url
 from service.group_chat.worker import BullWorker
@@ -131,6 +131,28 @@ async def test_job_that_another_node_has_seen_to_meanwhile_is_not_called_lost(
     await queue._sweep_one("taken-1", time.time())
 
     assert lost_in(logged) == set()
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_answer_that_its_room_has_is_not_called_lost(
+    node: Open, logged: list[dict[str, Any]], reached: bool
+) -> None:
+    """Its node published it and died, or lost Redis, before it could take it out of the queue."""
+
+    async def has_answer(job: Job, result: Result) -> bool:
+        return reached and (job.id, result.content) == ("turn-1", "hello")
+
+    seen = Seen()
+    seen.outcome = Outcome.NOT_PUBLISHED
+    queue = await node(seen, Oracle(), unseen_s=0.0)
+    queue._reached = has_answer
+    await queue.add([job(at=time.time() - 1)])
+    await until(lambda: seen.results)
+
+    await queue._sweep_one("turn-1", time.time() + 1)
+
+    assert lost_in(logged) == (set() if reached else {("group_chat.answer_lost", "turn-1")})
+    assert await counts(queue) == {}
 
 
 async def test_answer_that_two_nodes_give_up_is_called_lost_once(

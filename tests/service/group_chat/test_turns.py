@@ -13,7 +13,7 @@ from service.group_chat import abandoned
 from service.group_chat.experience import Experience
 from service.group_chat.jobs import Job, Result
 from service.group_chat.personas import load_personas
-from service.group_chat.queue import Done, JobQueue, Outcome
+from service.group_chat.queue import Done, JobQueue, Outcome, Reached
 from service.group_chat.rooms import Rooms
 from service.group_chat.turn import Said, Turn
 from service.group_chat.turns import GroupChat
@@ -31,7 +31,7 @@ class Pile(JobQueue):
         self.open = asyncio.Event()  # while it is not set, what is added waits
         self.open.set()
 
-    async def start(self, done: Done) -> None: ...
+    async def start(self, done: Done, reached: Reached | None = None) -> None: ...
 
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
         self.reserved |= {*job_ids}
