@@ -36,13 +36,19 @@ def failed(why: str) -> int:
 
 async def refusal(response: aiohttp.ClientResponse) -> str:
     """Why *response* is not what was asked for: its status, and what its problem document says."""
+    return (await refusal_and_outcome(response))[0]
+
+
+async def refusal_and_outcome(response: aiohttp.ClientResponse) -> tuple[str, str | None]:
+    """The same, and what became of what was to be published, where the document says so."""
     status = f"{response.status} {response.reason or _phrase(response.status)}"
     try:
         body = await response.content.read(MAX_PROBLEM_BYTES)
     except (aiohttp.ClientError, TimeoutError):
         body = b""
     hint = ["--token, --user and --help say who asks"] if response.status == 401 else []
-    return "; ".join([": ".join([status, *_details(_parsed(body))]), *hint])
+    problem = _parsed(body)
+    return "; ".join([": ".join([status, *_details(problem)]), *hint]), problem.get("outcome")
 
 
 def trouble(error: Exception) -> str:

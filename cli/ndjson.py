@@ -16,6 +16,7 @@ from cli.answers import failed, refusal, trouble, visible
 
 PIECES_AHEAD = 2  # pieces read before the one before them is sent
 PIECE_BYTES = 64 * 1024  # bytes read from stdin at most at once: a pipe's buffer
+_NOT_KNOWN = "others may have been published: to send them again is safe where each has a key"
 CONNECT_S = 10.0  # seconds for a connection to stand
 
 
@@ -81,7 +82,9 @@ async def publish_lines(url: str, headers: dict[str, str]) -> int:
                 answered += 1
                 refused += line.startswith(b'{"error"')
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return failed(f"{trouble(error)}, after {answered} answers")
+        return failed(f"{trouble(error)}, after {answered} answers; {_NOT_KNOWN}")
     if answered < lines.count:
-        return failed(f"the service ended the answer: {answered} answers to {lines.count} events")
+        return failed(
+            f"the service ended the answer: {answered} answers to {lines.count} events; {_NOT_KNOWN}"
+        )
     return 1 if refused else 0

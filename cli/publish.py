@@ -4,17 +4,19 @@ import argparse
 import asyncio
 import sys
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 from pydantic_core import from_json, to_json
 
 from cli import target
-from cli.answers import failed, refusal, trouble
+from cli.answers import failed, refusal_and_outcome, trouble
 from cli.ndjson import publish_lines
 from service.identity import Role
 
 PUBLISHER = "sse-push-cli"  # whom a token that is made is for
 TIMEOUT_S = 30.0  # seconds for the answer to one event
+TRY_AGAIN_S = (0.5, 2.0, 0.0)  # seconds after each try of an event that may have been published or not
 
 _EPILOG = """examples:
   sse-push publish --user 42 '{"message":"hi"}'
@@ -106,18 +108,49 @@ def _stdin() -> str:
 
 
 async def _publish(url: str, headers: dict[str, str], event: dict[str, Any]) -> int:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    body = to_json(event)
+    """Publish *event* and print its id; the command's exit status.
+
+    Where it may have been published or not, it is tried again, by a key that the event has from the start.
+    """
+    key = event.setdefault("key", str(uuid4()))
     headers = headers | {"Content-Type": "application/json"}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=body, headers=headers) as response,
-        ):
-            if response.status != 200:
-                return failed(await refusal(response))
-            answer = await response.json()
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        return failed(trouble(error))
-    print(answer["id"])
+    for wait in TRY_AGAIN_S:
+        try:
+            return _printed(await _post(url, headers, to_json(event)))
+        except (aiohttp.ClientConnectorError, _Refused) as error:
+            return failed(str(error) if isinstance(error, _Refused) else trouble(error))
+        except (_NotKnown, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            why = str(error) if isinstance(error, _NotKnown) else trouble(error)
+        await asyncio.sleep(wait)
+    return failed(f"{why}; it may have been published: --key {key} makes another try safe")
+
+
+def _printed(id_: str) -> int:
+    print(id_)
     return 0
+
+
+class _Refused(Exception):
+    """It was surely not published."""
+
+
+class _NotKnown(Exception):
+    """It may have been published."""
+
+
+async def _post(url: str, headers: dict[str, str], body: bytes) -> str:
+    """The id that the event was given.
+
+    Raises:
+        _Refused, _NotKnown: There is none; the text says why.
+    """
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(url, data=body, headers=headers) as response,
+    ):
+        if response.status == 200:
+            return str((await response.json())["id"])
+        why, outcome = await refusal_and_outcome(response)
+        is_known = response.status < 500 or outcome == "not_published"
+        raise _Refused(why) if is_known else _NotKnown(why)

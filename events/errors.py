@@ -6,6 +6,7 @@ SsePushError
 ├── KeyReused            its idempotency key was used for another request (index)
 ├── Overloaded           more waits to be kept than the engine takes
 ├── EngineUnavailable    the store can't keep anything now
+│   └── OutcomeUnknown   an event was sent to the store and not answered: it may have been kept
 ├── EvictingServer       the store's server may throw away what it was given (policy)
 ├── DatabaseUnavailable  the database of accounts can't be reached
 ├── KeysUnavailable      the keys that verify tokens can't be fetched
@@ -22,9 +23,17 @@ SsePushError
 └── FunctionFailed       a channel function's own error (type, message)
 """
 
+from typing import Literal
+
 
 class SsePushError(Exception):
-    """The base of the tree above. ``str(error)`` is fit for the caller's eyes: it never holds a secret."""
+    """The base of the tree above. ``str(error)`` is fit for the caller's eyes: it never holds a secret.
+
+    Attributes:
+        outcome: What became of the events that the caller wanted to publish.
+    """
+
+    outcome: Literal["not_published", "unknown"] = "not_published"
 
 
 class BadEvent(SsePushError):
@@ -66,7 +75,28 @@ class Overloaded(SsePushError):
 
 
 class EngineUnavailable(SsePushError):
-    """The store can't keep anything now (disk full, server gone). Nothing was acknowledged."""
+    """The store can't keep anything now (disk full, server gone). Nothing was acknowledged.
+
+    Args:
+        was_asked: What the store was asked for may have been done, for it was sent and not answered.
+    """
+
+    def __init__(self, message: str = "", *, was_asked: bool = False) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
+
+
+class OutcomeUnknown(EngineUnavailable):
+    """Events were sent to the store and not answered: whether they are kept, nobody can say."""
+
+    outcome = "unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "whether this was published is not known: the store did not answer in time. A retry is safe where both "
+            "have the same idempotency key",
+            was_asked=True,
+        )
 
 
 class EvictingServer(SsePushError):

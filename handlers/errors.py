@@ -22,6 +22,7 @@ from events.errors import (
     KeyReused,
     KeysUnavailable,
     NotFound,
+    OutcomeUnknown,
     OverLimit,
     Overloaded,
     ShuttingDown,
@@ -43,6 +44,7 @@ STATUS: dict[type[SsePushError], int] = {
     KeyReused: 422,  # draft-ietf-httpapi-idempotency-key-header, section 2.7
     Overloaded: 503,
     EngineUnavailable: 503,
+    OutcomeUnknown: 503,
     EvictingServer: 503,  # ends a start; no request is answered with it
     DatabaseUnavailable: 503,
     KeysUnavailable: 503,
@@ -99,6 +101,8 @@ def problem_of(error: SsePushError, request_id: str) -> web.Response:
     elif isinstance(error, BadEvent):
         bad = [error, *error.others]
         more["errors"] = [{"index": event.index, "detail": event.detail} for event in bad]
+    if status == 503:
+        more["outcome"] = error.outcome
     response = problem(status, str(error), request_id, **more)
     if isinstance(error, OverLimit):
         response.headers["Retry-After"] = str(error.retry_after)

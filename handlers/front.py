@@ -122,7 +122,8 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         if isinstance(error, OSError) and _is_gone(request):
             return _abandoned(request, request_id)
         _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
-        return problem(500, "something went wrong here; the request id finds it in the log", request_id)
+        detail = "something went wrong here; the request id finds it in the log"
+        return problem(500, detail, request_id, outcome="unknown")
 
 
 def _refusal(request: web.Request, error: web.HTTPException, request_id: str) -> web.Response:

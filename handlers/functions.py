@@ -4,12 +4,16 @@ import structlog
 from aiohttp import web
 from pydantic_core import from_json
 
-from events.errors import FunctionFailed
+from events.errors import EngineUnavailable, FunctionFailed
 from handlers.auth import caller_of
 from handlers.bodies import count_command, json_response, read_body
 from handlers.keys import NODE, REQUEST_ID
 from service.functions import is_signed
 
+_OUTCOMES = {
+    "unknown": "whether the client was told is not known: the store did not answer in time",
+    "not_published": "the store can't be used now; the client was not told",
+}
 _BAD_SIGNATURE = FunctionFailed("UNAUTHORIZED", "invalid signature")
 
 _log = structlog.get_logger()
@@ -41,6 +45,9 @@ async def call(request: web.Request) -> web.Response:
         return json_response({"result": await node.functions.call(asked)})
     except FunctionFailed as error:
         return _error(error)
+    except EngineUnavailable as error:
+        _log.warning("request.failed", request_id=request[REQUEST_ID], path=request.path, error=str(error))
+        return _error(FunctionFailed("INTERNAL_ERROR", _OUTCOMES[error.outcome]))
     except Exception as error:
         _log.error("function.crashed", request_id=request[REQUEST_ID], exc_info=error)
         return _error(FunctionFailed("INTERNAL_ERROR", "the function failed"))

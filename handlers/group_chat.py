@@ -8,6 +8,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from events.errors import BadRequest, Forbidden
+from events.event import MAX_KEY
+from events.fingerprint import fingerprint_of
 from events.router import Filter
 from handlers.auth import caller_of
 from handlers.bodies import count_bytes, count_command, json_response, read_model
@@ -18,6 +20,7 @@ from service.commands import SayToGroup
 from service.group_chat.experience import level_of
 from service.group_chat.forms import MemberOfRoom, RoomParams
 from service.group_chat.frames import DONE
+from service.group_chat.rooms import Key
 from service.group_chat.turn import Said
 from service.group_chat.turns import CallerVisit
 from service.streams.chat import require_room
@@ -43,7 +46,8 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
     count_command(request, caller)
     room = _room(request)
     require_room(caller, room, node.settings)
-    command, _ = await read_model(request, SayToGroup)
+    command, sent = await read_model(request, SayToGroup)
+    key = _key(request, sent)
     if command.sender != user_id:
         raise Forbidden("sender must be you, by the id of your token")
     node.turns_of_user.take(user_id)
@@ -51,7 +55,7 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
     connection = admit(request, caller, GROUP, last=DONE)
     try:
         said = Said(room, user_id, command.user_name, command.message)
-        turn = await node.group_chat.say(said, caller.name or command.user_name)
+        turn = await node.group_chat.say(said, caller.name or command.user_name, key)
     except BaseException:
         node.connections.refuse(connection)
         raise
@@ -82,6 +86,18 @@ async def members(request: web.Request) -> web.Response:
         for persona in node.group_chat.personas.members_of(room)
     ]
     return json_response(found)
+
+
+def _key(request: web.Request, sent: bytes) -> Key | None:
+    """The header ``Idempotency-Key``.
+
+    Raises:
+        BadRequest: It is no key.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise BadRequest(f"an idempotency key has 1 to {MAX_KEY} characters")
+    return None if key is None else Key(key, fingerprint_of(request.path, sent))
 
 
 def _room(request: web.Request) -> str:

@@ -18,7 +18,7 @@ from events.event import Push, PushEvent
 from events.plain import read_plain
 from handlers.bodies import budget_of, reading_body
 from handlers.client_address import is_forwarded
-from handlers.errors import faults, is_no_json
+from handlers.errors import STATUS, faults, is_no_json
 from handlers.front import NO_STORE, common_headers
 from handlers.keys import NODE
 from handlers.protocol import expect_slow_body
@@ -216,7 +216,8 @@ async def _answer_to(receipt: Receipt) -> bytes:
     try:
         [id_] = await receipt
     except SsePushError as error:
-        return b"%b\n" % to_json({"error": str(error)})
+        may_come_again = {"outcome": error.outcome} if STATUS[type(error)] == 503 else {}
+        return b"%b\n" % to_json({"error": str(error), **may_come_again})
     return b'{"id":"%b"}\n' % id_.encode()
 
 

@@ -80,7 +80,7 @@ class PlainPublish:
             response = problem_of(error, self._request_id)
         else:
             _log.error("request.crashed", request_id=self._request_id, path=PATH, exc_info=error)
-            response = problem(500, "something went wrong here", self._request_id)
+            response = problem(500, "something went wrong here", self._request_id, outcome="unknown")
         self._answer(response.status, response.headers, cast("bytes", response.body))
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -21,6 +21,8 @@ from typing import Literal
 from events.event import Event, PushEvent
 from events.window import Window
 
+NOT_PUBLISHED = "events can't be kept now; nothing was published"  # what a publisher is told
+
 Receipt = Future[list[str]]
 Kept = Callable[[Sequence[Event]], object]
 Failed = Callable[[int], object]
@@ -96,7 +98,7 @@ class Engine(ABC):
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         """Keep *events*. Returns at once; *receipt* gets their ids, or the error that none was kept for.
 
-        Errors of the receipt: ``Overloaded``, ``EngineUnavailable``.
+        Errors of the receipt: ``Overloaded``, ``EngineUnavailable`` (none is kept), ``OutcomeUnknown`` (some may be).
         """
 
     @abstractmethod

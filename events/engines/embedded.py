@@ -23,10 +23,10 @@ import structlog
 from events.batch import ids_of, joined, weight_of
 from events.engines.ages import steady_clock
 from events.engines.alone import AloneEngine
-from events.engines.base import Broken, Failed, Kept, Missed, Receipt
+from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt
 from events.engines.reader import Reader
 from events.engines.store import Store, has_keys
-from events.errors import EngineUnavailable, KeyReused, Overloaded, StoreInUse
+from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
 from events.event import Event
 from events.window import WINDOW_BYTES, Window
 
@@ -125,7 +125,7 @@ class EmbeddedEngine(AloneEngine):
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._lost(len(events))
-            _refuse(receipt, Overloaded("too many events wait to be kept"))
+            _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
@@ -215,8 +215,9 @@ class EmbeddedEngine(AloneEngine):
         count = sum([len(events) for events, _ in group])
         _log.error("engine.failed", error=self.failing, events=count)
         self._lost(count)
+        unavailable = EngineUnavailable(NOT_PUBLISHED) if _did_nothing(error) else OutcomeUnknown()
         for _, receipt in group:
-            _refuse(receipt, EngineUnavailable("events can't be kept now"))
+            _refuse(receipt, unavailable)
 
     def pass_on(self, events: Sequence[Event]) -> None:
         self._kept(list(events))  # there is no other node
@@ -301,6 +302,16 @@ class EmbeddedEngine(AloneEngine):
             _log.error("engine.failed", error=str(error), events=0)
         finally:
             self._lock.close()
+
+
+def _did_nothing(error: Exception) -> bool:
+    """Whether it is sure that the commit which failed by *error* has kept nothing.
+
+    After an I/O error the commit may be on the disk all the same, whole, for the next start to find.
+    """
+    return isinstance(error, sqlite3.Error) and not getattr(error, "sqlite_errorname", "").startswith(
+        "SQLITE_IOERR"
+    )
 
 
 def _refuse(receipt: Receipt | None, error: Exception) -> None:

@@ -86,6 +86,10 @@ class Problem(BaseModel):
         description="Of 429: `total`, `user`, `address`, `rate`, `login_account`, `login_address`, `logins` or `friends`.",
     )
     errors: list[Fault] | None = Field(default=None, description="Of 422: each fault.")
+    outcome: Literal["not_published", "unknown"] | None = Field(
+        default=None,
+        description="Of 503: whether what was to be published may have been; a retry with the same idempotency key is safe.",
+    )
 
 
 class Gap(BaseModel):

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -37,6 +38,13 @@ class Spoken:
 
     def seen_by(self, persona: Persona) -> Line:
         return Line(name=self.name, content=self.content, own=self.user_id == f"{AI_PREFIX}{persona.id}")
+
+
+class Key(NamedTuple):
+    """An idempotency key, and the fingerprint of the request that it came with."""
+
+    key: str
+    asked: str
 
 
 class Rooms:
@@ -101,13 +109,21 @@ class Rooms:
         key = _key_of(room)
         return room in self._callers or self._router.has(key) or await self._engine.heard_elsewhere(key)
 
-    async def tell(self, room: str, message: str, user_id: str, name: str, at: float) -> None:
+    async def tell(
+        self, room: str, message: str, user_id: str, name: str, at: float, key: Key | None = None
+    ) -> None:
         """Tell *room* what a user says.
+
+        Args:
+            key: Of the user's; the room is told once, however often they say this with it.
 
         Raises:
             BadEvent, Overloaded, EngineUnavailable: It was not told.
+            OutcomeUnknown: It may have been told.
         """
-        await self._publisher.publish(_event(room, message, user_id, name, at))
+        event = _event(room, message, user_id, name, at)
+        keyed = event if key is None else event.with_key(key.key, asked=key.asked)
+        await self._publisher.publish(keyed, publisher=user_id)
 
     async def answer(self, job: Job, result: Result, at: float) -> None:
         """Tell the room of *job* its answer. However often and on whichever node, the room gets it once.

@@ -19,7 +19,7 @@ from service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
 from service.group_chat.jobs import Job, Result, job_id
 from service.group_chat.personas import Persona, Personas
 from service.group_chat.queue import MAX_JOB_AGE_S, JobQueue, Outcome
-from service.group_chat.rooms import Rooms
+from service.group_chat.rooms import Key, Rooms
 from service.group_chat.turn import Caller, Said, Turn
 from service.timestamps import timestamp
 
@@ -85,21 +85,23 @@ class GroupChat:
         """
         await self._queue.start(self.done, self._rooms.has_answer)
 
-    async def say(self, said: Said, name_in_room: str) -> Turn:
+    async def say(self, said: Said, name_in_room: str, key: Key | None = None) -> Turn:
         """Tell the room; :meth:`ask` must follow.
 
         Args:
             name_in_room: What the room sees as the sender's name.
+            key: By which the room is told once.
 
         Raises:
             OverLimit: The user waits for too many answers already. The room was not told.
             BadEvent, Overloaded, EngineUnavailable: The room was not told.
+            OutcomeUnknown: The room may have been told.
         """
         turn = Turn(said, self._clock(), self.personas.members_of(said.room))
         turn.rank = await self._queue.reserve(said.user_id, turn.job_ids)
         try:
             turn.history = await self._rooms.history(said.room)
-            await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, turn.at)
+            await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, turn.at, key)
         except BaseException:
             self._spawn(self._queue.release(said.user_id, turn.job_ids))
             raise

@@ -182,7 +182,7 @@ class Link(asyncio.Protocol):
         while self._waiting:
             answer = self._waiting.popleft()
             if not answer.done():
-                answer.set_exception(EngineUnavailable("Redis is away"))
+                answer.set_exception(EngineUnavailable("Redis is away", was_asked=True))
         self._lost()
 
 

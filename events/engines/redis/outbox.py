@@ -13,10 +13,10 @@ from typing import Any
 import structlog
 
 from events.batch import weight_of
-from events.engines.base import Receipt
+from events.engines.base import NOT_PUBLISHED, Receipt
 from events.engines.redis.feed import Feed
 from events.engines.redis.store import RemoteStore
-from events.errors import EngineUnavailable, KeyReused, Overloaded
+from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
 from events.event import Event
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
@@ -24,6 +24,13 @@ MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same
 # What one script keeps, unless one append has more: Redis does nothing else meanwhile.
 GROUP_EVENTS = 256  # events: 2 ms
 GROUP_BYTES = 200_000  # bytes of data and routing keys: 2,000 keys, 5 ms
+
+SOME_KEPT = "(some were kept)"  # how publish.lua ends an error where that is so
+# What a server answers instead of running a script, or at its first write.
+_NOT_RUN = (
+    "EPOCH", "NOSCRIPT", "OOM", "MISCONF", "READONLY", "BUSY", "LOADING", "MASTERDOWN", "NOREPLICAS", "NOPERM",
+    "NOAUTH",
+)  # fmt: skip
 
 _log = structlog.get_logger()
 _Group = list[tuple[Sequence[Event], Receipt | None]]
@@ -64,7 +71,7 @@ class Outbox:
         """Have *events* kept; *receipt* gets their ids, or the error."""
         if self._events >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_BYTES:
             self.lost(len(events))
-            _refuse(receipt, Overloaded("too many events wait to be kept"))
+            _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         weight = weight_of(events)
         self._waiting.append((events, receipt))
@@ -78,7 +85,7 @@ class Outbox:
 
     def refuse(self, events: Sequence[Event], receipt: Receipt | None) -> None:
         """*events* can't be kept."""
-        self._fail([(events, receipt)])
+        self._fail([(events, receipt)], EngineUnavailable(NOT_PUBLISHED))
 
     async def empty(self) -> None:
         """Wait until all is answered."""
@@ -116,7 +123,7 @@ class Outbox:
         if (error := answer.exception()) is not None:
             _log.error("engine.failed", error=str(error), events=_events_of(group))
             self._on_refused(error)
-            self._fail(group)
+            self._fail(group, EngineUnavailable(NOT_PUBLISHED) if _did_nothing(error) else OutcomeUnknown())
             return
         head, floor, *numbers = answer.result()
         self.given = max(self.given, head)
@@ -134,11 +141,18 @@ class Outbox:
             if receipt is not None and not receipt.done():
                 receipt.set_result([*map(_id, events)])
 
-    def _fail(self, group: _Group) -> None:
+    def _fail(self, group: _Group, error: EngineUnavailable) -> None:
         if group:
             self.lost(_events_of(group))
         for _, receipt in group:
-            _refuse(receipt, EngineUnavailable("events can't be kept now"))
+            _refuse(receipt, error)
+
+
+def _did_nothing(error: BaseException) -> bool:
+    """Whether it is sure that the script which failed by *error* has kept nothing."""
+    if isinstance(error, EngineUnavailable):
+        return not error.was_asked
+    return str(error).startswith(_NOT_RUN) and not str(error).endswith(SOME_KEPT)
 
 
 def _events_of(group: _Group) -> int:

@@ -114,7 +114,9 @@ async def test_store_that_fails_is_an_error_of_each_line(
         refused = await answers_to(service, event_line() * 3)
     kept = await answers_to(service, event_line())
 
-    assert [list(answer) for answer in refused] == [["error"]] * 3
+    assert [(list(answer), answer["outcome"]) for answer in refused] == [
+        (["error", "outcome"], "not_published")
+    ] * 3
     assert "disk" not in str(refused)
     assert "id" in kept[0]
 

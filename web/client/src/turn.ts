@@ -10,6 +10,9 @@ import { guarded } from "./events.ts";
 import type { GetToken } from "./options.ts";
 import type { StreamData } from "./wire.ts";
 
+const RETRIES = 2; // of a turn whose message may have been kept or not
+const RETRY_MS = 5_000; // milliseconds before one, where the service names no time
+
 /** The frames of a turn: see `type`. */
 export type TurnFrame = StreamData["/api/chat/rooms/{roomId}/group-sse"];
 
@@ -31,22 +34,52 @@ export interface TurnOptions {
  * @throws {StreamError} It was refused, or broke off: the answers go to the room all the same.
  */
 export async function takeTurn(options: TurnOptions): Promise<void> {
-	const { token, getToken, signal } = options;
-	const first = token ?? (await getToken?.("first", signal));
-	try {
-		await attempt(options, first);
-	} catch (error) {
-		// A turn that was refused has not begun: it may be taken again with a token that is good.
-		if (!(error instanceof StreamError) || error.status !== 401 || getToken === undefined) throw error;
-		await attempt(options, await getToken("refused", signal));
+	const { getToken, signal } = options;
+	const key = newKey();
+	let token = options.token ?? (await getToken?.("first", signal));
+	let retries = RETRIES;
+	for (let renewed = false; ; ) {
+		try {
+			return await attempt(options, token, key);
+		} catch (error) {
+			if (!(error instanceof StreamError)) throw error;
+			// A turn that was refused has not begun: it may be taken again with a token that is good.
+			if (error.status === 401 && getToken !== undefined && !renewed) {
+				renewed = true;
+				token = await getToken("refused", signal);
+			} else if (error.status === 503 && error.problem?.outcome === "unknown" && retries > 0) {
+				// The room may have the message or not: by its key it gets it once.
+				retries -= 1;
+				await pause(error.retryAfterMs ?? RETRY_MS, signal);
+				if (signal.aborted) return;
+			} else throw error;
+		}
 	}
 }
 
-async function attempt(options: TurnOptions, token: string | undefined): Promise<void> {
+/** An idempotency key. `crypto.randomUUID` is not there on pages without TLS. */
+function newKey(): string {
+	const words = crypto.getRandomValues(new Uint32Array(4));
+	return Array.from(words, (word) => word.toString(16).padStart(8, "0")).join("");
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		const timer = setTimeout(resolve, ms);
+		const stop = () => {
+			clearTimeout(timer);
+			resolve();
+		};
+		signal.addEventListener("abort", stop, { once: true });
+	});
+}
+
+async function attempt(options: TurnOptions, token: string | undefined, key: string): Promise<void> {
 	const { url, message, sender, userName, signal } = options;
+	const headers = { "Idempotency-Key": key };
 	let isDone = false;
 	await connect(
-		{ url, token, method: "POST", body: JSON.stringify({ message, sender, userName }) },
+		{ url, token, headers, method: "POST", body: JSON.stringify({ message, sender, userName }) },
 		{
 			onOpen: () => {},
 			onEvent: ({ data }) => {

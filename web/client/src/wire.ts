@@ -230,6 +230,8 @@ export interface Problem {
 	limit?: string;
 	/** Of 422: each fault. */
 	errors?: Fault[];
+	/** Of 503: whether what was to be published may have been; a retry with the same idempotency key is safe. */
+	outcome?: "not_published" | "unknown";
 }
 
 export interface Published {

@@ -155,6 +155,33 @@ test("a message that is refused is told as such", async () => {
 	expect(result.current).toMatchObject({ busy: false, messages: [] });
 });
 
+test("a message that the room may have or not is said again, with the same key", async () => {
+	const { result, server } = await room();
+	const turns: Visit[] = [];
+	const unknown = (visit: Visit) => {
+		turns.push(visit);
+		visit.refuse(503, { outcome: "unknown" }, { "Retry-After": "0" });
+	};
+	const taken = (visit: Visit) => {
+		turns.push(visit);
+		visit.stream(`${frame(COMPLETE)}${frame("[DONE]")}`);
+		visit.end();
+	};
+	const from = server.visits.length;
+	server.answers = [...Array<typeof unknown>(from).fill(unknown), unknown, taken];
+	await act(async () => expect(await result.current.send("hi")).toBe(true));
+	expect(turns).toHaveLength(2);
+	expect(turns[0]?.header("Idempotency-Key")).toMatch(/^[0-9a-f]{32}$/);
+	expect(turns[1]?.header("Idempotency-Key")).toBe(turns[0]?.header("Idempotency-Key"));
+});
+
+test("a message that the room surely does not have is not said again", async () => {
+	const { result, server } = await room();
+	server.answers = [(visit) => visit.refuse(503, { outcome: "not_published" }, { "Retry-After": "0" })];
+	await act(async () => expect(await result.current.send("hi")).toBe(false));
+	await waitFor(() => expect(result.current.sendError?.problem?.outcome).toBe("not_published"));
+});
+
 test("a turn that breaks off before its end is told as such", async () => {
 	const { result, turns } = await room(MINE);
 	let taken: Promise<boolean> | undefined;

@@ -125,7 +125,8 @@ remove_old(max_bytes, 2 * cost + 256)
 redis.call('HSET', meta, 'head', text(head), 'floor', text(floor), 'latest', text(head > before and now or latest),
     'marked', text(marked), 'swept', text(swept), 'count', text(count), 'bytes', text(bytes))
 if fault then
-    return redis.error_reply(type(fault) == 'table' and fault.err or tostring(fault))
+    local some = head > before and ' (some were kept)' or ''
+    return redis.error_reply((type(fault) == 'table' and fault.err or tostring(fault)) .. some)
 end
 answer[1], answer[2] = head, floor
 return answer
