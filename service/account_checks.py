@@ -14,6 +14,7 @@ import structlog
 
 from events.errors import DatabaseUnavailable, Unauthenticated
 from service.batches import Batch
+from service.connection import Connection
 from service.connections import Connections
 from service.database import Database
 from service.identity import Caller
@@ -145,25 +146,21 @@ class AccountChecks:
             listener(str(user))
 
     async def _end_streams(self, users: Iterable[int]) -> None:
-        """End the streams that tokens of an earlier generation opened."""
+        """End the streams that tokens of an earlier generation opened, and those of presence, which want an account."""
         names = {str(user) for user in users}
         if not names:
             return
-        with_streams = {
-            int(name)
-            for connection in self._connections
-            if connection.generation is not None and (name := connection.caller_id) in names
-        }
-        if with_streams:
-            now = {str(user): await self._ask(user) for user in with_streams}
-            await self._connections.revoke(
-                "account_changed",
-                lambda its: (
-                    its.generation is not None
-                    and its.caller_id in now
-                    and now[its.caller_id] != its.generation
-                ),
-            )
+        bound = {its.caller_id for its in self._connections if its.caller_id in names and _is_bound(its)}
+        now = {name: await self._ask(int(name)) for name in bound}
+
+        def is_over(its: Connection) -> bool:
+            if its.caller_id not in now or not _is_bound(its):
+                return False
+            generation = now[its.caller_id]
+            return generation is None or its.generation not in (None, generation)
+
+        if now:
+            await self._connections.revoke("account_changed", is_over)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -175,3 +172,8 @@ class AccountChecks:
                 pass  # the database has said so itself; what was missed is looked for when it is back
             except Exception as error:  # noqa: BLE001 - the next look must come
                 _log.error("account_checks.failed", error=repr(error))
+
+
+def _is_bound(connection: Connection) -> bool:
+    """Whether a stream needs its user's account: by its token, or for what it gives."""
+    return connection.generation is not None or bool(connection.visits)

@@ -233,6 +233,7 @@ class Node:
         await self.group_chat.start()
         opened.push_async_callback(self.connections.close)
         if self.keys is not None:
+            opened.push_async_callback(self._finish_revoking)
             opened.push_async_callback(self.keys.close)
             self.keys.start()
         if self.settings.demo and not (self.tokens.can_issue or self.keys):
@@ -266,6 +267,9 @@ class Node:
         """Keep what was accepted, close the store. Twice is once."""
         await self._opened.aclose()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
+
+    async def _finish_revoking(self) -> None:
+        await asyncio.gather(*self._revoking)
 
     def _revoke_keys(self, key_ids: Collection[str]) -> None:
         revoked = self.connections.revoke("key_removed", lambda connection: connection.key_id in key_ids)

@@ -88,6 +88,25 @@ async def test_streams_of_a_changed_account_end_and_others_go_on(
         assert (await stream.event()).json == 7
 
 
+@pytest.mark.parametrize("to", [{"active": False}, None])
+async def test_presence_ends_with_the_account_whoever_signed_the_token(
+    start: Start, to: dict[str, Any] | None
+) -> None:
+    service = await start()
+    ada = await add(service, "ada")
+    streams = [
+        await service.open(path, token=mint(str(ada)))
+        for path in ("/api/presence/stream", "/v1/stream?topics=presence,app")
+    ]
+
+    await (remove(service, ada) if to is None else change(service, ada, **to))
+
+    for stream in streams:
+        while (await stream.next()).event != "sse.expired":
+            pass
+    assert (await service.get("/api/presence/stream", token=mint(str(ada)))).status == 404
+
+
 @pytest.mark.parametrize("to", [{"name": "Ada L."}, {"role": "user"}, {"active": True}])
 async def test_change_that_is_none_of_rights_leaves_tokens_and_streams(
     start: Start, to: dict[str, Any]
