@@ -9,16 +9,14 @@ insides as handlers/detach.py does.
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from aiohttp import HttpVersion11
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
 
+from handlers.head_by_head import HeadByHead, Parsed, QueueingConnection
 from handlers.plain_publish import PlainPublish
 from handlers.publish import PATH
 from handlers.request_checks import is_head_too_large
@@ -31,13 +29,10 @@ _REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
 _MAX_DIGITS = 9  # of a length: far more than a body may have
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS, re.IGNORECASE)
 _NEVER = float("inf")
-_HEAD_END = b"\r\n\r\n"
 _HOLD_BYTES = 32 * 1024  # of a request that waits here for its rest: half of what a head may take
 
-Parsed = tuple[Sequence[tuple[RawRequestMessage, StreamReader]], bool, bytes]
 
-
-class PublisherConnection(Protocol):
+class PublisherConnection(QueueingConnection, Protocol):
     """What this module needs of the connection that requests come on."""
 
     transport: asyncio.Transport | None
@@ -45,10 +40,6 @@ class PublisherConnection(Protocol):
     @property
     def can_publish_fast(self) -> bool:
         """It is open, no request of it waits or is being answered, and its client reads its answers."""
-
-    @property
-    def queued(self) -> int:
-        """Requests that wait to be answered."""
 
     @property
     def unread_since(self) -> float:
@@ -94,18 +85,13 @@ class LeanParser:
 
     Attributes:
         answering: One of them has its answer due.
-        failed: What comes is dropped: something could not be parsed, or nothing more is answered.
     """
 
     def __init__(self, parser: Any, connection: PublisherConnection, node: Node) -> None:
-        self._parser = parser
+        self._parser = HeadByHead(parser, connection)
         self._connection = connection
         self._node = node
         self.answering = False
-        self.failed = False
-        self._failure: Exception | None = None
-        self._pieces: deque[bytes] = deque()  # what the parser has yet to get
-        self._seam = b""  # the last bytes that came: a head may end across two reads
         self._behind = b""  # what came while an answer was due: answers go out in the requests' order
         self._due = 0  # bytes of its request that the parser waits for; -1 where that is not known any more
         self._head = b""  # of that request
@@ -118,12 +104,7 @@ class LeanParser:
     @property
     def is_busy(self) -> bool:
         """An answer is due, or something waits behind it."""
-        return self.answering or bool(self._behind) or self.has_failure
-
-    @property
-    def has_failure(self) -> bool:
-        """An error waits to be raised by the next call of :meth:`feed_data`."""
-        return self._failure is not None
+        return self.answering or bool(self._behind) or self._parser.has_failure
 
     def take(self, data: bytes) -> bool:
         """Answer *data*, past the parser, if it is a plain publish with a head that is known."""
@@ -137,18 +118,12 @@ class LeanParser:
         self._answer(caller, headers, body)
         return True
 
-    def fail(self, error: Exception) -> None:
-        """Let the next call of :meth:`feed_data` raise *error*, and every later one return nothing."""
-        self._failure = error
-
     def feed_data(self, data: bytes) -> Parsed:
         """What the parser makes of *data*, less what is answered here.
 
         Raises:
             HttpProcessingError: It can't be parsed. All that follows is dropped: where a request would begin is unknown.
         """
-        if self.failed:
-            return (), False, b""
         if self.answering:
             self._behind += data
             if data and self._connection.transport is not None:
@@ -159,7 +134,7 @@ class LeanParser:
                 return (), False, b""
             data, self._held = self._held + data, b""
             self._count(data)
-        parsed = self._parse(data)
+        parsed = self._parser.feed(data, is_one=self._due >= 0)
         messages, upgraded, _ = parsed
         if len(messages) == 1 and not upgraded and self._connection.can_publish_fast:
             message, body = messages[0]
@@ -171,37 +146,6 @@ class LeanParser:
                 self._answer(caller, message.headers, b"".join(body._buffer))
                 return (), False, b""
         return parsed
-
-    def _parse(self, data: bytes) -> Parsed:
-        """What aiohttp's parser makes of *data*.
-
-        It gives nothing of a call in which it fails. So it gets no two heads in one, unless it is known where the one
-        request ends; what comes behind a good request costs that no answer, however the network cuts them.
-        """
-        if self._failure is not None:
-            raise self._fail(self._failure)
-        self._pieces.extend([data] if self._due >= 0 else _split(self._seam, data))
-        self._seam = (self._seam + data[-3:])[-3:]
-        messages: list[tuple[RawRequestMessage, StreamReader]] = []
-        try:
-            while self._pieces and self._connection.queued + len(messages) < MAX_MSG_QUEUE_SIZE:
-                found, upgraded, tail = self._parser.feed_data(self._pieces.popleft())
-                messages += found
-                if upgraded:
-                    tail += b"".join(self._pieces)
-                    self._pieces.clear()
-                    return messages, True, tail
-        except (HttpProcessingError, ValueError) as error:  # ValueError: a target that is no URL at all
-            failure = error if isinstance(error, HttpProcessingError) else BadHttpMessage("no URL")
-            if not messages:
-                raise self._fail(failure) from None
-            self._failure = failure
-            self._pieces.clear()
-        return messages, False, b""
-
-    def _fail(self, error: Exception) -> Exception:
-        self.failed, self._failure = True, None
-        return error
 
     def _answer(self, caller: Caller, headers: Mapping[str, str], body: bytes) -> None:
         self._connection.count_request()
@@ -223,7 +167,7 @@ class LeanParser:
     def _begun(self, data: bytes) -> tuple[Caller, Mapping[str, str], bytes, int] | None:
         """If *data* begins a publish to be taken: whose it is, its headers, what there is of its body, how long that is."""
         head = self._known
-        if head is None or self._due or self.answering or self.failed or self._failure is not None:
+        if head is None or self._due or self.answering or self._parser.is_over:
             return None
         found = head.body_of(data)
         if (
@@ -302,30 +246,13 @@ class LeanParser:
 
     def go_on(self) -> None:
         """Take what came while an answer was due, unless the client has yet to read its answers."""
-        waits = self._behind or self.has_failure
+        waits = self._behind or self._parser.has_failure
         if waits and not self.answering and self._connection.unread_since == _NEVER:
             data, self._behind = self._behind, b""
             if self._connection.transport is not None:
                 self._connection.transport.resume_reading()
             self._connection.data_received(data)
         self._connection.close_if_done()
-
-
-def _split(before: bytes, data: bytes) -> list[bytes]:
-    """*data* in pieces that end where a head may end; nothing, by which aiohttp asks for more, is one piece.
-
-    Args:
-        before: The last bytes that came before.
-    """
-    pieces, start = [], 0
-    whole, seam = before + data, len(before)
-    found = whole.find(_HEAD_END)
-    while found >= 0:
-        end = found + len(_HEAD_END) - seam
-        pieces.append(data[start:end])
-        start = end
-        found = whole.find(_HEAD_END, found + len(_HEAD_END))
-    return [*pieces, data[start:]] if start < len(data) or not pieces else pieces
 
 
 def _token_of(headers: Mapping[str, str]) -> str:

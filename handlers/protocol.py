@@ -1,12 +1,11 @@
-"""aiohttp's protocol for one connection: counted, with deadlines, read only as fast as its answers are.
+"""aiohttp's protocol for one connection: counted, with deadlines for its client, its requests checked.
 
 Everything that aiohttp would answer by itself is answered here as the service answers, and logged without
 quoting what came: aiohttp's own log and error pages quote malformed requests, tokens and all.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
@@ -14,6 +13,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from handlers.flow import NEVER, FlowHandler
 from handlers.malformed import MAX_FIELD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, answer_crash, answer_malformed
 from handlers.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
 from service.addresses import UNIX_PEER, is_in, network_of
@@ -22,65 +22,38 @@ if TYPE_CHECKING:
     from handlers.guard import Guard
 
 KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
-UNREAD_BYTES = 64 * 1024  # of answers that wait for a client; past it nothing more is read from it
-LINGER_S = 5.0  # seconds a client that still sends gets to read why it was refused
 HEALTH_PATHS = frozenset(["/healthz", "/readyz"])
-NEVER: Final = float("inf")
 
 _log = structlog.get_logger()
 
 
-class Parser(Protocol):
-    """A parser that may take a request whole.
-
-    Attributes:
-        answering: It has taken one whose answer is due.
-        failed: What comes is dropped: something could not be parsed, or nothing more is answered.
-    """
-
-    answering: bool
-    failed: bool
-
-    @property
-    def has_failure(self) -> bool:
-        """An error waits to be raised by the next call of ``feed_data``."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Its answer is due, or something waits behind it."""
-
-    def take(self, data: bytes) -> bool:
-        """Whether *data* is one, and seen to."""
-
-    def fail(self, error: Exception) -> None:
-        """Let the next call of ``feed_data`` raise *error*, and every later one return nothing."""
-
-    def go_on(self) -> None:
-        """Take what was held back, if nothing holds it back any more."""
-
-
-class GuardedHandler(web.RequestHandler):
+class GuardedHandler(FlowHandler):
     """A connection.
 
     Attributes:
         counted_as: The address that it counts for.
-        half_closed: Its client sends nothing more.
         trusted: A trusted proxy's.
         limit: What it was over when it came; then it may only ask for the node's health.
         owes_since: Since when its client has a request to send whole; ``NEVER`` where it has not.
-        unread_since: Since when its client has not read its answers; ``NEVER`` where it has.
     """
 
     __slots__ = (
-        "_application", "_body", "_client_left", "_guard", "_head_bytes", "_lean",
-        "_make_request", "_own_transport", "_slow", "counted_as", "half_closed", "limit", "owes_since", "trusted", "unread_since",
-    )  # fmt: skip
+        "_application",
+        "_body",
+        "_guard",
+        "_head_bytes",
+        "_make_request",
+        "counted_as",
+        "limit",
+        "owes_since",
+        "trusted",
+    )
 
     def __init__(self, manager: web.Server, guard: "Guard", *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             manager,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]
+            access_log=None,
             keepalive_timeout=KEEPALIVE_S,
             max_line_size=MAX_TARGET_BYTES,
             max_field_size=MAX_FIELD_BYTES,
@@ -91,27 +64,16 @@ class GuardedHandler(web.RequestHandler):
         self._request_factory = self._request_of
         self._request_handler = self._answer
         self._guard = guard
-        self._own_transport: asyncio.Transport | None = None
         self._body: StreamReader = EMPTY_PAYLOAD
-        self._slow = False
-        self._lean: Parser | None = None
         self._head_bytes = 0
-        self.half_closed = False
-        self._client_left: asyncio.Future[None] | None = None
         self.counted_as = ""
         self.trusted = False
         self.limit: str | None = None
         self.owes_since = NEVER
-        self.unread_since = NEVER
 
     @property
     def address(self) -> str:
         return _address_of(self.peername)
-
-    def use_parser(self, wrap: Callable[[Any], Parser]) -> None:
-        """Put a parser of one's own before aiohttp's, which may take whole requests past it."""
-        self._lean = wrap(self._parser)
-        self._parser = cast("Any", self._lean)
 
     # -- asyncio.Protocol: the transport's side ----------------------------------------------------
 
@@ -121,17 +83,12 @@ class GuardedHandler(web.RequestHandler):
         self.counted_as = network_of(address, settings.ipv6_prefix)
         self.trusted = is_in(address, settings.trusted_proxies)
         self.owes_since = self._loop.time()
-        self._own_transport = cast("asyncio.Transport", transport)
-        self._own_transport.set_write_buffer_limits(high=UNREAD_BYTES)
         self._guard.admit(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._lean = None  # it knows this one: together they would wait for the garbage collector
         self._guard.forget(self)
-        self._own_transport = None
         self._body = EMPTY_PAYLOAD
-        self._say_client_left()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -143,35 +100,10 @@ class GuardedHandler(web.RequestHandler):
         else:
             self._watch(data)
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's closes always
-        """The client sends nothing more, and may still read: what it has asked for is answered first."""
-        self.half_closed = True
-        self._say_client_left()
+    def eof_received(self) -> bool:  # type: ignore[override]
         if not self._body.is_eof():
             self._body.set_exception(web.RequestPayloadError("the body breaks off"))
-        self.close_if_done()
-        return self.transport is not None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if not self._slow:  # who reads such a body stops by itself
-            self._stop_reading()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.unread_since = NEVER
-        if not self._reading_paused and not self._buffer_paused:
-            self._resume_transport_reading()
-        if self._lean is not None:
-            self._lean.go_on()
-
-    def _stop_reading(self) -> None:
-        self.unread_since = min(self.unread_since, self._loop.time())
-        self._pause_transport_reading()
-
-    def _resume_transport_reading(self) -> None:
-        if self.unread_since == NEVER:
-            super()._resume_transport_reading()
+        return super().eof_received()
 
     # -- what the client owes ----------------------------------------------------------------------
 
@@ -209,18 +141,6 @@ class GuardedHandler(web.RequestHandler):
             self.owes_since = self._loop.time()  # the head of another request has begun
 
     @property
-    def is_idle(self) -> bool:
-        """It is open, and no request of it waits or is being answered."""
-        waiter = self._waiter
-        return (
-            waiter is not None
-            and not waiter.done()
-            and not self._messages
-            and not self._close
-            and not self._force_close
-        )
-
-    @property
     def queued(self) -> int:
         """Requests that wait to be answered."""
         return len(self._messages)
@@ -233,10 +153,9 @@ class GuardedHandler(web.RequestHandler):
     @property
     def is_evictable(self) -> bool:
         """Nobody would miss it: no request of it has begun, and it is nobody's who holds it for others."""
-        if self._client_left is not None:
+        if self.is_lingering:
             return True
-        busy = self._lean is not None and self._lean.is_busy
-        return self.is_idle and not busy and not self.trusted and not self._head_bytes
+        return self.is_idle and not self.is_busy and not self.trusted and not self._head_bytes
 
     @property
     def idle_since(self) -> float:
@@ -271,9 +190,7 @@ class GuardedHandler(web.RequestHandler):
         if self.limit is not None and request.path not in HEALTH_PATHS:
             self._guard.refuse(self)
             raise ConnectionResetError("there is no room")
-        if self._paused:  # its client has not read the answers to what it asked before
-            self._stop_reading()
-            await request.writer.drain()
+        await self.wait_until_read(request)
         self.close_if_done()
         refusal = request.get(REFUSAL)
         if refusal is not None:
@@ -282,60 +199,6 @@ class GuardedHandler(web.RequestHandler):
         if request.content.exception() is not None:
             response.force_close()  # where the next request would begin is unknown
         return response
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:
-        self._say_client_left()
-        await super().shutdown(timeout)
-
-    # -- its end -----------------------------------------------------------------------------------
-
-    def abort(self) -> None:
-        transport = self._own_transport
-        self.force_close()
-        if transport is not None:
-            transport.abort()
-
-    @property
-    def is_closing(self) -> bool:
-        """It is closed but for what its client has not read."""
-        return self._own_transport is not None and self._own_transport.is_closing()
-
-    def close_if_done(self) -> None:
-        """Close the connection of a client that sends nothing more, as soon as all is answered."""
-        if not self.half_closed or self._messages or (self._lean is not None and self._lean.is_busy):
-            return
-        if self.is_idle:
-            self.force_close()
-        else:
-            self.close()  # behind what is being answered
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        resp, reset = await super().finish_response(request, resp, start_time)
-        if not reset and not resp.keep_alive and not self._force_close:
-            await self._linger()
-        return resp, reset
-
-    async def _linger(self) -> None:
-        """Say that this was all, and drop what still comes for a while.
-
-        A connection closed over bytes that nobody read is reset, and the reset takes the answer with it
-        (RFC 9112, section 9.6).
-        """
-        transport = self.transport
-        if transport is None or self._lean is None or self.half_closed or not transport.can_write_eof():
-            return
-        transport.write_eof()
-        self._lean.failed = True
-        transport.resume_reading()
-        self._client_left = self._loop.create_future()
-        await asyncio.wait([self._client_left], timeout=LINGER_S)
-        self.force_close()
-
-    def _say_client_left(self) -> None:
-        if self._client_left is not None and not self._client_left.done():
-            self._client_left.set_result(None)
 
     # -- what aiohttp would answer by itself -------------------------------------------------------
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from handlers import guard, protocol
-from handlers.protocol import NEVER
+from handlers import flow, guard
+from handlers.flow import NEVER
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, until
 from tests.handlers.guard.requests import HEALTHZ
 from tests.handlers.lean.publishes import ONE, post
@@ -18,7 +18,7 @@ DESCRIPTION = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def _keep_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "UNREAD_BYTES", UNREAD_BYTES)
+    monkeypatch.setattr(flow, "UNREAD_BYTES", UNREAD_BYTES)
 
 
 class Stuck:
