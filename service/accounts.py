@@ -13,7 +13,7 @@ from events.errors import Conflict, NotFound, Unauthenticated
 from service.database import Database
 from service.friends import friends_of, lock, mark_changed
 from service.passwords import Passwords
-from service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, plain_email
+from service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, email_or_none
 from service.tables import AccountChangeRow, UserRow
 from service.timestamps import timestamp
 
@@ -61,10 +61,10 @@ class Accounts:
             Unauthenticated: They are nobody's; which is wrong can't be told, not by the time it takes either.
             OverLimit: ``logins``; too many wait to be verified.
         """
-        async with self._database.read() as session:
-            row = await session.scalar(
-                select(UserRow).where(UserRow.email == plain_email(email), UserRow.active)
-            )
+        row = None
+        if (address := email_or_none(email)) is not None:
+            async with self._database.read() as session:
+                row = await session.scalar(select(UserRow).where(UserRow.email == address, UserRow.active))
         hashed = None if row is None else row.password_hash
         if not await self._passwords.verify(password, hashed) or row is None:
             raise Unauthenticated(WRONG)

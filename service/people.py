@@ -32,9 +32,15 @@ def user_number(user_id: str) -> int | None:
     return number if 1 <= number <= MAX_USER_ID else None
 
 
-def _email(text: str) -> str:
+def email_or_none(text: str) -> str | None:
+    """The one form of an address; ``None`` for what can be no account's, and may be more than a database takes."""
     email = plain_email(text)
-    if not _EMAIL.fullmatch(email):
+    return email if len(email) <= MAX_EMAIL and _EMAIL.fullmatch(email) else None
+
+
+def _email(text: str) -> str:
+    email = email_or_none(text)
+    if email is None:
         raise ValueError("must be an e-mail address")
     return email
 

@@ -96,3 +96,23 @@ async def test_users_are_listed_in_pages(people: People) -> None:
         await people.add(name)
     assert [user.id for user in await people.accounts.list(0, 2)] == [1, 2]
     assert [user.id for user in await people.accounts.list(2, 2)] == [3]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "a\x00@example.com",
+        "\x00",
+        "",
+        " ",
+        "no address",
+        "a@" + "b" * 1000,
+        "a\ud800@example.com",
+        "a@b\udfff",
+    ],
+)
+async def test_login_by_what_is_no_address_is_nobodys(people: People, email: str) -> None:
+    await people.add("ada")
+    with pytest.raises(Unauthenticated):
+        await people.accounts.log_in(email, "a password")
+    assert await people.accounts.log_in("ada@example.com", "ada's password")
