@@ -68,6 +68,10 @@ class _FairQueue(asyncio.Queue[Job]):
         return self._queue.remove(user_id, job_ids)
 
 
+class _Withdrawn(Exception):
+    """A job is not tried again: nobody waits for it."""
+
+
 class LocalQueue(JobQueue):
     """Has *answers* answer jobs, *concurrency* at once; *limit* may wait, and *per_user* of one user be counted.
 
@@ -93,6 +97,7 @@ class LocalQueue(JobQueue):
         self._clock = clock
         self._sleep = sleep
         self._waiting = _FairQueue()
+        self._between_tries: set[str] = set()  # ids of jobs
         self._at_work = 0
         self._workers: list[asyncio.Task[None]] = []
 
@@ -116,7 +121,9 @@ class LocalQueue(JobQueue):
             self._reserved.pop(user_id, None)
 
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
-        withdrawn = self._waiting.remove(user_id, job_ids)
+        between = self._between_tries.intersection(job_ids)
+        self._between_tries -= between
+        withdrawn = [*self._waiting.remove(user_id, job_ids), *between]
         await self.release(user_id, withdrawn)
         return withdrawn
 
@@ -140,15 +147,29 @@ class LocalQueue(JobQueue):
             self._at_work += 1
             try:
                 await done(job, await self._try(job))
+            except _Withdrawn:
+                pass
             except Exception as error:  # noqa: BLE001 - one job's fault must not end the worker of all others
                 _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
             self._at_work -= 1  # not when it is cancelled: then it was dropped
             await self.release(job.user_id, [job.id])
 
+    async def _pause(self, job: Job) -> None:
+        """Wait until the next try.
+
+        Raises:
+            _Withdrawn: There is none.
+        """
+        self._between_tries.add(job.id)
+        await self._sleep(pause())
+        if job.id not in self._between_tries:
+            raise _Withdrawn
+        self._between_tries.discard(job.id)
+
     async def _try(self, job: Job) -> Result | None:
         for attempt in range(ATTEMPTS):
             if attempt:
-                await self._sleep(pause())
+                await self._pause(job)
             if self._clock() - job.asked_at > MAX_JOB_AGE_S:
                 return None
             try:

@@ -8,13 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from events.errors import OverLimit, Overloaded
+from service.group_chat import queue as queue_module
 from service.group_chat.bull import BullQueue
 from service.group_chat.jobs import Job
 from service.group_chat.local import LocalQueue
 from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue, Outcome
 from service.group_chat.redis_place import RedisPlace
 from service.group_chat.worker import BullWorker
-from tests.conftest import until
+from tests.conftest import DEADLINE_S, until
 from tests.events.fakes import Clock
 from tests.redis_server import RedisServer
 from tests.service.group_chat.fakes import Oracle, Seen, job
@@ -187,6 +188,46 @@ async def test_jobs_that_nobody_has_begun_are_withdrawn_and_never_asked(open_que
     assert (sorted(withdrawn), [*again], rank) == (["turn-2", "turn-3"], [], 1)
     assert oracle.asked == ["wait", "another's"]
     assert seen.results == {"turn-1": ["wait"], "other-1": ["another's"]}
+
+
+async def test_job_that_failed_is_withdrawn_before_its_next_try(
+    open_queue: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "TRY_AGAIN_S", 1000.0)  # the test need not be in time
+    oracle, seen = Oracle(), Seen()
+    queue = await open_queue(oracle, seen, concurrency=1)
+    await add(queue, [job("fail", at=NOW)])
+    await until(lambda: oracle.asked)
+
+    async with asyncio.timeout(DEADLINE_S):
+        while not (withdrawn := await queue.withdraw("42", ["turn-1"])):
+            await asyncio.sleep(0)
+
+    assert [*withdrawn] == ["turn-1"]
+    assert await queue.withdraw("42", ["turn-1"]) == []
+    assert await queue.reserve("42", ["later-1"]) == 0
+    assert (oracle.asked, seen.results) == (["fail"], {})
+
+
+async def test_worker_goes_on_when_the_job_it_was_to_try_again_is_withdrawn() -> None:
+    oracle, seen = Oracle(), Seen()
+    pausing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pausing.set()
+        await go_on.wait()
+
+    queue = LocalQueue(oracle, concurrency=1, limit=10, per_user=10, sleep=sleep)
+    await queue.start(seen)
+    await add(queue, [job("fail", persona=1, at=NOW), job("fine", persona=2, at=NOW)])
+    await pausing.wait()
+
+    assert await queue.withdraw("42", ["turn-1"]) == ["turn-1"]
+    go_on.set()
+    await until(lambda: seen.results)
+    await queue.close()
+
+    assert (oracle.asked, seen.results) == (["fail", "fine"], {"turn-2": ["fine"]})
 
 
 async def test_answer_that_waits_to_be_seen_to_is_not_withdrawn(redis_server: RedisServer) -> None:
