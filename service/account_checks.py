@@ -106,7 +106,8 @@ class AccountChecks:
     async def look(self) -> None:
         """See to the accounts that changed since the last look, and some time before."""
         began = self._clock()
-        users = await self._accounts().changed_since(self._looked - LOOK_BACK_S)
+        since = min(self._looked, began) - LOOK_BACK_S  # a clock may be set back
+        users = await self._accounts().changed_since(since)
         self._looked = began
         for user in users:
             self._forget(user)

@@ -217,6 +217,25 @@ async def test_look_that_fails_is_made_up_for(start: Start, monkeypatch: pytest.
         pass
 
 
+async def test_change_is_seen_after_the_clock_was_set_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    service = await start(clock=clock)
+    ada = await add(service, "ada")
+    stream = await service.open("/v1/app/sse", token=await log_in(service, "ada"))
+    checks = service.node.account_checks
+    await checks.look()
+    clock.advance(-3600)
+
+    monkeypatch.setattr(checks, "changed", checks._ask)  # as if another node had been asked
+    await remove(service, ada)
+    await checks.look()
+
+    while (await stream.next()).event != "sse.expired":
+        pass
+
+
 async def test_remembered_accounts_are_bounded(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KNOWN", 2)
     service = await start()
