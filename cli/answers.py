@@ -4,28 +4,21 @@ Text of others is made safe to show in a terminal.
 """
 
 import os
-import re
-import sys
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 from pydantic_core import from_json
 
+from cli.standard_streams import tell
+from service.visible import visible
+
 MAX_PROBLEM_BYTES = 64 * 1024  # bytes read of a refusal; a problem document has some hundred
-# C0 and C1: a terminal would obey some of them, and a line would no longer be one line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def visible(text: str) -> str:
-    """*text* on one line, its control characters written as escapes."""
-    return _CONTROL.sub(lambda found: _SHORT.get(found[0], f"\\x{ord(found[0]):02x}"), text)
 
 
 def say(text: str) -> None:
     """Tell *text*, in one line, on stderr."""
-    print(f"sse-push: {visible(text)}", file=sys.stderr, flush=True)
+    tell(visible(text))
 
 
 def failed(why: str) -> int:

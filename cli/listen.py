@@ -9,10 +9,11 @@ import aiohttp
 from pydantic_core import from_json, to_json
 
 from cli import target
-from cli.answers import failed, say, visible
+from cli.answers import failed, say
 from cli.event_stream import Message
 from cli.follow import Follower, Refused
 from service.identity import Role
+from service.visible import visible
 
 _EPILOG = """examples:
   sse-push listen --user 42 /v1/app/sse

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
+from cli import standard_streams
 from service.version import installed_version
 
 COMMANDS = ("serve", "worker", "token", "user", "publish", "listen")
@@ -14,6 +15,7 @@ COMMANDS = ("serve", "worker", "token", "user", "publish", "listen")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that *argv* names; its exit status."""
+    standard_streams.prepare()
     given = sys.argv[1:] if argv is None else argv
     modules = _load(COMMANDS if not given or given[0] not in COMMANDS else given[:1])
     parser = argparse.ArgumentParser(prog="sse-push", description="Pushes server-sent events to users.")
@@ -28,15 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from service.settings import BadSettings
 
     try:
-        return int(arguments.run(arguments))
+        status = int(arguments.run(arguments))
+        standard_streams.flush()
+        return status
     except BadSettings as error:
-        print(f"sse-push: these settings can't be used:\n{error}", file=sys.stderr)
+        standard_streams.tell(f"these settings can't be used:\n{error}")
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `sse-push listen | head`
-        sys.stderr.close()
+        standard_streams.drop_output()
         return 0
+    except OSError as error:  # the disk is full, most often: each command sees to what else can fail
+        standard_streams.drop_output()
+        standard_streams.tell(str(error))
+        return 1
 
 
 def _load(names: Sequence[str]) -> list[ModuleType]:

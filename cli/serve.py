@@ -12,13 +12,15 @@ import structlog
 from aiohttp import web
 
 from cli.signals import ending_signals
+from cli.standard_streams import tell
 from cli.starting import CLOSE_S, Watchdog, started
 from cli.workers import MAX_WORKERS, Place, Workers
 from events.engines import EMBEDDED
 from events.errors import SsePushError
 from handlers.app import build_app
 from handlers.server import GuardedSite
-from service.logging import configure_logging
+from service.log_output import LogOutput
+from service.logging import configure_logging, open_output
 from service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
 
 # Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
@@ -57,18 +59,17 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
-    configure_logging(settings.log_format, settings.log_level)
+    output = open_output()
+    configure_logging(settings.log_format, settings.log_level, output)
     for name, meant in unknown_variables(os.environ).items():
         _log.warning("settings.unknown", name=name, meant=meant)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     if arguments.workers == 1:
-        return _run_node(settings)
+        return _run_node(settings, output)
     if settings.engine_url == EMBEDDED:
-        print(
-            "sse-push: --workers wants the Redis engine, SSE_PUSH_ENGINE_URL=redis://...: "
-            "what is embedded serves one process",
-            file=sys.stderr,
+        tell(
+            "--workers wants the Redis engine, SSE_PUSH_ENGINE_URL=redis://...: what is embedded serves one process"
         )
         return 2
     first = arguments.worker_ports
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         return Workers(
             settings,
             arguments.workers,
-            lambda place: _run_node(place.settings, place, first and first + place.number - 1),
+            lambda place: _run_node(place.settings, output, place, first and first + place.number - 1),
         ).run()
     except OSError as error:
         return _not_started(error, settings.port)
@@ -89,12 +90,17 @@ def _count(text: str) -> int:
     return count
 
 
-def _run_node(settings: Settings, place: Place | None = None, own_port: int | None = None) -> int:
+def _run_node(
+    settings: Settings, output: LogOutput, place: Place | None = None, own_port: int | None = None
+) -> int:
+    output.start()
     try:
-        with Watchdog() as watchdog, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with Watchdog(output.close) as watchdog, asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(settings, place, own_port, watchdog))
     except BadSettings as error:
         return _unusable(error, place)
+    finally:
+        output.close()
 
 
 async def _serve(settings: Settings, place: Place | None, own_port: int | None, watchdog: Watchdog) -> int:
@@ -171,7 +177,7 @@ def _told(why: str, status: int, place: Place | None) -> int:
     if place is not None:
         place.failed(why)
     else:
-        print(f"sse-push: {why}", file=sys.stderr, flush=True)
+        tell(why)
     return status
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -44,14 +43,19 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 
 class Watchdog:
-    """Ends the process where closing does not: a thread that waits for a file or a name would keep it for ever."""
+    """Ends the process where closing does not: a thread that waits for a file or a name would keep it for ever.
 
-    def __init__(self) -> None:
+    Args:
+        before: Is called before that; it ends within a second.
+    """
+
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self._before = before
         self._timer: threading.Timer | None = None
 
     def end_within(self, seconds: float, status: int) -> None:
         """End the process with *status* in *seconds*, unless the block that this guards is left before."""
-        self._timer = threading.Timer(seconds, _abandon, (status,))
+        self._timer = threading.Timer(seconds, self._abandon, (status,))
         self._timer.daemon = True
         self._timer.start()
 
@@ -64,8 +68,6 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
 
-
-def _abandon(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    def _abandon(self, status: int) -> None:
+        self._before()
+        os._exit(status)

@@ -2,14 +2,14 @@
 
 import argparse
 import asyncio
-import sys
 from typing import Any
 
 import structlog
 
 from cli.signals import ending_signals
+from cli.standard_streams import tell
 from service.group_chat.build import build_worker
-from service.logging import configure_logging
+from service.logging import configure_logging, open_output
 from service.settings import Settings, load_settings
 
 _log = structlog.get_logger()
@@ -29,10 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
     # It serves nobody: how callers say who they are is no business of its, and need not be set.
     settings = load_settings(auth_mode="demo", host="127.0.0.1")
     if not settings.on_redis:
-        print("sse-push: a worker needs SSE_PUSH_ENGINE_URL=redis://...; the embedded engine's nodes work themselves", file=sys.stderr)  # fmt: skip
+        tell("a worker needs SSE_PUSH_ENGINE_URL=redis://...; the embedded engine's nodes work themselves")
         return 2
-    configure_logging(settings.log_format, settings.log_level)
-    return asyncio.run(_work(settings))
+    output = open_output()
+    configure_logging(settings.log_format, settings.log_level, output)
+    output.start()
+    try:
+        return asyncio.run(_work(settings))
+    finally:
+        output.close()
 
 
 async def _work(settings: Settings) -> int:

@@ -9,7 +9,6 @@ import random
 import secrets
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from cli.signals import ending_signals
+from cli.standard_streams import tell
 from service.settings import Settings
 
 MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to Redis and to the database
@@ -125,15 +125,13 @@ class Workers:
             for worker, status in dead:
                 if not self._started and not worker.was_ready():
                     why = worker.why_failed() or f"a worker ended with status {status}; the log has more"
-                    print(f"sse-push: {why}", file=sys.stderr, flush=True)
+                    tell(why)
                     self._stop()
                     return max(1, status)
                 self._start_later(worker, status)
 
     def _start(self, worker: _Worker) -> None:
         ours, its = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             ours.close()
@@ -154,11 +152,9 @@ class Workers:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             settings = self._settings.model_copy(update={"node_id": self._node(number)})
             status = self._serve(Place(settings, number, line))
-        except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
-            traceback.print_exc()
+        except BaseException as error:  # noqa: BLE001 - nothing of the parent's may run here
+            tell("".join(traceback.format_exception(error)))
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(status)
 
     def _node(self, number: int) -> str:

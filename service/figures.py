@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from service.logging import lines_dropped
+
 if TYPE_CHECKING:
     from service.node import Node
 
@@ -65,6 +67,9 @@ class NodeCollector:
         yield _by("sse_push_events", "Events by outcome.", "outcome", figures.events)
         yield _by("sse_push_refusals", "Requests refused.", "limit", figures.refusals)
         yield _by("sse_push_requests", "Requests answered.", "status", figures.requests)
+        yield CounterMetricFamily(
+            "sse_push_log_lines_dropped", "Log lines that could not be written.", lines_dropped()
+        )
         yield CounterMetricFamily("sse_push_deliveries", "Events times streams.", figures.deliveries)
         buckets, total = figures.latency()
         yield HistogramMetricFamily(

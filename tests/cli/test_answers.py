@@ -9,7 +9,8 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from cli.answers import refusal, say, trouble, visible
+from cli.answers import refusal, say, trouble
+from service.visible import visible
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,8 @@ from cli.answers import refusal, say, trouble, visible
         ("plain, ünï 世 \\n", "plain, ünï 世 \\n"),
         ("a\nb\rc\td", "a\\nb\\rc\\td"),
         ("\x1b[2J\x07\x7f\x9b", "\\x1b[2J\\x07\\x7f\\x9b"),
-        ("\u2028\0", "\\x2028\\x00"),
+        ("\u2028\0", "\\u2028\\x00"),
+        ("a\u202eb\ud83d", "a\\u202eb\\ud83d"),
     ],
 )
 def test_visible_leaves_nothing_for_a_terminal_to_obey(text: str, shown: str) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ def configured() -> Iterator[Callable[[str, str], None]]:
     """Configures logging, and puts everything back."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.unraisablehook, threading.excepthook
 
     def configure(format_: Any, level: str) -> None:
         configure_logging(format_, level)
@@ -26,6 +29,8 @@ def configured() -> Iterator[Callable[[str, str], None]]:
         )  # or other tests' loggers would keep these settings
 
     yield configure
+    sys.unraisablehook, threading.excepthook = hooks
+    logging.captureWarnings(False)
     root.handlers = handlers
     root.setLevel(level)
     structlog.reset_defaults()
@@ -205,3 +210,59 @@ async def test_log_of_a_day_never_shows_a_token_or_what_events_say(
     assert {"stream.opened", "request.answered", "event.published"} <= events
     for secret in (service, user, SECRET, "what-events-say"):
         assert secret not in out
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+@pytest.mark.parametrize(
+    "value", ["\ud83d", Unshowable(), {"a": Unshowable()}, {("a", 1): "\ud83d"}, [float("nan"), object()]]
+)
+def test_value_that_cant_be_shown_still_makes_a_line(
+    configured: Any, capsys: pytest.CaptureFixture[str], format_: str, value: object
+) -> None:
+    configured(format_, "info")
+    structlog.get_logger().info("x.happened", value=value)
+    assert capsys.readouterr().out.count("x.happened") == 1
+
+
+def test_line_of_a_library_with_wrong_arguments_is_logged(
+    configured: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured("json", "info")
+    logging.getLogger("x").warning("%d of %s", "one", Unshowable())
+    [line] = _lines(capsys.readouterr().out)
+    assert line["message"] == "%d of %s"
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+@pytest.mark.parametrize("field", ["path", "exception", "na\x1bme"])
+def test_line_holds_nothing_for_a_terminal_to_obey(
+    configured: Any, capsys: pytest.CaptureFixture[str], format_: str, field: str
+) -> None:
+    configured(format_, "info")
+    structlog.get_logger().info("x", **{field: "a\x1b]0;title\x07\x9b31m\x7f\u202eb\rc"})
+    out = capsys.readouterr().out.replace("\x1b[0m", "")  # structlog's own colours
+    assert not re.search("[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202e]|\x1b(?!\\[[0-9;]*m)", out)
+    assert len(out.splitlines()) == 1 + (format_ == "console" and field == "exception")
+
+
+def test_what_python_would_print_is_logged(configured: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("in vain")
+
+    def fail() -> None:
+        raise ValueError("in a thread")
+
+    configured("json", "info")
+    Broken()
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    said = capsys.readouterr()
+    assert ["in vain" in line["error"] for line in _lines(said.out)] == [True, False]
+    assert said.err == ""
