@@ -40,7 +40,7 @@ def address_of(request: web.Request) -> str:
 
 
 def is_forwarded(request: web.Request) -> bool:
-    """Whether a proxy says that it stands between."""
+    """Whether a proxy has passed the request on."""
     return any(name in request.headers for name in ("Via", "X-Forwarded-For", "Forwarded"))
 
 

@@ -1,6 +1,6 @@
 """aiohttp's protocol for one connection, read only as fast as its answers are, and closed so that the last one arrives.
 
-Knows no limits and no requests; what it adds stands beside aiohttp's own flow control, which is for bodies alone.
+Knows no limits and no requests; aiohttp's own flow control is for bodies alone.
 """
 
 import asyncio

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from handlers.guard import RESERVED_SOCKETS
 from tests.deploy.nginx import CONFIG
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
 from tests.docs.pages import rows, section
@@ -73,7 +74,7 @@ def test_nodes_have_settings_that_can_be(services: dict[str, Any], monkeypatch: 
         settings = settings_of(node["environment"], monkeypatch)
         assert settings.node_id == name
         assert seconds(node["stop_grace_period"]) >= settings.shutdown_s + AFTER_A_DRAIN_S
-        assert node["ulimits"]["nofile"] >= settings.socket_limit + 100
+        assert node["ulimits"]["nofile"] >= settings.socket_limit + RESERVED_SOCKETS + 100
 
 
 def test_nginx_knows_the_nodes_and_they_believe_it(compose: dict[str, Any], services: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.guard import RESERVED_SOCKETS
 from service.settings import Settings
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY
 
@@ -53,4 +54,4 @@ def value(name: str) -> str:
 def test_unit_leaves_time_for_a_drain_and_room_for_sockets() -> None:
     settings = Settings(auth_mode="demo")
     assert int(value("TimeoutStopSec")) >= settings.shutdown_s + AFTER_A_DRAIN_S
-    assert int(value("LimitNOFILE")) >= settings.socket_limit + 100
+    assert int(value("LimitNOFILE")) >= settings.socket_limit + RESERVED_SOCKETS + 100

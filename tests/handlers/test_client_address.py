@@ -43,7 +43,7 @@ IPV6 = "2001:db8::1"
         ("10.0.0.1", ["unknown"], "unknown"),
         ("10.0.0.1", ["_hidden"], "_hidden"),
         ("10.0.0.1", ["_hidden:4711"], "_hidden"),
-        ("10.0.0.1", [f"{CLIENT}, nonsense"], "unknown"),  # what stands before it may be anybody's
+        ("10.0.0.1", [f"{CLIENT}, nonsense"], "unknown"),  # anybody may have written what is before it
         ("10.0.0.1", [f"{CLIENT}, _{'x' * 65}"], "unknown"),
     ],
 )

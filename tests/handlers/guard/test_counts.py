@@ -1,4 +1,4 @@
-"""How many connections there may be, in all and of one address, and who makes room for whom."""
+"""How many connections there may be, in all and of one address, and which makes room for which."""
 
 import pytest
 
