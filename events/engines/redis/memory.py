@@ -44,10 +44,9 @@ class ServerMemory:
         if total and used is not None:
             used -= _number(facts, "mem_not_counted_for_evict") or 0
             room = int(FULL_AT * total) - (used - history_bytes)
-            self.gives_way = room > 0
-            self.bound = min(
-                self._max_bytes, int(HISTORY_SHARE * total), room if room > 0 else self._max_bytes
-            )
+            if room > 0:  # else the server would be full without any history too
+                self.gives_way = True
+                self.bound = min(self._max_bytes, int(HISTORY_SHARE * total), room)
         return 0 if before is None or self.evicted is None else max(0, self.evicted - before)
 
     def forget_evicted(self) -> None:
