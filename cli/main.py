@@ -16,7 +16,13 @@ COMMANDS = ("serve", "worker", "token", "user", "publish", "listen")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that *argv* names; its exit status."""
     standard_streams.prepare()
-    given = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while the command's modules are imported, too
+        return 130
+
+
+def _run(given: Sequence[str]) -> int:
     modules = _load(COMMANDS if not given or given[0] not in COMMANDS else given[:1])
     parser = argparse.ArgumentParser(prog="sse-push", description="Pushes server-sent events to users.")
     parser.add_argument("--version", action="version", version=f"sse-push {installed_version()}")
@@ -36,8 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadSettings as error:
         standard_streams.tell(f"these settings can't be used:\n{error}")
         return 2
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # `sse-push listen | head`
         standard_streams.drop_output()
         return 0

@@ -291,6 +291,7 @@ OPERATIONS: tuple[Operation, ...] = (
         " and the answers reach the room's `/chat/stream` too, whether or not the caller stays.",
         token="needed",
         params=RoomParams,
+        headers=("Idempotency-Key",),
         bodies=(Media(form=SayToGroup),),
         answers=(
             Answer(

@@ -68,3 +68,14 @@ def test_main_leaves_the_collector_of_garbage_on() -> None:
     with pytest.raises(SystemExit):
         main(["token", "--help"])
     assert gc.isenabled()
+
+
+def test_interrupt_while_a_command_is_loaded_ends_it_without_a_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.main.import_module", interrupted)
+    done = run("serve")
+    assert (done.status, done.out, done.err) == (130, "", "")
