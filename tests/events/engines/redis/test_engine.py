@@ -19,7 +19,7 @@ from events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace
-from tests.events.fakes import until
+from tests.events.fakes import turns, until
 from tests.redis_server import RedisServer
 
 
@@ -185,6 +185,27 @@ async def test_events_for_many_users_go_in_scripts_that_are_each_short(
     assert max(keys) <= outbox.GROUP_BYTES / KEY_BYTES
     assert ids == [[event.id] for event in life.told]
     assert (life.engine._outbox._events, life.engine._outbox._bytes) == (0, 0)
+
+
+async def test_no_more_is_sent_than_redis_answers_soon(place: RedisPlace, server: RedisServer) -> None:
+    """Or what else the node asks would be answered too late, and Redis be taken for dead."""
+    life = await place.open()
+    waiting = life.engine._outbox
+    users = [f"u{user}" for user in range(500)]
+    server.pause()
+    try:
+        receipts = [life.append(said(number, users)) for number in range(60)]
+        await turns(10)
+        sent = waiting._sent_bytes
+    finally:
+        server.resume()
+    for receipt in receipts:
+        await receipt
+    await until(lambda: len(life.told) == 60)
+
+    assert outbox.SENT_BYTES <= sent <= outbox.SENT_BYTES + outbox.GROUP_BYTES
+    assert said_of(life.told) == said_of([said(number, users) for number in range(60)])
+    assert (waiting._sent_bytes, waiting._events, waiting._bytes) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("limit", ["MAX_WAITING_EVENTS", "MAX_WAITING_BYTES"])
