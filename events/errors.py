@@ -23,7 +23,7 @@ SsePushError
 └── FunctionFailed       a channel function's own error (type, message)
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 
 class SsePushError(Exception):
@@ -52,6 +52,11 @@ class BadEvent(SsePushError):
         self.detail = detail
         self.index = index
         self.others: list[BadEvent] = []
+
+    def at(self, index: int) -> Self:
+        """The same error, of the event at *index*."""
+        self.index = index
+        return self
 
 
 class EventTooLarge(BadEvent):

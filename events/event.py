@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from events import wire
 from events.errors import BadEvent, EventTooLarge
 from events.fingerprint import fingerprint_of
+from events.json_text import TOO_DEEP, Encoded, fields_of, is_json, is_too_deep
 from events.topics import MAX_NAME, Topic, event_keys
 
 if TYPE_CHECKING:
@@ -77,17 +78,15 @@ class PushEvent(BaseModel):
         Raises:
             BadEvent: It can't be written as JSON (NaN, an object of no JSON type, half a surrogate).
         """
+        if type(self.data) is Encoded:
+            return self.data
         try:
             data = to_json(self.data)
         except (PydanticSerializationError, UnicodeEncodeError, ValueError) as error:
             raise BadEvent(f"data can't be written as JSON: {error}") from error
-        if (b"NaN" in data or b"Infinity" in data) and not _is_json(data):  # most often in a text, if at all
+        if (b"NaN" in data or b"Infinity" in data) and not is_json(data):  # most often in a text, if at all
             raise BadEvent("data holds NaN or Infinity, which JSON can't")
         return data
-
-    def value(self) -> Any:
-        """Its data."""
-        return self.data
 
     def with_key(self, key: str, asked: str | None = None) -> "KeyedPushEvent":
         """The same event with the idempotency key *key*.
@@ -98,8 +97,8 @@ class PushEvent(BaseModel):
         Raises:
             ValidationError: It is no key.
         """
-        fields = self.model_dump(exclude_unset=True)
-        return KeyedPushEvent.model_validate({**fields, "key": key, "asked": asked})
+        fields = self.model_dump(exclude_unset=True, exclude={"data"})
+        return KeyedPushEvent.model_validate({**fields, "data": self.data, "key": key, "asked": asked})
 
 
 class KeyedPushEvent(PushEvent):
@@ -190,13 +189,43 @@ def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> E
         EventTooLarge: The data is over *max_bytes*.
         BadEvent: It is for nobody or for two audiences at once, or its data can't be written as JSON.
     """
+    data = data_of(push, max_bytes)
+    ttl = push.ttl
+    check_audience(push, name)
+    keys = _keys_of(push, name, topic, data)
+    expires = None if ttl is None else now + ttl
+    return Event(name, keys, data, push.event, now, expires, push.key, topic.kept, topic.local)
+
+
+def data_of(push: Push, max_bytes: int) -> bytes:
+    """The encoded data of *push*.
+
+    Raises:
+        EventTooLarge: It is over *max_bytes*.
+        BadEvent: It is nested too deep, or can't be written as JSON.
+    """
     data = push.data_json()
     if len(data) > max_bytes:
         raise EventTooLarge(len(data), max_bytes)
-    ttl = push.ttl
-    keys = _keys_of(push, name, topic)
-    expires = None if ttl is None else now + ttl
-    return Event(name, keys, data, push.event, now, expires, push.key, topic.kept, topic.local)
+    if is_too_deep(data):
+        raise BadEvent(f"data is {TOO_DEEP}")
+    return data
+
+
+def check_audience(push: Push, name: str) -> None:
+    """See that *push*, whose topic's full name is *name*, is for one audience.
+
+    Raises:
+        BadEvent: It is for nobody, or for two at once.
+    """
+    # Not the model's check: here it costs half.
+    given = (
+        (push.user_id is not None) + (push.user_ids is not None) + (push.room is not None) + push.broadcast
+    )
+    if given != 1:
+        raise BadEvent("exactly one of userId, userIds, room and broadcast must be given")
+    if push.room is not None and push.topic not in ("app", "chat", name):
+        raise BadEvent("room means topic chat:ROOM; leave topic out")
 
 
 def fingerprint_of_push(push: Push, data: bytes) -> str:
@@ -208,26 +237,25 @@ def fingerprint_of_push(push: Push, data: bytes) -> str:
     return fingerprint_of("events", push.full_topic, push.event, users, push.ttl, data)
 
 
-def _keys_of(push: Push, name: str, topic: Topic) -> tuple[str, ...]:
-    user_id, user_ids, room = push.user_id, push.user_ids, push.room
-    # Not the model's check: here it costs half.
-    if (user_id is not None) + (user_ids is not None) + (room is not None) + push.broadcast != 1:
-        raise BadEvent("exactly one of userId, userIds, room and broadcast must be given")
-    if room is not None and push.topic not in ("app", "chat", name):
-        raise BadEvent("room means topic chat:ROOM; leave topic out")
+def _keys_of(push: Push, name: str, topic: Topic, data: bytes) -> tuple[str, ...]:
+    user_id, user_ids = push.user_id, push.user_ids
     users = (user_id,) if user_id is not None else user_ids and tuple(dict.fromkeys(user_ids))
-    return event_keys(topic, name, users, push.value() if topic.narrowed_by else None)
+    return event_keys(topic, name, users, _narrowing(data, topic) if topic.narrowed_by else None)
+
+
+def _narrowing(data: bytes, topic: Topic) -> dict[str, Any]:
+    """The fields of *data* by which *topic* is narrowed; the rest is not looked into."""
+    fields = fields_of(data) or {}
+    return {name: _value(fields[name]) for name in topic.narrowed_by if name in fields}
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None  # a number of more digits than Python reads: no name of anything
 
 
 def _lines(data: bytes) -> bytes:
     # JSON text begins with a quote and goes out as that text; all else is already one line.
     return wire.data_lines(from_json(data)) if data[:1] == b'"' else b"data: %b\n" % data
-
-
-def _is_json(data: bytes) -> bool:
-    """Whether *data* is JSON by the standard, without NaN and Infinity outside of texts."""
-    try:
-        from_json(data, allow_inf_nan=False)
-    except ValueError:
-        return False
-    return True

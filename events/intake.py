@@ -14,7 +14,8 @@ from events.early import EarlyEvents
 from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
 from events.engines.base import Engine, Receipt
 from events.errors import BadEvent, EngineUnavailable, SsePushError
-from events.event import Event, Push, PushEvent, encode, fingerprint_of_push
+from events.event import Event, Push, PushEvent, check_audience, data_of, encode, fingerprint_of_push
+from events.faults import together
 from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
 from events.receipts import refuse, refuse_in_its_loop, relay
 from events.topics import Topic, is_name
@@ -103,18 +104,42 @@ class Intake:
                     return event
         elif not isinstance(push, PushEvent):
             raise BadEvent(f"sse.push takes a PushEvent, not a {type(push).__name__}")
-        name = push.topic if push.room is None else push.full_topic
-        topic = self._plain.get(name) or self.topic_of(name)
-        if publisher is not None and not topic.publishable:
-            raise BadEvent(f"topic {topic.name} can't be published to")
+        topic, name = self._topic_for(push, publisher)
         event = encode(push, name, topic, now, self._max_bytes)
-        if (check := self._checks.get(topic.name)) is not None:
-            check(event.data, publisher is not None)
+        self._check(topic, event.data, publisher)
         if push.key is not None:
             # A caller's id holds no control character, so the first one ends it.
             event.key = f"{publisher or ''}\x1f{event.key}"
             event.fingerprint = fingerprint_of_push(push, event.data)
         return event
+
+    def _topic_for(self, push: Push, publisher: str | None) -> tuple[Topic, str]:
+        name = push.topic if push.room is None else push.full_topic
+        topic = self._plain.get(name) or self.topic_of(name)
+        if publisher is not None and not topic.publishable:
+            raise BadEvent(f"topic {topic.name} can't be published to")
+        return topic, name
+
+    def _check(self, topic: Topic, data: bytes, publisher: str | None) -> None:
+        if (check := self._checks.get(topic.name)) is not None:
+            check(data, publisher is not None)
+
+    def faults_of(self, push: Push, publisher: str | None) -> list[BadEvent]:
+        """All that keeps *push* from being accepted: its topic, its data and its audience are looked at each by itself."""
+        faults: list[BadEvent] = []
+        checks: tuple[Callable[[], object], ...] = (
+            lambda: self._topic_for(push, publisher),
+            lambda: check_audience(push, push.full_topic),
+            lambda: data_of(push, self._max_bytes),
+            lambda: self._check(self.topic_of(push.full_topic), push.data_json(), publisher),
+        )
+        for check in checks:
+            try:
+                check()
+            except BadEvent as error:
+                if error.detail not in [fault.detail for fault in faults]:
+                    faults.append(error)
+        return faults
 
     def _batch_of(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventBatch | None:
         """*pushes* as one batch, where they are alike and nothing is wrong with them."""
@@ -141,16 +166,14 @@ class Intake:
                 if events and (event.kept, event.local) != (events[0].kept, events[0].local):
                     raise BadEvent("events that are kept and events that are not can't go together")
                 events.append(event)
-                keys += len(event.keys)
-                if keys > self._max_keys and index:
+                before, keys = keys, keys + len(event.keys)
+                if before <= self._max_keys < keys and index:
                     faults.append(BadEvent(_TOO_MANY_KEYS.format(self._max_keys), index))
-                    break
             except BadEvent as error:
-                error.index = index
-                faults.append(error)
+                found = self.faults_of(push, publisher) if hasattr(push, "data_json") else []
+                faults += [fault.at(index) for fault in found or [error]]
         if faults:
-            faults[0].others = faults[1:]
-            raise faults[0]
+            raise together(faults)
         return events
 
     def can_join(self, push: Push) -> bool:

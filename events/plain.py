@@ -7,15 +7,14 @@ what is wrong (docs/design/0005-lean-publish.md). tests/events/test_plain.py hol
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import Annotated, ClassVar, TypeAlias, cast
 
 import msgspec
-from pydantic_core import from_json
 
 from events import wire
 from events.batch import EventBatch
-from events.errors import BadEvent
 from events.event import MAX_KEY, MAX_USERS, RESERVED, Event
+from events.json_text import compact, is_any_too_deep, is_too_deep
 from events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
 
 _QUOTE = b'"'[0]
@@ -33,17 +32,6 @@ class _Plain(msgspec.Struct, gc=False):
     def data_json(self) -> bytes:
         """Its data as one line of JSON."""
         return bytes(self.data)
-
-    def value(self) -> Any:
-        """Its data.
-
-        Raises:
-            BadEvent: It holds a number of more digits than Python reads.
-        """
-        try:
-            return from_json(bytes(self.data))
-        except ValueError as error:
-            raise BadEvent(f"data can't be read: {error}") from error
 
 
 class PlainEvent(_Plain, rename="camel", forbid_unknown_fields=True, gc=False):
@@ -98,8 +86,7 @@ def read_plain(body: bytes, *, is_list: bool) -> Sequence[Plain] | None:
     try:
         if not body.isascii():
             body.decode()  # what is not parsed is not decoded either
-        if b" " in body or b"\n" in body or b"\r" in body or b"\t" in body:
-            body = msgspec.json.format(body, indent=-1)
+        body = compact(body)
         if (for_users := _for_users(body, is_list=is_list)) is not None:
             return for_users
         events = _many.decode(body) if is_list else [_one.decode(body)]
@@ -127,7 +114,8 @@ def batch_plain(
     if {*map(_topic, pushes)} != {topic.name} or topic.narrowed_by:
         return None
     data = [*map(bytes, map(_data, pushes))]
-    if max(map(len, data)) > max_bytes or _QUOTE in map(_first_byte, data):
+    longest = max(map(len, data))
+    if longest > max_bytes or _QUOTE in map(_first_byte, data) or is_any_too_deep(data, longest):
         return None
     return EventBatch(topic.name, shared_keys(topic), _users_of(pushes), data, now)
 
@@ -135,7 +123,7 @@ def batch_plain(
 def fits_batch(push: PlainUserEvent, topic: Topic, max_bytes: int) -> bool:
     """Whether :func:`batch_plain` takes *push*, with others of its topic that fit."""
     data = bytes(push.data)
-    return not topic.narrowed_by and len(data) <= max_bytes and data[0] != _QUOTE
+    return not topic.narrowed_by and len(data) <= max_bytes and data[0] != _QUOTE and not is_too_deep(data)
 
 
 def _users_of(events: Sequence[PlainUserEvent]) -> list[str]:
@@ -159,7 +147,7 @@ def encode_plain(push: Plain, topic: Topic, now: float, max_bytes: int) -> Event
     ):
         return None
     data = bytes(push.data)
-    if len(data) > max_bytes:
+    if len(data) > max_bytes or is_too_deep(data):
         return None
     name = push.topic
     return Event(

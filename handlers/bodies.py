@@ -8,8 +8,10 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from events.errors import BadRequest, SsePushError
-from handlers.errors import InvalidBody, faults, is_no_json
+from events.errors import BadRequest
+from events.faults import MAX_FAULTS
+from events.json_text import Checked, Encoded, NotJson, fields_of, object_of
+from handlers.errors import InvalidBody, faults
 from handlers.keys import NODE
 from service.byte_budget import ByteBudget
 from service.identity import Caller
@@ -64,8 +66,10 @@ async def read_body(request: web.Request, max_bytes: int | None = None) -> bytes
         parts.clear()
 
 
-async def read_model(request: web.Request, model: type[Model]) -> tuple[Model, bytes]:
-    """The request's body as *model*, and as it came.
+async def read_model(request: web.Request, model: type[Model]) -> tuple[Model, Encoded]:
+    """The request's body as *model*, and as it came but for white space.
+
+    A field ``data`` of the model, and fields that it does not name but takes, stay JSON and are not looked into.
 
     Raises:
         BadRequest: It is no JSON.
@@ -73,16 +77,36 @@ async def read_model(request: web.Request, model: type[Model]) -> tuple[Model, b
     """
     body = await read_body(request)
     try:
-        return model.model_validate_json(body), body
+        checked = Checked(body)
+    except NotJson as error:
+        raise BadRequest(str(error)) from None
+    faults_found = [(0, detail) for detail in checked.faults_in(checked.text)]
+    try:
+        value = _read(checked.text, model)
     except ValidationError as error:
-        raise refused(error) from None
+        raise InvalidBody([*faults_found, *faults(error)][:MAX_FAULTS]) from None
+    if faults_found:
+        raise InvalidBody(faults_found)
+    return value, Encoded(checked.text)
 
 
-def refused(error: ValidationError, *, of_list: bool = False) -> SsePushError:
+def _read(text: bytes, model: type[Model]) -> Model:
+    fields = fields_of(text)
+    if fields is None:
+        return model.model_validate_json(text)  # says what it wants
+    if model.model_config.get("extra") == "allow":
+        known = {field.alias or name for name, field in model.model_fields.items()}
+        fields = {name: value for name, value in fields.items() if name in known}
+    data = fields.get("data") if "data" in model.model_fields else None
+    if data is not None:
+        fields["data"] = b"null"
+    value = model.model_validate_json(object_of(fields))
+    return value if data is None else value.model_copy(update={"data": Encoded(data)})
+
+
+def refused(error: ValidationError) -> InvalidBody:
     """The error to raise for a body that did not validate."""
-    if is_no_json(error):
-        return BadRequest("the body is not JSON")
-    return InvalidBody(faults(error, of_list=of_list))
+    return InvalidBody(faults(error))
 
 
 def json_response(value: Any, *, status: int = 200) -> web.Response:

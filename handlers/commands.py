@@ -3,7 +3,6 @@
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from events.event import PushEvent
 from events.fingerprint import fingerprint_of
@@ -30,7 +29,7 @@ def routes() -> list[web.RouteDef]:
 async def push_app(request: web.Request) -> web.Response:
     caller = await _publisher(request)
     command, sent = await read_model(request, AppPush)
-    return await _publish(request, caller, command.event(from_json(sent)), sent)
+    return await _publish(request, caller, command.event(sent), sent)
 
 
 async def send_notification(request: web.Request) -> web.Response:

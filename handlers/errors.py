@@ -31,12 +31,11 @@ from events.errors import (
     Unauthenticated,
     UnsupportedType,
 )
+from events.faults import details_of
 
 RETRY_AFTER_S = 5  # seconds to wait for a store that can't keep events, or for another node
 SERVER = "sse-push"  # what answers call themselves: not a version, not a library
 PROBLEM = "application/problem+json"
-MAX_FAULTS = 100  # faults told of one body: nobody mends more at once
-MAX_NAME_SHOWN = 64  # characters shown of a field that should not be there
 
 STATUS: dict[type[SsePushError], int] = {
     BadEvent: 422,
@@ -113,28 +112,6 @@ def problem_of(error: SsePushError, request_id: str) -> web.Response:
     return response
 
 
-def faults(error: ValidationError, *, of_list: bool = False) -> list[tuple[int, str]]:
-    """What is wrong, as ``(index, detail)``, the first hundred faults; never quotes the input.
-
-    Args:
-        of_list: The first part of each location is the index in the list.
-    """
-    found = []
-    for fault in error.errors(include_input=False, include_url=False, include_context=False)[:MAX_FAULTS]:
-        loc = fault["loc"]
-        index = loc[0] if of_list and loc and isinstance(loc[0], int) else 0
-        named = loc[1:] if of_list else loc
-        if fault["type"] == "extra_forbidden":
-            named = (*named[:-1], str(named[-1])[:MAX_NAME_SHOWN])
-        where = ".".join(map(str, named))
-        extra = fault["type"] == "extra_forbidden"
-        message = "there is no such field" if extra else fault["msg"].removeprefix("Value error, ")
-        found.append((index, f"{where}: {message}" if where else message))
-    return found
-
-
-def is_no_json(error: ValidationError) -> bool:
-    """Whether the body is not JSON at all."""
-    if error.error_count() != 1:
-        return False
-    return error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid"
+def faults(error: ValidationError) -> list[tuple[int, str]]:
+    """What is wrong with a body that is no list, as ``(index, detail)``."""
+    return [(0, detail) for detail in details_of(error)]

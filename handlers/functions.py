@@ -1,10 +1,13 @@
 """``PUT /functions``: channel app functions (G0, contract section 6), with the error forms of that guide."""
 
+from typing import Any
+
 import structlog
 from aiohttp import web
 from pydantic_core import from_json
 
 from events.errors import EngineUnavailable, FunctionFailed
+from events.json_text import Checked, NotJson, fields_of
 from handlers.auth import caller_of
 from handlers.bodies import count_command, json_response, read_body
 from handlers.keys import NODE, REQUEST_ID
@@ -14,6 +17,7 @@ _OUTCOMES = {
     "unknown": "whether the client was told is not known: the store did not answer in time",
     "not_published": "the store can't be used now; the client was not told",
 }
+_READ = ("method", "params")  # the rest of a call, its context, is not looked into
 _BAD_SIGNATURE = FunctionFailed("UNAUTHORIZED", "invalid signature")
 
 _log = structlog.get_logger()
@@ -38,9 +42,12 @@ async def call(request: web.Request) -> web.Response:
     if key and not is_signed(body, signature, key):
         return _error(_BAD_SIGNATURE, status=401)
     try:
-        asked = from_json(body, allow_inf_nan=False)
-    except ValueError:
-        return _error(FunctionFailed("PARSE_ERROR", "the body is not JSON"), status=400)
+        checked = Checked(body)
+    except NotJson as error:
+        return _error(FunctionFailed("PARSE_ERROR", str(error)), status=400)
+    if details := checked.faults_in(checked.text):
+        return _error(FunctionFailed("INVALID_PARAMS", "; ".join(details)))
+    asked = {name: _value(text) for name, text in (fields_of(checked.text) or {}).items() if name in _READ}
     try:
         return json_response({"result": await node.functions.call(asked)})
     except FunctionFailed as error:
@@ -51,6 +58,13 @@ async def call(request: web.Request) -> web.Response:
     except Exception as error:
         _log.error("function.crashed", request_id=request[REQUEST_ID], exc_info=error)
         return _error(FunctionFailed("INTERNAL_ERROR", "the function failed"))
+
+
+def _value(text: bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None  # a number of more digits than Python reads, in what is no number
 
 
 async def _check_caller(request: web.Request) -> None:

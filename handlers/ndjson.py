@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from events.engines.base import Receipt
 from events.errors import BadEvent, DatabaseUnavailable, OverLimit, SsePushError, Unauthenticated
-from events.event import Push, PushEvent
-from events.plain import read_plain
+from events.event import Push
+from events.faults import described, together
+from events.json_text import NotJson
+from events.push_body import is_list, read_pushes
 from handlers.bodies import budget_of, reading_body
 from handlers.client_address import is_forwarded
-from handlers.errors import STATUS, faults, is_no_json
+from handlers.errors import STATUS
 from handlers.front import NO_STORE, common_headers
 from handlers.keys import NODE
 from handlers.protocol import expect_slow_body
@@ -29,11 +30,10 @@ from service.node import Node
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
 LINGER_S = 2.0  # seconds a publisher gets to read its last answers when the node goes away
 PAUSE_S = 2.0  # seconds a publisher behind a proxy is silent before it is answered: it seems to wait for that
+TURN_S = 0.01  # seconds that one request reads lines while others wait: live events are late by no more
 HELD_BYTES = 16 * 1024 * 1024  # answers held for a publisher behind a proxy: those of some 600,000 lines
 # bytes of a line beside its event's data: a thousand user ids of some length
 _LINE_OVERHEAD_BYTES = 64 * 1024
-
-_ONE = TypeAdapter(PushEvent).validator.validate_json
 
 
 class _Response:
@@ -189,16 +189,29 @@ def _submit(node: Node, line: bytes | None, caller: Caller) -> Receipt:
     try:
         if line is None:
             raise BadEvent("the line is too long")
-        plain = read_plain(line, is_list=False)
-        push: Push = plain[0] if plain else _ONE(line)
+        push = _push_of(line)
         budget_of(node, caller).take(publisher, len(line))
-    except ValidationError as error:
-        return _failed("the line is not JSON" if is_no_json(error) else faults(error)[0][1])
+    except NotJson:
+        return _failed("the line is not JSON")
     except BadEvent as error:
-        return _failed(error.detail)
+        return _failed(described([error, *error.others]))
     except OverLimit as error:
         return _failed(str(error))
     return node.publisher.submit([push], publisher)
+
+
+def _push_of(line: bytes) -> Push:
+    """The event of *line*.
+
+    Raises:
+        NotJson, BadEvent: It is none.
+    """
+    if is_list(line):
+        raise BadEvent("a line is one event, not a list")
+    [push], faults = read_pushes(line, 1)
+    if push is None:
+        raise together(faults)
+    return push
 
 
 def _seen(receipt: Receipt) -> None:
@@ -215,6 +228,8 @@ def _failed(detail: str) -> Receipt:
 async def _answer_to(receipt: Receipt) -> bytes:
     try:
         [id_] = await receipt
+    except BadEvent as error:
+        return b"%b\n" % to_json({"error": described([error, *error.others])})
     except SsePushError as error:
         may_come_again = {"outcome": error.outcome} if STATUS[type(error)] == 503 else {}
         return b"%b\n" % to_json({"error": str(error), **may_come_again})
@@ -223,18 +238,40 @@ async def _answer_to(receipt: Receipt) -> bytes:
 
 async def _lines(request: web.Request, max_bytes: int) -> AsyncIterator[bytes | None]:
     """The body's lines that are not blank; ``None`` for one over *max_bytes*, which is not kept."""
-    rest = b""
+    turn = _Turn()
+    rest = bytearray()  # of a line whose end has not come
     skipping = False
     with reading_body(request):
         async for part in request.content.iter_any():
-            *whole, rest = (rest + part).split(b"\n")
-            for line in whole:
-                if skipping or len(line) > max_bytes:
-                    skipping = False
-                    yield None
-                elif line.strip():
-                    yield line
+            *ends, begun = part.split(b"\n")
+            if ends and skipping:
+                skipping = False
+                del ends[0]
+                yield None
+            elif ends:
+                ends[0] = bytes(rest) + ends[0]
+                rest.clear()
+            for line in filter(bytes.strip, ends):  # in a loop of C: a body may be blank lines only
+                yield line if len(line) <= max_bytes else None
+                await turn.pause_if_long()
+            rest += begun
             if len(rest) > max_bytes:
-                rest, skipping = b"", True
+                rest.clear()
+                skipping = True
+            await turn.pause_if_long()  # what has come is read without waiting
     if skipping or rest.strip():
-        yield None if skipping else rest
+        yield None if skipping else bytes(rest)
+
+
+class _Turn:
+    """How long one request has had the loop without a pause."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._due = self._clock() + TURN_S
+
+    async def pause_if_long(self) -> None:
+        """Let others go on, after :data:`TURN_S`."""
+        if self._clock() >= self._due:
+            await asyncio.sleep(0)
+            self._due = self._clock() + TURN_S

@@ -48,7 +48,7 @@ class PlainPublish:
     def start(self, body: bytes) -> None:
         node, publisher = self._node, self._caller.user_id
         try:
-            pushes, self._is_list = read_events(node, body, self._headers.get("Idempotency-Key"))
+            pushes, self._is_list = read_events(node, body, self._headers.get("Idempotency-Key"), publisher)
         except SsePushError as error:
             self._fail(error)
             return

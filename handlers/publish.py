@@ -1,16 +1,16 @@
 """``POST /v1/events``: the general publish call of other services. One event, a list, or lines of NDJSON."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Annotated
+from collections.abc import Sequence
+from typing import cast
 
 import structlog
 from aiohttp import web
-from pydantic import Field, TypeAdapter, ValidationError
 
 from events.errors import BadRequest
 from events.event import Push, PushEvent
-from events.plain import read_plain
+from events.faults import together
+from events.json_text import NotJson
+from events.push_body import is_list, read_models, read_pushes
 from handlers.auth import caller_of
 from handlers.bodies import (
     COMMAND_OVERHEAD_BYTES,
@@ -18,7 +18,6 @@ from handlers.bodies import (
     count_command,
     json_response,
     read_body,
-    refused,
 )
 from handlers.commands import with_key
 from handlers.errors import InvalidBody
@@ -27,8 +26,6 @@ from handlers.ndjson import publish_lines
 from service.node import Node
 
 PATH = "/v1/events"
-_ONE = TypeAdapter(PushEvent).validator.validate_json  # the adapter's own method checks options for 1 us
-_WHITE_SPACE = b" \t\r\n"
 
 _log = structlog.get_logger()
 
@@ -45,41 +42,40 @@ async def publish(request: web.Request) -> web.StreamResponse:
         return await publish_lines(request, caller)
     node = request.app[NODE]
     body = await read_body(request, node.settings.max_body_bytes)
-    pushes, is_list = read_events(node, body, request.headers.get("Idempotency-Key"))
+    pushes, array = read_events(node, body, request.headers.get("Idempotency-Key"), publisher)
     count_bytes(request, caller, len(body), len(pushes))
     ids = await node.publisher.publish(*pushes, publisher=publisher)
     _log.debug("event.published", ids=ids, publisher=publisher, request_id=request[REQUEST_ID])
-    return json_response({"ids": ids} if is_list else {"id": ids[0]})
+    return json_response({"ids": ids} if array else {"id": ids[0]})
 
 
-def read_events(node: Node, body: bytes, key: str | None) -> tuple[Sequence[Push], bool]:
+def read_events(
+    node: Node, body: bytes, key: str | None, publisher: str | None
+) -> tuple[Sequence[Push], bool]:
     """The events of *body*, checked, and whether they came as a list.
+
+    Args:
+        publisher: Who publishes.
 
     Raises:
         BadRequest: It is no JSON, or *key* (the header ``Idempotency-Key``) came with a list.
-        InvalidBody: One of them is of no event's form; then none is published.
+        BadEvent, InvalidBody: One of them can't be published; then none is. It names the others too.
     """
-    is_list = body.lstrip(_WHITE_SPACE)[:1] == b"["
-    limit = node.settings.max_batch_events
-    if not is_list and len(body) > node.settings.max_event_bytes + COMMAND_OVERHEAD_BYTES:
+    array = is_list(body)
+    if array and key is not None:
+        raise BadRequest("Idempotency-Key goes with one event; give each of a list its own key")
+    if not array and len(body) > node.settings.max_event_bytes + COMMAND_OVERHEAD_BYTES:
         raise InvalidBody([(0, f"the event takes {len(body)} bytes")])
-    if key is None:
-        plain = read_plain(body, is_list=is_list)
-        if plain and len(plain) <= limit:
-            return plain, is_list
     try:
-        pushes = _list_of(limit)(body) if is_list else [_ONE(body)]
-    except ValidationError as error:
-        raise refused(error, of_list=is_list) from None
+        read = read_pushes if key is None else read_models
+        pushes, faults = read(body, node.settings.max_batch_events)
+    except NotJson as error:
+        raise BadRequest(str(error)) from None
+    if faults:
+        for index, push in enumerate(pushes):
+            if push is not None:
+                faults += [fault.at(index) for fault in node.intake.faults_of(push, publisher)]
+        raise together(faults)
     if key is not None:
-        if is_list:
-            raise BadRequest("Idempotency-Key goes with one event; give each of a list its own key")
-        pushes = [with_key(pushes[0], key)]
-    return pushes, is_list
-
-
-@lru_cache
-def _list_of(limit: int) -> Callable[[bytes], list[PushEvent]]:
-    """Reads a list of events; one that is too long is not read to its end."""
-    model = TypeAdapter(Annotated[list[PushEvent], Field(min_length=1, max_length=limit)])
-    return model.validator.validate_json
+        pushes = [with_key(cast("PushEvent", push), key) for push in pushes]
+    return cast("list[Push]", pushes), array

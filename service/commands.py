@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from events.event import MAX_USERS, Name, PushEvent
+from events.json_text import encoded
 from events.topics import Topic
 from service.identity import Caller
 from service.streams import app, chat, notifications, realtime
@@ -75,7 +76,7 @@ class UpdateEntity(ForUsers):
     def event(self, now: str) -> PushEvent:
         said = self.model_dump(by_alias=True, exclude={"user_id", "user_ids"})
         update = realtime.EntityUpdate.model_validate({**said, "timestamp": now})
-        return self._push(realtime.TOPIC, update.model_dump(by_alias=True))
+        return self._push(realtime.TOPIC, encoded(update.model_dump(by_alias=True)))
 
 
 class SayToGroup(Command):

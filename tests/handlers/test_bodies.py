@@ -4,11 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from events.errors import BadRequest
-from handlers.bodies import json_response, refused
-from handlers.errors import InvalidBody
+from handlers.bodies import json_response
 from tests.conftest import Listen, Service, Start, mint, until
 
 ADMIN = mint("root", "admin")
@@ -32,14 +30,6 @@ def test_answer_uses_aliases_and_leaves_out_what_is_not_there() -> None:
 
     assert response.body == b'{"asGiven":1}'
     assert (response.status, response.content_type) == (201, "application/json")
-
-
-@pytest.mark.parametrize(("body", "error"), [(b"{", BadRequest), (b"{}", InvalidBody)])
-def test_refusal_tells_no_json_from_json_of_another_form(body: bytes, error: type[Exception]) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Form.model_validate_json(body)
-
-    assert type(refused(caught.value)) is error
 
 
 @pytest.mark.parametrize("path", [path for path, _ in COMMANDS])

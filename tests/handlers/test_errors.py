@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 import events.errors
 from events.errors import BadEvent, EngineUnavailable, EventTooLarge, OverLimit, SsePushError, Unauthenticated
-from handlers.errors import STATUS, InvalidBody, faults, is_no_json, problem, problem_of
+from handlers.errors import STATUS, InvalidBody, faults, problem, problem_of
 
 
 def _tree(root: type[SsePushError]) -> Iterator[type[SsePushError]]:
@@ -109,13 +109,3 @@ def test_faults_say_where_and_never_quote_the_input() -> None:
 
 def test_faults_name_the_place_within() -> None:
     assert faults(_refusal({"password": 1, "inner": [1, "x"]}))[0][1].startswith("inner.1: ")
-
-
-def test_no_json_is_told_from_json_of_another_form() -> None:
-    with pytest.raises(ValidationError) as no_json:
-        Form.model_validate_json(b"{")
-    with pytest.raises(ValidationError) as other_form:
-        Form.model_validate_json(b"{}")
-
-    assert is_no_json(no_json.value)
-    assert not is_no_json(other_form.value)

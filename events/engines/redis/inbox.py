@@ -11,12 +11,14 @@ from typing import Any
 
 import hiredis
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from events.engines.base import Publish, Receipt
 from events.engines.redis.link import Address, Link, fault_of, words_of
 from events.errors import BadEvent, SsePushError
 from events.event import PushEvent
+from events.faults import described
+from events.json_text import NotJson
+from events.push_body import is_list, read_models
 
 GROUP = "nodes"
 FIELD = b"event"
@@ -30,8 +32,6 @@ _REPLY_S = 5.0  # seconds beyond BLOCK_S without an answer: the connection is de
 _AGAIN_S = 1.0  # seconds before another try when something is away
 
 _log = structlog.get_logger()
-_one = TypeAdapter(PushEvent)
-_list = TypeAdapter(list[PushEvent])
 _Entry = tuple[bytes, list[bytes] | None]
 
 
@@ -127,7 +127,8 @@ class Inbox:
             if receipt is not None:
                 await receipt
         except BadEvent as error:
-            reason = str(error)
+            faults = [error, *error.others]
+            reason = described(faults, of_list=len(faults) > 1)
         except SsePushError:
             return False
         except Exception as error:  # noqa: BLE001 - one entry must not hold up all others, and none may be lost
@@ -156,16 +157,15 @@ def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
     if body is None or len(given) != 1:
         raise BadEvent(f"an entry has one field, {FIELD.decode()}")
     try:
-        events = _list.validate_json(body) if body.lstrip()[:1] == b"[" else [_one.validate_json(body)]
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        where = ".".join(map(str, faults[0]["loc"]))
-        raise BadEvent(f"{where}: {faults[0]['msg']}" if where else faults[0]["msg"]) from None
-    if not 0 < len(events) <= MAX_EVENTS:
-        raise BadEvent(f"an entry has from 1 to {MAX_EVENTS} events")
+        events, faults = read_models(body, MAX_EVENTS)
+    except NotJson as error:
+        raise BadEvent(str(error)) from None
+    if faults:
+        raise BadEvent(described(faults, of_list=is_list(body)))
     return [
         event.model_copy(
             update={"key": f"own {event.key}" if event.key is not None else f"entry {id_} {index}"}
         )
         for index, event in enumerate(events)
+        if event is not None
     ]
