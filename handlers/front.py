@@ -132,7 +132,16 @@ def _refusal(request: web.Request, error: web.HTTPException, request_id: str) ->
         allow = ", ".join(sorted([*error.allowed_methods, "OPTIONS"]))
         if request.method == "OPTIONS":
             settings, origin = request.app[NODE].settings, request.headers.get("Origin")
-            return web.Response(status=204, headers=cors.preflight_headers(settings, origin, allow))
+            return web.Response(
+                status=204,
+                headers=cors.preflight_headers(
+                    settings,
+                    origin,
+                    allow,
+                    asked=request.headers.get("Access-Control-Request-Headers", ""),
+                    private_network=request.headers.get("Access-Control-Request-Private-Network") == "true",
+                ),
+            )
         response = problem(error.status, f"this path takes {allow}", request_id)
         response.headers["Allow"] = allow
         return response

@@ -25,7 +25,7 @@ from events.engines import check_engine_url
 from events.topics import is_name
 from service.addresses import IPV6_PREFIX, UNIX_PEER, parse_network
 from service.database import check_database_url
-from service.origins import OriginPattern, origin_of, parse_origin
+from service.origins import OriginPattern, check_app_origin, origin_of, parse_origin
 
 PREFIX = "SSE_PUSH_"
 MIN_SECRET_BYTES = 32  # bytes of a secret that signs tokens (RFC 7518, section 3.2)
@@ -41,6 +41,12 @@ def _split(value: object) -> object:
 def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         parse_origin(value)
+    return values
+
+
+def _callers(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        check_app_origin(value)
     return values
 
 
@@ -107,6 +113,7 @@ def _database(value: SecretStr) -> SecretStr:
 
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Texts, AfterValidator(_origins)]
+Callers = Annotated[Texts, AfterValidator(_callers)]
 Networks = Annotated[Texts, AfterValidator(_networks)]
 _ASYMMETRIC = {"RS256", "ES256", "EdDSA"}
 _OF_COMMANDS = ("URL", "TOKEN")  # what `publish` and `listen` read beside the settings
@@ -157,7 +164,7 @@ class Settings(BaseSettings):
     jwt_audience: str = Field("", description="Required `aud`, checked where set.")
     token_ttl_s: int = Field(28_800, ge=1, description="A token that a login gives is good this long: a working day.")  # fmt: skip
     open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
-    cors_origins: Origins = Field((), description="Origins whose pages may call, with credentials.")
+    cors_origins: Callers = Field((), description="Origins whose pages may call, with credentials: https://host, https://*.example.com, of apps capacitor://localhost, chrome-extension://ID, moz-extension://*; null (without credentials).")  # fmt: skip
     trusted_proxies: Networks = Field(
         (),
         description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed; unix: for those on a Unix socket.",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.origins import Origin, origin_of, parse_origin
+from service.origins import Origin, check_app_origin, origin_of, parse_origin
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,27 @@ def test_pattern_matches(pattern: str, url: str, matches: bool) -> None:
 def test_pattern_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no origin"):
         parse_origin(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "capacitor://localhost",
+        "app://.",
+        "moz-extension://*",
+        "tauri://localhost:1420",
+        "null",
+        "https://*.a.example",
+    ],
+)
+def test_origin_of_an_app_may_be_listed(text: str) -> None:
+    check_app_origin(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "https://*", "http://*", "file://x", "javascript://x", "capacitor://", "capacitor://a/b", "capacitor:a", "://a", "data:x", "x://*.a", ""],
+)  # fmt: skip
+def test_what_is_no_origin_of_an_app_may_not(text: str) -> None:
+    with pytest.raises(ValueError, match="no origin"):
+        check_app_origin(text)
