@@ -7,7 +7,6 @@ takes 0.2 s and 15 MB to import, so nothing here does so before the database is 
 import asyncio
 import fcntl
 import importlib
-import os
 import re
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import structlog
 
 from events.errors import DatabaseUnavailable
+from events.private_files import make_private_database, open_private
 from service.migrations import HEAD
 
 if TYPE_CHECKING:
@@ -196,9 +196,9 @@ def _prepare_file(path: Path) -> None:
     To change to a write-ahead log wants the file alone and does not wait for it; hence the lock.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as lock:
+    with open_private(path.with_name(path.name + ".lock")) as lock:
         _hold(lock)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        make_private_database(path)
         connection = sqlite3.connect(path, timeout=WAIT_S)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from events.private_files import make_private
+
 FILE = "jwt-secret"  # in DATA_DIR
 _BYTES = 32  # what HS256 wants (RFC 7518, section 3.2)
 
@@ -26,4 +28,5 @@ def kept_secret(data_dir: Path) -> str:
             pass
         finally:
             made.unlink()
+    make_private(path)
     return path.read_text()

@@ -28,6 +28,7 @@ from events.engines.reader import Reader
 from events.engines.store import Store, has_keys
 from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
 from events.event import Event
+from events.private_files import make_private_database, open_private
 from events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
@@ -104,6 +105,7 @@ class EmbeddedEngine(AloneEngine):
         except OSError as error:
             raise EngineUnavailable(f"can't use {self._dir}: {error}") from error
         try:
+            make_private_database(path)
             self._store = Store(path, **self._limits)
             events = self._store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
             self._free_readers: SimpleQueue[Reader] = SimpleQueue()
@@ -323,7 +325,7 @@ def _refuse(receipt: Receipt | None, error: Exception) -> None:
 
 def _lock(path: Path) -> IO[str]:
     """Hold *path* for this process alone, for as long as the file stays open."""
-    file = path.open("a+")
+    file = open_private(path)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
