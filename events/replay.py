@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic_core import to_json
 
 from events import wire
-from events.engines.base import Engine
+from events.engines.base import Engine, Unreadable
 from events.event import Event
 from events.ids import format_id, parse_id
 
@@ -89,7 +89,11 @@ class Replay:
         """
         if self.at_hand:
             return self.next_at_hand(max_bytes)
-        events, upto = await self._engine.read(self._keys, self.after, max_bytes)
+        try:
+            events, upto = await self._engine.read(self._keys, self.after, max_bytes)
+        except Unreadable as hole:
+            events, upto = [], hole.upto
+            self._gap = self._gap or "expired"
         self._skip_lost()  # the floor may have risen meanwhile, and taken some of what was asked for
         return self._page([event for event in events if event.seq > self.after], upto, live=False)
 

@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -274,10 +274,15 @@ class Connections:
             if count % CLOSED_PER_TURN == CLOSED_PER_TURN - 1:
                 await asyncio.sleep(0)
 
-    def break_off(self, reason: str, stood: str) -> None:
-        """Streams can't just go on where they stand (:data:`events.engines.base.Broken`)."""
+    def break_off(self, reason: str, stood: str, keys: Collection[str] | None = None) -> None:
+        """Streams can't just go on where they stand (:class:`events.engines.base.Broken`)."""
         its = [connection for connection in self if connection.resumable and connection.live]
-        gap = gap_frame(self._engine, reason, stood, None, self._engine.head)
+        stands = self._engine.head
+        if keys is not None:
+            its = [connection for connection in its if not {*keys}.isdisjoint(connection.keys)]
+            # Others than their own may have come meanwhile: from here on all is there but what is missing.
+            stands = stood_at[1] if (stood_at := parse_id(stood)) else stands
+        gap = gap_frame(self._engine, reason, stood, None, stands)
         for connection in its:
             if reason == "unknown":
                 connection.write(connection.lane.wrap(gap))

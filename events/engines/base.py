@@ -15,8 +15,8 @@ Engines know events and routing keys. They do not know sinks, users or HTTP.
 
 from abc import ABC, abstractmethod
 from asyncio import Future
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, Protocol
 
 from events.event import Event, PushEvent
 from events.window import Window
@@ -28,9 +28,54 @@ Kept = Callable[[Sequence[Event]], object]
 Failed = Callable[[int], object]
 Publish = Callable[[Sequence[PushEvent]], Receipt]  # events of others, all or none
 Missed = Callable[[], object]
-# Why, and the id up to which streams had everything: "unknown" (the store is another one, and its ids too; or events
-# were lost on their way here) or "behind" (more was missed than can be handed on: streams must come back, each from its own id).
-Broken = Callable[[Literal["unknown", "behind"], str], object]
+
+
+class Broken(Protocol):
+    """Called when streams can't just go on."""
+
+    def __call__(
+        self, reason: Literal["unknown", "behind"], stood: str, keys: Collection[str] | None = None, /
+    ) -> object:
+        """Tell the streams.
+
+        Args:
+            reason: ``unknown`` (the store is another one, and its ids too; or events were lost on their way here, or
+                can't be read) or ``behind`` (more was missed than can be handed on: streams must come back, each from
+                its own id).
+            stood: The id up to which streams had everything.
+            keys: The routing keys of the events that are missing, where all others had theirs.
+        """
+
+
+class Unreadable(Exception):
+    """Events that should be there can't be read. Never leaves ``events``: replays tell it by a gap.
+
+    Attributes:
+        upto: They are numbered up to this one at the most; what comes behind it can be read.
+    """
+
+    def __init__(self, upto: int) -> None:
+        super().__init__(f"events up to {upto} can't be read")
+        self.upto = upto
+
+
+def until_unreadable(
+    events: Sequence[Event], unreadable: Sequence[int], upto: int
+) -> tuple[list[Event], int]:
+    """What a read gives that has found *events* up to *upto*, among them some numbers that are *unreadable*.
+
+    Raises:
+        Unreadable: The first of all is.
+    """
+    first = min(unreadable)
+    if readable := [event for event in events if event.seq < first]:
+        return readable, first - 1
+    next_ = min([event.seq for event in events], default=upto + 1)
+    raise Unreadable(max(seq for seq in unreadable if seq < next_))
+
+
+def ignore_break(reason: str, stood: str, keys: Collection[str] | None = None, /) -> None:
+    """For an engine that nobody's streams depend on."""
 
 
 class Engine(ABC):
@@ -78,7 +123,7 @@ class Engine(ABC):
 
     @abstractmethod
     async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
     ) -> None:
         """Open the store; from now on call *kept* with each batch of events that is safe, in order.
 
@@ -114,6 +159,8 @@ class Engine(ABC):
 
         Raises:
             EngineUnavailable: The store can't be read now.
+            Unreadable: Events that begin right above *after*, and may be for *keys*, can't be read at all. A read that
+                meets such events later ends before them.
         """
 
     @abstractmethod

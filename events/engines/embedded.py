@@ -23,7 +23,7 @@ import structlog
 from events.batch import ids_of, joined, weight_of
 from events.engines.ages import steady_clock
 from events.engines.alone import AloneEngine
-from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt
+from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt, ignore_break
 from events.engines.reader import Reader
 from events.engines.store import Store, has_keys
 from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
@@ -94,7 +94,7 @@ class EmbeddedEngine(AloneEngine):
         return self._max_bytes
 
     async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._kept, self._lost = kept, failed

@@ -13,7 +13,17 @@ from collections.abc import Callable, Sequence
 import hiredis
 import structlog
 
-from events.engines.base import Broken, Engine, Failed, Kept, Missed, Publish, Receipt
+from events.engines.base import (
+    Broken,
+    Engine,
+    Failed,
+    Kept,
+    Missed,
+    Publish,
+    Receipt,
+    ignore_break,
+    until_unreadable,
+)
 from events.engines.redis.feed import Feed
 from events.engines.redis.inbox import Inbox
 from events.engines.redis.link import Address, forget
@@ -100,7 +110,7 @@ class RedisEngine(Engine):
         return self._session.reachable
 
     async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = max, missed: Missed = tuple
+        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
     ) -> None:
         self._standing.kept, self._standing.broken = kept, broken
         self._outbox.lost = failed
@@ -213,7 +223,9 @@ class RedisEngine(Engine):
         self._standing.raise_floor(floor)
         await self._feed.reached(head)
         now = self._clock()
-        events = self._feed.read_all(zip(found[::2], found[1::2], strict=True))
+        events, unreadable = self._feed.read_all(zip(found[::2], found[1::2], strict=True))
+        if unreadable:
+            events, upto = until_unreadable(events, unreadable, upto)
         return [event for event in events if event.expires is None or event.expires > now], upto
 
     async def check(self) -> None:

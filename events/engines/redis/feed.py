@@ -7,7 +7,7 @@ the store is, on the way that events take too, so whoever has heard it has heard
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from events.engines.redis.link import Link
 from events.engines.redis.payload import read_event, read_number, tell_of
@@ -16,6 +16,14 @@ from events.event import Event
 from events.ids import format_id
 
 CHANNELS_AT_ONCE = 1000  # channels of one SUBSCRIBE
+
+
+class Hole(NamedTuple):
+    """An event that came and can't be read, numbered *seq*, for *keys*; everything up to *stood* was heard."""
+
+    stood: int
+    seq: int
+    keys: set[str]
 
 
 class Feed:
@@ -28,6 +36,8 @@ class Feed:
     Attributes:
         epoch: The store's.
         head: Every event for the keys listened to, up to this number, was heard.
+        hole: What :meth:`hear` ended before.
+        rest: The messages behind it.
     """
 
     def __init__(self, prefix: str, own: str) -> None:
@@ -52,6 +62,8 @@ class Feed:
         self._barrier = 0  # the newest that was heard
         self._barriers: list[tuple[int, asyncio.Future[None]]] = []
         self._last_token = b""
+        self.hole: Hole | None = None
+        self.rest: list[list[Any]] = []
 
     # -- which keys --------------------------------------------------------------------------------
 
@@ -213,10 +225,15 @@ class Feed:
             self._confirmed.append(key)
 
     def hear(self, messages: Iterable[list[Any]]) -> list[Event]:
-        """The events that *messages* tell, in order, each once, and not those heard before."""
+        """The events that *messages* tell, in order, each once, and not those heard before.
+
+        It ends before an event that has a number and can't be read: :attr:`hole` is that, :attr:`rest` what follows.
+        """
         events: list[Event] = []
         faults: list[ValueError] = []
-        for message in messages:
+        self.hole, self.rest = None, []
+        unread = iter(messages)
+        for message in unread:
             if message[0] != b"message":
                 self._confirm(message)
                 continue
@@ -224,11 +241,33 @@ class Feed:
                 event = self._told(message[1], message[2])
             except ValueError as error:
                 faults.append(error)
+                if (hole := self._hole(message)) is not None:
+                    self._stop_at(hole, [*unread])
+                    break
             else:
                 if event is not None:
                     events.append(event)
         tell_of(faults)
         return events
+
+    def _hole(self, message: list[Any]) -> Hole | None:
+        """What is missing, if *message* has the number of an event not heard before."""
+        if message[0] != b"message" or message[1] == self._own:
+            return None
+        try:
+            seq = read_number(message[2].partition(b"\n")[0])
+            key = message[1].decode().removeprefix(f"{self._prefix}for:")
+        except ValueError:
+            return None
+        return Hole(self.head, seq, {key}) if seq > self.head else None
+
+    def _stop_at(self, hole: Hole, rest: list[list[Any]]) -> None:
+        """It comes once for each of its keys, most often one after the other."""
+        self.hole = hole
+        while rest and (again := self._hole(rest[0])) is not None and again.seq == hole.seq:
+            hole.keys.update(again.keys)
+            del rest[0]
+        self.rest = rest
 
     def _told(self, channel: bytes, payload: bytes) -> Event | None:
         if channel == self._own:
@@ -294,17 +333,19 @@ class Feed:
             event.id, event.kept = None, False
         return event
 
-    def read_all(self, found: Iterable[tuple[int, bytes]]) -> list[Event]:
-        """The events of all numbers and bodies that are events."""
+    def read_all(self, found: Iterable[tuple[int, bytes]]) -> tuple[list[Event], list[int]]:
+        """The events of all numbers and bodies that are events, and the numbers of the others."""
         events: list[Event] = []
+        unreadable: list[int] = []
         faults: list[ValueError] = []
         for seq, body in found:
             try:
                 events.append(self.read(seq, body))
             except ValueError as error:
                 faults.append(error)
+                unreadable.append(seq)
         tell_of(faults)
-        return events
+        return events, unreadable
 
 
 def _still_waiting(

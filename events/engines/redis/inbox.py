@@ -113,6 +113,8 @@ class Inbox:
                 receipt = self._publish(read_entry(entry[0].decode(), entry[1]))
             except BadEvent as error:
                 reason = str(error)
+            except (ValueError, RecursionError) as error:  # whatever nobody can read
+                reason = f"{type(error).__name__} while it was read"
             except Exception as error:  # noqa: BLE001 - a fault of ours is told where all others are
                 receipt = asyncio.get_running_loop().create_future()
                 receipt.set_exception(error)
@@ -138,7 +140,7 @@ class Inbox:
             _log.warning("inbox.refused", id=id_.decode(), detail=reason)
             await self._link.call(
                 "XADD", f"{self._stream}:refused", "MAXLEN", "~", MAX_REFUSED, "*",
-                "id", id_, "reason", reason, *fields,
+                "id", id_, "reason", reason.encode(errors="replace"), *fields,
             )  # fmt: skip
         # In this order: an entry that is acknowledged and still there would be nobody's.
         await self._link.call("XDEL", self._stream, id_)

@@ -39,6 +39,15 @@ def read_event(epoch: str, seq: int, body: bytes) -> Event:
     Raises:
         ValueError: It is no event, or could not be framed as it is.
     """
+    try:
+        return _read_event(epoch, seq, body)
+    except ValueError:
+        raise
+    except Exception as error:  # JSON nested too deep is a RecursionError; whatever it is, it is no event
+        raise ValueError(f"{type(error).__name__} while it was read") from error
+
+
+def _read_event(epoch: str, seq: int, body: bytes) -> Event:
     [event] = unpack(epoch, seq, body)
     if not is_field_safe(event.topic + (event.name or "")) or b"\r" in event.data:
         raise ValueError("an end of line where none may be")

@@ -10,6 +10,7 @@ from events.engines.redis.feed import Feed
 from events.engines.redis.outbox import Outbox
 from events.engines.redis.standing import Standing
 from events.engines.redis.store import RemoteStore
+from events.event import Event
 from events.ids import new_epoch
 
 RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
@@ -62,14 +63,23 @@ class Recovery:
                 await self._read_missed(head)
         self._standing.release(head)
 
+    def _deliver(self, events: list[Event], upto: int) -> None:
+        """Hand *events* on, which are all up to *upto* that were not heard yet."""
+        self._feed.head = upto
+        self._standing.deliver([event for event in events if any(map(self._feed.listens, event.keys))])
+
     async def _read_missed(self, head: int) -> None:
         stood = self._feed.head
         found = await self._store.all_between(stood, head, RECOVER_PAGE)
         numbers = [int(id_.partition(b"-")[0]) for id_, _ in found]
         bodies = [fields[-1] for _, fields in found]
-        events = self._feed.read_all(zip(numbers, bodies, strict=True))
-        self._feed.head = numbers[-1] if len(found) == RECOVER_PAGE else head
-        self._standing.deliver([event for event in events if any(map(self._feed.listens, event.keys))])
+        events, unreadable = self._feed.read_all(zip(numbers, bodies, strict=True))
+        for seq in unreadable:
+            self._deliver([event for event in events if self._feed.head < event.seq < seq], seq - 1)
+            self._feed.head = seq
+            self._standing.break_off("unknown", seq - 1, seq)  # whose it is nobody knows
+        upto = numbers[-1] if len(found) == RECOVER_PAGE else head
+        self._deliver([event for event in events if event.seq > self._feed.head], upto)
         _, _, floor, _ = await self._store.mark()
         if stood < floor:  # it has overtaken us: what was read may have a hole
             self._standing.raise_floor(floor)

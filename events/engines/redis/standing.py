@@ -6,7 +6,7 @@ feed and the window; does not know connections, nor how what was missed is found
 
 from typing import Any, Literal
 
-from events.engines.base import Broken, Kept
+from events.engines.base import Broken, Kept, ignore_break
 from events.engines.redis.feed import Feed
 from events.event import Event
 from events.ids import format_id
@@ -34,7 +34,7 @@ class Standing:
         self.floor = 0
         self.window = Window(0)
         self.kept: Kept = list
-        self.broken: Broken = max
+        self.broken: Broken = ignore_break
 
     def hold(self) -> None:
         """Hold back what comes, until :meth:`release`; what was held before is forgotten."""
@@ -58,6 +58,10 @@ class Standing:
 
     def _hand_on(self, messages: list[list[Any]]) -> None:
         self.deliver(self._feed.hear(messages))
+        while (hole := self._feed.hole) is not None:
+            self.window = Window(hole.seq)  # what is above it only is all there is
+            self.broken("unknown", self._feed.id_of(hole.stood), hole.keys)
+            self.deliver(self._feed.hear(self._feed.rest))
         self._feed.wake()
 
     def deliver(self, events: list[Event]) -> None:
