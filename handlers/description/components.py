@@ -63,7 +63,7 @@ ERRORS: Mapping[str, tuple[str, web.Response]] = {
     "TooLarge": ("The body is over `SSE_PUSH_MAX_BODY_BYTES`.", problem(413, "Request Entity Too Large", _REQUEST_ID)),
     "UnsupportedType": ("A page's command does not say that it is JSON, or a body is compressed.", problem_of(UnsupportedType("the body must be JSON and say so: Content-Type: application/json"), _REQUEST_ID)),
     "Invalid": ("The body is JSON, but not of the form wanted. Nothing was published.", problem_of(BadEvent("unknown topic", index=2), _REQUEST_ID)),
-    "OverLimit": ("Over a limit: of streams, of commands, of logins, of friends.", problem_of(OverLimit("user", 10), _REQUEST_ID)),
+    "OverLimit": ("Over a limit: of streams, of commands, of bytes, of answers by AI members, of logins, of friends.", problem_of(OverLimit("user", 10), _REQUEST_ID)),
     "Unavailable": ("This node is going away, or can't keep events now; or the database of accounts is away, or the keys of tokens can't be fetched.", problem_of(EngineUnavailable("the store can't be written"), _REQUEST_ID)),
 }  # fmt: skip
 NAME_OF = {response.status: name for name, (_, response) in ERRORS.items()}
