@@ -208,7 +208,7 @@ class _Description:
         There is no ``schema``: tools differ in whether it is of the whole text or of one event.
         """
         kept, stream = bool(operation.headers), operation.stream
-        ends = operation.method != "get"  # a turn of group chat: it says itself what goes over it
+        ends = operation.tag == "Group chat"  # a turn: it says itself what goes over it
         data: Json = {"type": "string", "contentMediaType": "application/json"}
         if form := self._schemas.of(media.form, "serialization"):
             data["contentSchema"] = form

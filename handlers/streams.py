@@ -25,12 +25,13 @@ from handlers.errors import SERVER, faults
 from handlers.front import Handler
 from handlers.keys import NODE, REQUEST_ID
 from handlers.protocol import is_half_closed
+from handlers.topics import streams_of, topics_of
 from service.addresses import network_of
 from service.connection import Connection
 from service.identity import Caller
 from service.node import Node
 from service.samplers import sample_event
-from service.streams import BY_TOPIC, STREAMS, AttendedStream, SampledStream, Stream, Visit
+from service.streams import STREAMS, AttendedStream, SampledStream, Stream, Visit
 from service.streams.base import Params
 
 STREAM_HEADERS = {
@@ -38,13 +39,14 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
+MANY_PATH = "/v1/stream"
 MANY = "many"  # the name of /v1/stream in logs and figures
 
 
 def routes() -> list[web.RouteDef]:
     """A route for each stream of the registry, and ``/v1/stream``."""
     registered = [web.get(stream.path, _handler(stream)) for stream in STREAMS]
-    return [*registered, web.get("/v1/stream", _many)]
+    return [*registered, web.get(MANY_PATH, _many), web.post(MANY_PATH, _many)]
 
 
 def _handler(stream: Stream) -> Handler:
@@ -90,18 +92,14 @@ async def _many(request: web.Request) -> web.StreamResponse:
     await node.gate.enter()
     caller = await _opener(request)
     caller.require_user()
-    topics = list(dict.fromkeys(filter(None, request.query.get("topics", "").split(","))))
-    if not topics:
-        raise BadRequest("topics is required: a comma-separated list")
-    if len(topics) > node.settings.max_topics:
-        raise BadRequest(f"{len(topics)} topics are over the limit of {node.settings.max_topics}")
-    opened = [_open_topic(name) for name in topics]
+    topics, last_id = await topics_of(request, node.settings.max_topics)
+    opened = streams_of(topics)
     where = Filter()
     for stream, room in opened:
         where |= stream.filter(caller, _params_for(stream, caller, room), node.settings)
     streams = [stream for stream, _ in opened]
     visits = [await stream.attend(caller, node) for stream in streams if isinstance(stream, AttendedStream)]
-    return await _open(request, caller, where, MANY, streams, named=True, visits=visits)
+    return await _open(request, caller, where, MANY, streams, named=True, visits=visits, since=last_id)
 
 
 async def _opener(request: web.Request) -> Caller:
@@ -118,22 +116,6 @@ async def _opener(request: web.Request) -> Caller:
     else:
         node.opens_of_address.take(network_of(address_of(request), node.settings.ipv6_prefix))
     return caller
-
-
-def _open_topic(full_name: str) -> tuple[Stream, str | None]:
-    """The stream that gives a topic, and its room.
-
-    Raises:
-        BadRequest: There is no such topic.
-    """
-    name, colon, room = full_name.partition(":")
-    stream = BY_TOPIC.get(name)
-    if stream is None or stream.topic.per_room != bool(colon):
-        there_are = ", ".join(
-            f"{name}:ROOM" if one.topic.per_room else name for name, one in BY_TOPIC.items()
-        )
-        raise BadRequest(f"unknown topic: {full_name[:64]!r}; there are {there_are}")
-    return stream, room if colon else None
 
 
 async def _open(

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
+from yarl import URL
 
 from handlers.keys import NODE
 from service.node import Node
@@ -77,11 +78,11 @@ class Service:
         return str(answer.json["id"])
 
     async def open(
-        self, path: str, *, token: str | None = None, headers: dict[str, str] | None = None, **more: Any
-    ) -> OpenStream:
+        self, path: str | URL, *, method: str = "GET", token: str | None = None, headers: dict[str, str] | None = None, **more: Any
+    ) -> OpenStream:  # fmt: skip
         """Open a stream and read its first frame."""
         async with asyncio.timeout(DEADLINE_S):
-            response = await self.client.get(path, headers=_headers(token, headers), **more)
+            response = await self.client.request(method, path, headers=_headers(token, headers), **more)
         assert response.status == 200, await response.read()
         stream = OpenStream(response)
         stream.first = await stream.next()

@@ -63,7 +63,7 @@ class VersionParams(BaseModel):
 
 class ManyParams(BaseModel):
     topics: str = Field(
-        description="Topics, with commas between them; a chat room's is `chat:ROOM`.",
+        description="Topics, with commas between them; a chat room's is `chat:ROOM`. May come several times; `%2C` is a comma within a name.",
         examples=["app,notifications,chat:general"],
     )
 

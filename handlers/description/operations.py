@@ -23,6 +23,7 @@ from handlers.description.forms import (
     PublishedList,
     VersionParams,
 )
+from handlers.topics import ManyTopics
 from service.commands import AppPush, SayToGroup, SendChat, SendNotification, UpdateEntity
 from service.group_chat import frames
 from service.group_chat.forms import MemberOfRoom, RoomParams
@@ -210,20 +211,33 @@ def _question(path: str, id: str, summary: str, media: Media, **more: Any) -> Op
     return Operation(path=path, id=id, summary=summary, answers=(Answer(200, "The answer.", (media,)), *cached), **more)  # fmt: skip
 
 
+_MANY: dict[str, Any] = {
+    "tag": "Streams",
+    "description": "For users. Each frame's `event:` is its topic, or `topic/name` where its publisher named it; the"
+    " data is unchanged. One topic that the caller may not have refuses the whole."
+    f" Topics: {', '.join(f'`{topic.name}:ROOM`' if topic.per_room else f'`{topic.name}`' for topic in TOPICS.values())}.",
+    "token": "needed",
+    "headers": _RESUME,
+    "answers": (Answer(200, _STREAMING, (Media(type=EVENT_STREAM, form=Any),)),),
+}
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         path="/v1/stream",
         id="stream_many",
-        tag="Streams",
         summary="Many topics over one connection.",
-        description="For users. Each frame's `event:` is its topic, or `topic/name` where its publisher named it; the"
-        " data is unchanged. One topic that the caller may not have refuses the whole."
-        f" Topics: {', '.join(f'`{topic.name}:ROOM`' if topic.per_room else f'`{topic.name}`' for topic in TOPICS.values())}.",
-        token="needed",
         params=ManyParams,
-        headers=_RESUME,
-        answers=(Answer(200, _STREAMING, (Media(type=EVENT_STREAM, form=Any),)),),
         errors=(400, 401, 403, 404, 429, 503),
+        **_MANY,
+    ),
+    Operation(
+        method="post",
+        path="/v1/stream",
+        id="stream_many_by_body",
+        summary="The same, for topics that are many or have long names.",
+        bodies=(Media(form=ManyTopics),),
+        errors=(400, 401, 403, 404, 413, 422, 429, 503),
+        **_MANY,
     ),
     _command(
         "/v1/events",

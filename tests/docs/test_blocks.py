@@ -44,7 +44,7 @@ def order_stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
     for place in ("service.streams", "handlers.streams", "service.samplers"):
         monkeypatch.setattr(f"{place}.STREAMS", every)
     monkeypatch.setattr("service.node.TOPICS", topics)
-    monkeypatch.setattr("handlers.streams.BY_TOPIC", {**streams.BY_TOPIC, "orders": stream})
+    monkeypatch.setattr("handlers.topics.BY_TOPIC", {**streams.BY_TOPIC, "orders": stream})
     return stream
 
 

@@ -173,6 +173,14 @@ export interface Login {
 	password: string;
 }
 
+/** Topics of one stream. */
+export interface ManyTopics {
+	/** The topics. */
+	topics: string[];
+	/** The last id that was seen; the header `Last-Event-ID` wins. */
+	lastEventId?: string;
+}
+
 /** An AI member can't answer; the others still do. */
 export interface MemberFailed {
 	type: "error";
