@@ -19,6 +19,7 @@ from events.engines import EMBEDDED
 from events.errors import SsePushError
 from handlers.app import build_app
 from handlers.server import GuardedSite
+from service.descriptors import raise_limit, warn_where_few
 from service.log_output import LogOutput
 from service.logging import configure_logging, open_output
 from service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
@@ -63,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.log_format, settings.log_level, output)
     for name, meant in unknown_variables(os.environ).items():
         _log.warning("settings.unknown", name=name, meant=meant)
+    raise_limit()
+    warn_where_few(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*GC_THRESHOLDS)
     if arguments.workers == 1:

@@ -8,6 +8,7 @@ import structlog
 
 from cli.signals import ending_signals
 from cli.standard_streams import tell
+from service.descriptors import raise_limit
 from service.group_chat.build import build_worker
 from service.logging import configure_logging, open_output
 from service.settings import Settings, load_settings
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     output = open_output()
     configure_logging(settings.log_format, settings.log_level, output)
+    raise_limit()
     output.start()
     try:
         return asyncio.run(_work(settings))

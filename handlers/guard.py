@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import structlog
 
 from handlers.protocol import GuardedHandler
+from service.descriptors import sockets_allowed
 from service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
@@ -34,6 +35,7 @@ class Guard:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self._sockets = sockets_allowed(node.settings)
         self.open: set[GuardedHandler] = set()
         self._of_address: defaultdict[str, set[GuardedHandler]] = defaultdict(set)
         self._reserve: dict[GuardedHandler, None] = {}
@@ -50,6 +52,7 @@ class Guard:
             return
         handler.limit = over
         self._reserve[handler] = None
+        self.node.descriptors.look()
         if len(self._reserve) > RESERVED_SOCKETS:
             self.refuse(next(iter(self._reserve)))
 
@@ -85,7 +88,7 @@ class Guard:
             if idlest is None:
                 return "sockets_of_address"
             self._evict(idlest[2], "sockets_of_address")
-        if len(self.open) + len(self.node.connections) >= settings.socket_limit:
+        if len(self.open) + len(self.node.connections) >= self._sockets:
             found = self._find_idlest()
             if found is None:
                 return "sockets"
@@ -112,6 +115,7 @@ class Guard:
 
     def _check(self) -> None:
         self.start()
+        self.node.descriptors.look()
         now = asyncio.get_running_loop().time()
         owed_at_latest = now - self.node.settings.request_timeout_s
         for handler in [*self.open, *self._reserve]:

@@ -70,6 +70,11 @@ class NodeCollector:
         yield CounterMetricFamily(
             "sse_push_log_lines_dropped", "Log lines that could not be written.", lines_dropped()
         )
+        yield CounterMetricFamily(
+            "sse_push_descriptors_exhausted",
+            "Looks that found no file descriptor left.",
+            node.descriptors.exhausted,
+        )
         yield CounterMetricFamily("sse_push_deliveries", "Events times streams.", figures.deliveries)
         buckets, total = figures.latency()
         yield HistogramMetricFamily(

@@ -23,6 +23,7 @@ from service.byte_budget import ByteBudget
 from service.clients import Clients
 from service.connections import Connections
 from service.database import Database
+from service.descriptors import DescriptorWatch
 from service.figures import Figures, new_registry
 from service.functions import Functions
 from service.group_chat.build import build_group_chat
@@ -79,6 +80,7 @@ class Node:
         self.version = installed_version()
         self.logs_debug = settings.log_level == "debug"
         self.figures = Figures()
+        self.descriptors = DescriptorWatch()
         self.registry = new_registry(self)
         self.emitter = Emitter()
         self.writer = Writer()
