@@ -88,7 +88,8 @@ soak: $(DEV)  ## real nodes under random faults for some minutes; ARGS="--hours 
 
 constraints: $(DEV)  ## pin the newest versions that setup.cfg allows
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]' --requirement bench/requirements.txt
-	{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > constraints.new
+	@# Lines with a marker, for one Python or another, stay as they are: this Python knows its own alone.
+	{ grep '^#' constraints.txt; { $(BIN)/python -m pip freeze --exclude-editable | grep -v '^pyee=='; grep '^[^#].*;' constraints.txt; } | sort -f; } > constraints.new
 	mv constraints.new constraints.txt
 
 clean:  ## remove what make has made; the service's data stays
