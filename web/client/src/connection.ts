@@ -7,6 +7,7 @@
 
 import { errorOf, StreamError } from "./errors.ts";
 import { createParser, type ParserHandlers } from "./parser.ts";
+import { MAX_URL_CHARS, splitTopics } from "./topic_query.ts";
 
 export interface ConnectionHandlers extends ParserHandlers {
 	/** The answer is an event stream. */
@@ -46,7 +47,8 @@ export function hasFetchStreams(): boolean {
 	return typeof fetch === "function" && typeof ReadableStream === "function" && "body" in Response.prototype;
 }
 
-async function byFetch(request: Request, handlers: ConnectionHandlers, signal: AbortSignal): Promise<void> {
+async function byFetch(given: Request, handlers: ConnectionHandlers, signal: AbortSignal): Promise<void> {
+	const request = fitting(given);
 	try {
 		const response = await (request.fetch ?? fetch)(request.url, {
 			method: request.method ?? "GET",
@@ -64,6 +66,14 @@ async function byFetch(request: Request, handlers: ConnectionHandlers, signal: A
 		if (signal.aborted) return;
 		throw asStreamError(error);
 	}
+}
+
+/** *request*, as a POST where its topics are more than a URL should hold. */
+function fitting(request: Request): Request {
+	if (request.method !== undefined || request.url.length <= MAX_URL_CHARS) return request;
+	const parts = splitTopics(request.url);
+	if (parts === null) return request;
+	return { ...request, url: parts.base, method: "POST", body: JSON.stringify({ topics: parts.topics }) };
 }
 
 function headersOf(request: Request): Headers {

@@ -11,6 +11,7 @@ import type { GetToken, Stream, StreamStatus } from "./options.ts";
 import { type SharedOptions, shareStream } from "./shared.ts";
 import { openStream } from "./stream.ts";
 import { canShareBetweenTabs } from "./surroundings.ts";
+import { splitTopics } from "./topic_query.ts";
 
 /** Open a stream, or take part in one that is open: in this page, and for `/v1/stream` in any tab. */
 export function openAny(options: SharedOptions): Stream {
@@ -27,11 +28,8 @@ function canBeInHub(options: SharedOptions): boolean {
 
 /** The URL of a `/v1/stream` without its topics, and those; null for any other. */
 function partsOf(url: string | URL): { base: string; topics: Set<string> } | null {
-	const base = new URL(url, location.href);
-	const topics = (base.searchParams.get("topics") ?? "").split(",").filter(Boolean);
-	if (!base.pathname.endsWith("/v1/stream") || topics.length === 0) return null;
-	base.searchParams.delete("topics");
-	return { base: base.href, topics: new Set(topics) };
+	const parts = splitTopics(new URL(url, location.href).href);
+	return parts && { base: parts.base, topics: new Set(parts.topics) };
 }
 
 const hubs = new Map<string, Hub>();

@@ -10,6 +10,7 @@ import { isAfter } from "./ids.ts";
 import type { Stream, StreamOptions, StreamStatus } from "./options.ts";
 import type { RawEvent } from "./parser.ts";
 import { openStream } from "./stream.ts";
+import { withTopics } from "./topic_query.ts";
 import type { Gap } from "./wire.ts";
 
 export interface TopicStreamOptions {
@@ -252,8 +253,7 @@ export class TopicStream {
 	}
 
 	#urlFor(topics: string[]): string {
-		const separator = String(this.#options.access.url).includes("?") ? "&" : "?";
-		return `${this.#options.access.url}${separator}topics=${topics.map(encodeURIComponent).join(",")}`;
+		return withTopics(String(this.#options.access.url), topics);
 	}
 }
 
