@@ -16,7 +16,7 @@ from service.identity import Role
 
 PUBLISHER = "sse-push-cli"  # whom a token that is made is for
 TIMEOUT_S = 30.0  # seconds for the answer to one event
-TRY_AGAIN_S = (0.5, 2.0, 0.0)  # seconds after each try of an event that may have been published or not
+TRY_AGAIN_S = (0.5, 2.0, 5.0, 0.0)  # seconds after each try of an event that may have been published or not
 
 _EPILOG = """examples:
   sse-push publish --user 42 '{"message":"hi"}'
@@ -114,15 +114,19 @@ async def _publish(url: str, headers: dict[str, str], event: dict[str, Any]) -> 
     """
     key = event.setdefault("key", str(uuid4()))
     headers = headers | {"Content-Type": "application/json"}
+    maybe_published = False
     for wait in TRY_AGAIN_S:
         try:
             return _printed(await _post(url, headers, to_json(event)))
         except (aiohttp.ClientConnectorError, _Refused) as error:
-            return failed(str(error) if isinstance(error, _Refused) else trouble(error))
+            why = str(error) if isinstance(error, _Refused) else trouble(error)
+            if not maybe_published:  # else this says nothing of the tries before
+                return failed(why)
         except (_NotKnown, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             why = str(error) if isinstance(error, _NotKnown) else trouble(error)
+            maybe_published = True
         await asyncio.sleep(wait)
-    return failed(f"{why}; it may have been published: --key {key} makes another try safe")
+    return failed(f"{why}; an earlier try may have published it: --key {key} makes another one safe")
 
 
 def _printed(id_: str) -> int:

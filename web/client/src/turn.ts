@@ -38,6 +38,7 @@ export async function takeTurn(options: TurnOptions): Promise<void> {
 	const key = newKey();
 	let token = options.token ?? (await getToken?.("first", signal));
 	let retries = RETRIES;
+	let unknown: StreamError | undefined; // the room may have the message, whatever a later try says
 	for (let renewed = false; ; ) {
 		try {
 			return await attempt(options, token, key);
@@ -47,12 +48,14 @@ export async function takeTurn(options: TurnOptions): Promise<void> {
 			if (error.status === 401 && getToken !== undefined && !renewed) {
 				renewed = true;
 				token = await getToken("refused", signal);
-			} else if (error.status === 503 && error.problem?.outcome === "unknown" && retries > 0) {
-				// The room may have the message or not: by its key it gets it once.
-				retries -= 1;
-				await pause(error.retryAfterMs ?? RETRY_MS, signal);
-				if (signal.aborted) return;
-			} else throw error;
+				continue;
+			}
+			if (error.status !== 503) throw error;
+			if (error.problem?.outcome === "unknown") unknown ??= error;
+			if (unknown === undefined || retries === 0) throw unknown ?? error;
+			retries -= 1; // by its key the room gets it once
+			await pause(error.retryAfterMs ?? RETRY_MS, signal);
+			if (signal.aborted) return;
 		}
 	}
 }

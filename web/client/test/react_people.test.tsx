@@ -175,6 +175,17 @@ test("a message that the room may have or not is said again, with the same key",
 	expect(turns[1]?.header("Idempotency-Key")).toBe(turns[0]?.header("Idempotency-Key"));
 });
 
+test("a message that the room may have stays so, whatever later tries say", async () => {
+	const { result, server } = await room();
+	const outcomes = ["unknown", "not_published", "not_published"];
+	server.answers = [
+		(visit) => visit.refuse(503, { outcome: outcomes.shift() ?? "not_published" }, { "Retry-After": "0" }),
+	];
+	await act(async () => expect(await result.current.send("hi")).toBe(false));
+	await waitFor(() => expect(result.current.sendError?.problem?.outcome).toBe("unknown"));
+	expect(outcomes).toEqual([]);
+});
+
 test("a message that the room surely does not have is not said again", async () => {
 	const { result, server } = await room();
 	server.answers = [(visit) => visit.refuse(503, { outcome: "not_published" }, { "Retry-After": "0" })];
