@@ -79,7 +79,7 @@ def token_of(arguments: argparse.Namespace, url: str, user: str, roles: Sequence
         return given
     if _setting("JWT_SECRET"):
         return mint_token(load_settings(), {"sub": user, "roles": list(roles)}, LIFETIME_S)
-    if _setting("AUTH_MODE") == "demo" or _is_loopback(urlsplit(url).hostname or ""):
+    if _setting("AUTH_MODE").lower() == "demo" or _is_loopback(urlsplit(url).hostname or ""):
         return demo_token_for(user, roles)
     return None
 
@@ -121,7 +121,7 @@ def headers_of(token: str | None) -> dict[str, str]:
 
 
 def _setting(name: str) -> str:
-    return os.environ.get(PREFIX + name, "")
+    return os.environ.get(PREFIX + name, "").strip()
 
 
 def _is_loopback(host: str) -> bool:

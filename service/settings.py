@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,8 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -111,11 +113,21 @@ def _database(value: SecretStr) -> SecretStr:
     return value
 
 
+def _algorithms(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_ALGORITHMS.get(value.lower(), value) for value in values)
+
+
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Texts, AfterValidator(_origins)]
 Callers = Annotated[Texts, AfterValidator(_callers)]
 Networks = Annotated[Texts, AfterValidator(_networks)]
 _ASYMMETRIC = {"RS256", "ES256", "EdDSA"}
+_ALGORITHMS = {name.lower(): name for name in ("HS256", *_ASYMMETRIC)}
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "yes", "on", "y", "t", "enabled"), True),
+    **dict.fromkeys(("0", "false", "no", "off", "n", "f", "disabled"), False),
+}
+_OTHER_WORDS = {"warn": "warning"}
 _OF_COMMANDS = ("URL", "TOKEN")  # what `publish` and `listen` read beside the settings
 # What Kubernetes and Docker tell of a service that is named as this one.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)")
@@ -159,7 +171,7 @@ class Settings(BaseSettings):
     jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
     jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip
     jwt_leeway_s: float = Field(10, ge=0, le=300, description="An issuer's clock may be ahead of this one by so much (`iat`, `nbf`).")  # fmt: skip
-    jwt_algorithms: Texts = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
+    jwt_algorithms: Annotated[Texts, AfterValidator(_algorithms)] = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
     jwt_issuer: str = Field("", description="Required `iss`, checked where set.")
     jwt_audience: str = Field("", description="Required `aud`, checked where set.")
     token_ttl_s: int = Field(28_800, ge=1, description="A token that a login gives is good this long: a working day.")  # fmt: skip
@@ -238,6 +250,20 @@ class Settings(BaseSettings):
     # Logs
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")  # fmt: skip
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_word(cls, value: object, info: ValidationInfo) -> object:
+        """Text without white space around it; words in the case that is ours; nothing at all is the default."""
+        if not isinstance(value, str) or info.field_name == "jwt_secret":
+            return value
+        text, field = value.strip(), cls.model_fields[str(info.field_name)]
+        if not text:
+            return field.get_default()
+        if field.annotation is bool:
+            return _BOOLEANS.get(text.lower(), text)
+        words = {word.lower(): word for word in get_args(field.annotation) if isinstance(word, str)}
+        return words.get(_OTHER_WORDS.get(text.lower(), text.lower()), text)
 
     @property
     def demo(self) -> bool:
