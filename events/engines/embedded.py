@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,11 +24,14 @@ import structlog
 from events.batch import ids_of, joined, weight_of
 from events.engines.ages import steady_clock
 from events.engines.alone import AloneEngine
-from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt, ignore_break
+from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt, Unreadable, ignore_break
+from events.engines.damage import is_busy, is_damage, set_aside
+from events.engines.history_file import LOCK_WAIT_S
 from events.engines.reader import Reader
 from events.engines.store import Store, has_keys
 from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
 from events.event import Event
+from events.ids import format_id
 from events.private_files import make_private_database, open_private
 from events.window import WINDOW_BYTES, Window
 
@@ -75,7 +79,7 @@ class EmbeddedEngine(AloneEngine):
     ) -> None:
         self._dir = data_dir
         self._max_bytes = max_bytes
-        self._limits: dict[str, Any] = {"max_events": max_events, "max_age": max_age, "key_age": key_age, "sync": sync}  # fmt: skip
+        self._limits: dict[str, Any] = {"max_events": max_events, "max_age": max_age, "max_bytes": max_bytes, "key_age": key_age, "sync": sync}  # fmt: skip
         self._commits_wait_for_disk = sync == "full"
         self._clock = clock
         # Nobody may set the clock by which things grow old: a step of the system's would age all, or nothing.
@@ -88,6 +92,7 @@ class EmbeddedEngine(AloneEngine):
         self._store_lent = asyncio.Lock()  # held while the thread has the store: the loop keeps off
         self._commits: set[asyncio.Task[None]] = set()
         self._chores: asyncio.Task[None] | None = None
+        self._replacing: asyncio.Task[None] | None = None
 
     @property
     def max_bytes(self) -> int:
@@ -98,29 +103,71 @@ class EmbeddedEngine(AloneEngine):
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._kept, self._lost = kept, failed
+        self._broken = broken
         path = self._dir / "events.db"
         try:
             self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(self._dir / "lock")
         except OSError as error:
             raise EngineUnavailable(f"can't use {self._dir}: {error}") from error
-        try:
-            make_private_database(path)
-            self._store = Store(path, **self._limits)
-            events = self._store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
-            self._free_readers: SimpleQueue[Reader] = SimpleQueue()
-            for _ in range(READERS):
-                self._free_readers.put(Reader(path, self._store.epoch))
-        except (OSError, sqlite3.Error) as error:
-            self._lock.close()
-            raise EngineUnavailable(f"can't open {path}: {error}") from error
-        self.epoch, self.head, self.floor = self._store.epoch, self._store.head, self._store.floor
-        self.window = Window(events[0].seq - 1 if events else self.head)
-        self.window.append(events, self._store.indexed)
-        self._reading = asyncio.Semaphore(READERS)
         self._thread = ThreadPoolExecutor(1, "sse-push-store")
+        opening = self._loop.run_in_executor(self._thread, self._open)  # another process may hold it locked
+        try:
+            events = await asyncio.shield(opening)
+        except (OSError, ValueError, TypeError, sqlite3.Error) as error:
+            self._lock.close()
+            self._thread.shutdown()
+            wait = f": another process holds it locked for {LOCK_WAIT_S:g} s" if is_busy(error) else ""
+            raise EngineUnavailable(f"can't open {path}: {error}{wait}") from error
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                self._close_files()
+            self._lock.close()
+            self._thread.shutdown()
+            raise
+        self._begin(events)
+        self._reading = asyncio.Semaphore(READERS)
         self._read_threads = ThreadPoolExecutor(READERS, "sse-push-read")
         self._timer = self._loop.call_later(CHORES_EVERY_S, self._tick)
+
+    def _open(self) -> list[Event]:
+        """Open the store, on the thread; a damaged one is put aside, for another. The newest events."""
+        path = self._dir / "events.db"
+        try:
+            return self._open_store(path)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if not is_damage(error):
+                raise
+            _log.error("engine.store_replaced", error=str(error), kept_as=str(set_aside(path)))
+        return self._open_store(path)
+
+    def _open_store(self, path: Path) -> list[Event]:
+        make_private_database(path)
+        store = Store(path, **self._limits)
+        readers: SimpleQueue[Reader] = SimpleQueue()
+        try:
+            events = store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
+            sound: dict[tuple[int, int, int | None], bool] = {}
+            for _ in range(READERS):
+                readers.put(Reader(path, store.epoch, store.unchecked, sound))
+        except BaseException:
+            store.close()
+            raise
+        self._store, self._free_readers = store, readers
+        return events
+
+    def _begin(self, events: Sequence[Event]) -> None:
+        """The store is open; *events* are its newest."""
+        store = self._store
+        self.epoch, self.head, self.floor = store.epoch, store.head, store.floor
+        self.window = Window(events[0].seq - 1 if events else self.head)
+        self.window.append(events, store.indexed)
+
+    def _close_files(self) -> None:
+        while not self._free_readers.empty():
+            self._free_readers.get().close()
+        self._store.close()
 
     # -- keeping -----------------------------------------------------------------------------------
 
@@ -146,15 +193,28 @@ class EmbeddedEngine(AloneEngine):
         if self._store_lent.locked():
             return  # scheduled anew when the thread gives it back
         group, events = self._next_group()
-        if self._commits_wait_for_disk:
-            task = self._loop.create_task(self._commit_in_thread(group, events))
-            self._commits.add(task)
-            task.add_done_callback(self._commits.discard)
-        else:
-            self._committed(self._keep(group, events))
+        if not self._commits_wait_for_disk:
+            commit = self._keep(group, events)
+            if not is_busy(commit.result):
+                self._committed(commit)
+                return
+        task = self._loop.create_task(self._commit_in_thread(group, events))
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
 
     async def _commit_in_thread(self, group: _Group, events: Sequence[Event]) -> None:
-        self._committed(await self._in_thread(lambda: self._keep(group, events)))
+        """Keep *events* on the thread. While another process holds the file locked all that comes waits, for a while."""
+        waits = 0.0 if self.failing else LOCK_WAIT_S
+        deadline = self._loop.time() + waits
+        pause = 0.005
+        async with self._store_lent:
+            while True:
+                commit = await self._loop.run_in_executor(self._thread, self._keep, group, events)
+                if not is_busy(commit.result) or self._loop.time() >= deadline:
+                    break
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 0.1)
+        self._committed(commit)
 
     def _next_group(self) -> tuple[_Group, Sequence[Event]]:
         size = weight = count = 0
@@ -220,6 +280,40 @@ class EmbeddedEngine(AloneEngine):
         unavailable = EngineUnavailable(NOT_PUBLISHED) if _did_nothing(error) else OutcomeUnknown()
         for _, receipt in group:
             _refuse(receipt, unavailable)
+        if is_damage(error):
+            self._replace_soon(error)
+
+    def _replace_soon(self, error: Exception) -> None:
+        if self._replacing is None or self._replacing.done():
+            self._replacing = self._loop.create_task(self._replace(error))
+            self._commits.add(self._replacing)
+            self._replacing.add_done_callback(self._commits.discard)
+
+    async def _replace(self, error: Exception) -> None:
+        """The file is damaged, and would fail every commit: put it aside, and go on with another."""
+        stood = format_id(self.epoch, self.head)
+        async with AsyncExitStack() as stack:
+            for _ in range(READERS):  # readers are given back first
+                await self._reading.acquire()
+                stack.callback(self._reading.release)
+            await stack.enter_async_context(self._store_lent)
+            try:
+                events = await self._loop.run_in_executor(self._thread, self._reopen, error)
+            except (OSError, ValueError, TypeError, sqlite3.Error) as fault:
+                self.failing = str(fault)
+                _log.error("engine.failed", error=self.failing, events=0)
+                return
+            self._begin(events)
+            self._broken("unknown", stood)
+            self._succeeded()
+        self._schedule()
+
+    def _reopen(self, error: Exception) -> list[Event]:
+        path = self._dir / "events.db"
+        with suppress(sqlite3.Error):
+            self._close_files()
+        _log.error("engine.store_replaced", error=str(error), kept_as=str(set_aside(path)))
+        return self._open_store(path)
 
     def pass_on(self, events: Sequence[Event]) -> None:
         self._kept(list(events))  # there is no other node
@@ -242,7 +336,10 @@ class EmbeddedEngine(AloneEngine):
                 self.floor = self._store.floor  # before the next slice takes what is below it
                 await self._let_commit()
         except sqlite3.Error as error:  # a full disk, say: they are due again at the next look
-            _log.error("engine.chores_failed", error=str(error))
+            if is_damage(error):
+                self._replace_soon(error)
+            elif not is_busy(error):
+                _log.error("engine.chores_failed", error=str(error))
         self.floor = self._store.floor
 
     async def _let_commit(self) -> None:
@@ -273,6 +370,10 @@ class EmbeddedEngine(AloneEngine):
                     self._read_threads,
                     lambda: reader.read(keys, after, upto, self._clock(), PAGE_EVENTS, max_bytes),
                 )
+            except Unreadable as hole:
+                if hole.upto > self.floor:
+                    raise
+                return [], self.floor  # a sweep took them
             except sqlite3.Error as error:
                 raise EngineUnavailable("history can't be read now") from error
             finally:
@@ -293,16 +394,16 @@ class EmbeddedEngine(AloneEngine):
                 await self._chores  # the last commits may start it once more
             await asyncio.gather(*self._commits)
             await asyncio.sleep(0)  # the turn in which what waits is committed
-        self._thread.shutdown()
         await asyncio.to_thread(self._read_threads.shutdown)
         await asyncio.sleep(0)  # the turn in which the last reads give their readers back
-        while not self._free_readers.empty():
-            self._free_readers.get().close()
         try:
-            self._store.close()
+            await self._loop.run_in_executor(
+                self._thread, self._close_files
+            )  # it waits for a disk, and for locks
         except sqlite3.Error as error:  # a full disk: what was acknowledged is kept all the same
             _log.error("engine.failed", error=str(error), events=0)
         finally:
+            self._thread.shutdown()
             self._lock.close()
 
 

@@ -9,16 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from events.engines.damage import OtherVersion
 from events.ids import new_epoch
 
-FORMAT = "4"
-_READABLE = ("", "2", "3", FORMAT)  # a new file; packs of one form only; keys without fingerprints; these
+FORMAT = "5"
+_READABLE = (
+    "",
+    "2",
+    "3",
+    "4",
+    FORMAT,
+)  # a new file; packs of one form only; no fingerprints; no checksums; these
+LOCK_WAIT_S = 5.0  # seconds that a start waits for another process to unlock the file
+CHECK_BYTES = (
+    64 * 2**20
+)  # bytes of a file that is checked whole at a start (0.1 s); in a larger one, reads and writes meet damage
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS packs (
-    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS segments (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL, checksum INTEGER);
+CREATE TABLE IF NOT EXISTS segments (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, checksum INTEGER);
 CREATE TABLE IF NOT EXISTS routes (
     segment INTEGER NOT NULL, key TEXT NOT NULL, seqs TEXT NOT NULL,
     PRIMARY KEY (segment, key)) WITHOUT ROWID;
@@ -39,13 +50,16 @@ class HistoryFile:
 
     Attributes:
         epoch: Its name, which its ids carry.
+        is_new: It was made, or is another one now.
+        is_upgraded: An earlier version wrote it last.
 
     Raises:
         sqlite3.Error: It can't be opened, or is not ours to read.
     """
 
     def __init__(self, path: Path, *, log_bytes: int, sync: Literal["normal", "full"]) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path, self._sync = path, sync
+        self._db = sqlite3.connect(path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
         self.execute = self._db.execute
         self.executemany = self._db.executemany
         try:
@@ -97,18 +111,51 @@ class HistoryFile:
             self.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         if self.meta("format") not in _READABLE:
-            raise sqlite3.DatabaseError("it was written by another version of sse-push")
-        if "fingerprint" not in [row[1] for row in self.execute("PRAGMA table_info(published)")]:
-            self.execute("ALTER TABLE published ADD COLUMN fingerprint TEXT")
+            raise OtherVersion("it was written by another version of sse-push")
+        if self._path.stat().st_size <= CHECK_BYTES:
+            found = self.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise ValueError(found)
+        self._add_columns(published="fingerprint TEXT", packs="checksum INTEGER", segments="checksum INTEGER")
         boot = _boot_id()
         epoch = self.meta("epoch")
-        if not epoch or self.meta("boot") not in ("", boot):
+        self.is_new = not epoch or self.meta("boot") not in ("", boot)
+        self.is_upgraded = self.meta("format") != FORMAT
+        if self.is_new:
             epoch = new_epoch()
+        if self.is_upgraded:
+            self.set(unchecked=self.scalar("SELECT max(last) FROM packs"))
         # On the disk before the first commit that may not be, or a lost log would take this with it.
         self.set(epoch=epoch, boot=boot if sync == "normal" else "", format=FORMAT)
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self.execute(f"PRAGMA synchronous={sync}")
+        self.execute("PRAGMA busy_timeout=0")  # from now on the event loop asks
         return epoch
+
+    def begin_epoch(self) -> None:
+        """It is another store from now on: some of what it had is gone."""
+        self.epoch, self.is_new = new_epoch(), True
+        self.execute("PRAGMA synchronous=full")
+        self.set(epoch=self.epoch)
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.execute(f"PRAGMA synchronous={self._sync}")
+
+    def wait_for_locks(self) -> None:
+        """From now on wait for other processes, on a thread: to end in order."""
+        self.execute(f"PRAGMA busy_timeout={LOCK_WAIT_S * 1000:.0f}")
+
+    @property
+    def used_bytes(self) -> int:
+        """What it takes, but for pages that are free to be used again."""
+        pages, free, size = [
+            self.scalar(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
+        ]
+        return (pages - free) * size
+
+    def _add_columns(self, **columns: str) -> None:
+        for table, column in columns.items():
+            if column.split()[0] not in [row[1] for row in self.execute(f"PRAGMA table_info({table})")]:
+                self.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 def _boot_id() -> str:

@@ -1,8 +1,10 @@
 """Packs: how events stand in a row of the store, many to a row. Pure; knows no database."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from operator import attrgetter
+from zlib import crc32
 
 import msgspec
 
@@ -34,6 +36,35 @@ _data: Callable[[Event], bytes] = attrgetter("data")
 def pack(events: Sequence[Event]) -> bytes:
     """*events* as one row: a line with all their heads as JSON, then a line of JSON for the data of each."""
     return b"\n".join([_heads.encode([*map(_head, events)]), *map(_data, events)])
+
+
+_place = struct.Struct("<qqd").pack
+
+
+def checksum_of(first: int, last: int, at: float, body: bytes) -> int:
+    """What is kept beside a row, to see later whether it is as it was."""
+    return crc32(body, crc32(_place(first, last, at)))
+
+
+def unpack_row(
+    epoch: str, first: int, last: int, at: float, body: bytes, checksum: int | None
+) -> Sequence[Event]:
+    """The events of a row, if it is as it was; without a checksum it is what an earlier version wrote.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    try:
+        if checksum is not None and checksum != checksum_of(first, last, at, body):
+            raise ValueError("a pack that is not as it was written")
+        events = unpack(epoch, first, body)
+    except ValueError:
+        raise
+    except Exception as error:  # values of other types, JSON nested too deep
+        raise ValueError(f"{type(error).__name__} in a pack") from error
+    if len(events) != last - first + 1:
+        raise ValueError("a pack of as many events as its numbers")
+    return events
 
 
 def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:

@@ -1,28 +1,57 @@
 """Reading the store: what one stream may see of the events on disk, and no more.
 
-Blocking, one thread at a time, beside the writer (SQLite's write-ahead log lets it). Knows the store's
-tables; docs/design/0002-history.md tells why they are so.
+Blocking, one thread at a time, beside the writer (SQLite's write-ahead log lets it). Whatever is damaged is met here:
+routes that are not as they were written are passed over and the packs read instead; packs that are not are told by
+their numbers. Knows the store's tables; docs/design/0002-history.md tells why they are so.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from heapq import merge
-from itertools import groupby, islice
-from operator import itemgetter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
 
-from pydantic_core import from_json
+import structlog
+from pydantic_core import from_json, to_json
 
-from events.engines.packs import unpack
+from events.engines.base import Unreadable
+from events.engines.damage import is_damage
+from events.engines.packs import unpack_row
 from events.event import Event
+
+ROUTES_AT_ONCE = 1000  # rows of routes that are written, and checked, together: part of the form of the file
+_KNOWN_SEGMENTS = 10_000  # whose routes were checked; past it they are checked again
+
+_log = structlog.get_logger()
+
+
+class Lost(NamedTuple):
+    """Events that can't be read, from one number to another."""
+
+    first: int
+    last: int
 
 
 class Reader:
-    """The reading side: what one stream may see, and no more, from older events on disk."""
+    """The reading side: what one stream may see, and no more, from older events on disk.
 
-    def __init__(self, path: Path, epoch: str) -> None:
+    Args:
+        unchecked: Up to this number an earlier version wrote, without checksums.
+        sound: Segments whose routes were checked, for all readers of a file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        epoch: str,
+        unchecked: int = 0,
+        sound: dict[tuple[int, int, int | None], bool] | None = None,
+    ) -> None:
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
         self._epoch = epoch
+        self._unchecked = unchecked
+        self._sound = {} if sound is None else sound
+        self._pack: tuple[int, dict[int, Event]] = 0, {}
 
     def close(self) -> None:
         self._db.close()
@@ -34,34 +63,159 @@ class Reader:
 
         Returns:
             The events in order, and the number up to which they are all there are.
+
+        Raises:
+            Unreadable: Some at the beginning are damaged.
         """
-        seqs = list(islice(self._seqs(keys, after, upto), max_events))
+        self._pack = 0, {}  # never older than the floor that the caller knows
         events: list[Event] = []
-        pack: dict[int, Event] = {}
+        lost_to = 0
+        for count, its in enumerate(self._found(keys, after, upto), 1):
+            if isinstance(its, Lost):
+                if events:
+                    return events, its.first - 1
+                lost_to = its.last
+                continue
+            if lost_to:
+                break
+            if its.expires is None or its.expires > now:
+                events.append(its)
+                max_bytes -= len(its.frame())
+            if max_bytes <= 0 or count >= max_events:
+                return events, its.seq
+        if lost_to:
+            raise Unreadable(lost_to)
+        return events, upto
+
+    def _found(self, keys: Sequence[str], after: int, upto: int) -> Iterator[Event | Lost]:
+        """What is for *keys*, in order, segment by segment; what is in none that is sound is looked for in all packs."""
+        next_ = after + 1
+        for first, last, checksum in self._segments(after, upto):
+            if last < next_ or not self._is_sound(first, last, checksum):
+                continue
+            if first > next_:
+                yield from self._scan(keys, next_, first - 1)
+            next_ = max(next_, first)
+            yield from self._by_routes(keys, first, next_, min(last, upto))
+            next_ = last + 1
+        if next_ <= upto:
+            yield from self._scan(keys, next_, upto)
+
+    def _segments(self, after: int, upto: int) -> list[tuple[int, int, int | None]]:
+        query = "SELECT first, last, checksum FROM segments WHERE last > ? AND first <= ? ORDER BY first"
+        try:
+            return self._db.execute(query, (after, upto)).fetchall()
+        except sqlite3.Error as error:
+            _pass_over(error)
+            return []
+
+    def _is_sound(self, first: int, last: int, checksum: int | None) -> bool:
+        """Whether the routes of a segment are as they were written: a look at all of them, once."""
+        segment = first, last, checksum
+        if segment not in self._sound:
+            try:
+                self._sound[segment] = (
+                    checksum == self._checksum(first, last)
+                    if checksum is not None
+                    else last <= self._unchecked
+                )
+            except (sqlite3.Error, ValueError, TypeError) as error:
+                _pass_over(error)
+                self._sound[segment] = False
+            if not self._sound[segment]:
+                _log.error("engine.damaged", what="routes", first=first, last=last)
+        is_sound = self._sound[segment]
+        if len(self._sound) > _KNOWN_SEGMENTS:
+            self._sound.clear()
+        return is_sound
+
+    def _checksum(self, first: int, last: int) -> int:
+        checksum = start_of_routes(first, last)
+        rows = self._db.execute("SELECT key, seqs FROM routes WHERE segment = ? ORDER BY key", (first,))
+        while some := rows.fetchmany(ROUTES_AT_ONCE):
+            numbers = from_json(f"[{','.join([seqs for _, seqs in some])}]")
+            checksum = crc32(to_json(dict(zip([key for key, _ in some], numbers, strict=True))), checksum)
+        return checksum
+
+    def _by_routes(self, keys: Sequence[str], segment: int, first: int, last: int) -> Iterator[Event | Lost]:
+        try:
+            seqs = self._seqs(keys, segment)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            _pass_over(error)
+            yield from self._scan(keys, first, last)
+            return
         for seq in seqs:
-            if max_bytes <= 0:
-                return events, events[-1].seq
-            if seq not in pack:
-                pack = self._pack_of(seq)
-            event = pack.get(seq)  # a sweep may have taken it; the engine's floor tells the stream
-            if event is not None and (event.expires is None or event.expires > now):
-                events.append(event)
-                max_bytes -= len(event.frame())
-        return events, seqs[-1] if len(seqs) == max_events else upto
+            if first <= seq <= last:
+                event = self._event(seq)
+                yield Lost(seq, seq) if event is None else event
 
-    def _seqs(self, keys: Sequence[str], after: int, upto: int) -> Iterator[int]:
-        """The numbers for *keys*, in order: a look at each segment of the time, and at nobody else's."""
+    def _seqs(self, keys: Sequence[str], segment: int) -> list[int]:
+        found: set[int] = set()
+        for key in keys:
+            query = "SELECT seqs FROM routes WHERE segment = ? AND key = ?"
+            for (seqs,) in self._db.execute(query, (segment, key)):
+                found.update(from_json(seqs))
+        return sorted(found)
+
+    def _event(self, seq: int) -> Event | None:
+        """The event numbered *seq*; ``None`` if it can't be read."""
+        if seq not in self._pack[1]:
+            query = "SELECT first, last, at, body, checksum FROM packs WHERE first <= ? ORDER BY first DESC LIMIT 1"
+            try:
+                row = self._db.execute(query, (seq,)).fetchone()
+                if row is not None and self._pack[0] != row[0]:
+                    self._pack = row[0], {}  # if it is damaged, no other of its events is asked for again
+                    self._pack = row[0], {event.seq: event for event in self._unpacked(row)}
+            except (sqlite3.Error, ValueError, TypeError) as error:
+                _pass_over(error)
+        return self._pack[1].get(seq)
+
+    def _unpacked(self, row: tuple[int, int, float, bytes, int | None]) -> Sequence[Event]:
+        if row[4] is None and row[1] > self._unchecked:
+            raise ValueError("a pack without a checksum")
+        try:
+            return unpack_row(self._epoch, *row)
+        except ValueError:
+            _log.error("engine.damaged", what="events", first=row[0], last=row[1])
+            raise
+
+    def _scan(self, keys: Collection[str], first: int, last: int) -> Iterator[Event | Lost]:
+        """What is for *keys*, looked for among all events from *first* to *last*."""
+        keys = {*keys}
         query = (
-            "SELECT segments.first, seqs FROM segments JOIN routes ON segment = segments.first"
-            " WHERE last > ? AND segments.first <= ? AND key = ? ORDER BY segments.first"
+            "SELECT first, last, at, body, checksum FROM packs WHERE first <= ?2 AND first >="
+            " ifnull((SELECT max(first) FROM packs WHERE first <= ?1), ?1) ORDER BY first"
         )
-        its = [self._db.execute(query, (after, upto, key)) for key in keys]
-        for _, rows in groupby(merge(*its, key=itemgetter(0)), itemgetter(0)):
-            found = [seq for _, seqs in rows for seq in from_json(seqs)]
-            yield from sorted(seq for seq in found if after < seq <= upto)
+        next_ = first
+        try:
+            for row in self._db.execute(query, (first, last)):
+                if row[0] > next_:
+                    yield Lost(next_, row[0] - 1)
+                    next_ = row[0]
+                try:
+                    events = self._unpacked(row)
+                except (ValueError, TypeError):
+                    continue  # lost up to the next pack
+                for event in events:
+                    if next_ <= event.seq <= last and not keys.isdisjoint(event.keys):
+                        yield event
+                next_ = max(next_, row[1] + 1)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            _pass_over(error)
+        if next_ <= last:
+            yield Lost(next_, last)
 
-    def _pack_of(self, seq: int) -> dict[int, Event]:
-        row = self._db.execute(
-            "SELECT first, body FROM packs WHERE first <= ? ORDER BY first DESC LIMIT 1", (seq,)
-        ).fetchone()
-        return {event.seq: event for event in unpack(self._epoch, *row)} if row else {}
+
+def start_of_routes(first: int, last: int) -> int:
+    """What the checksum of a segment's routes begins with."""
+    return crc32(b"%d-%d" % (first, last))
+
+
+def _pass_over(error: Exception) -> None:
+    """Go on, if *error* is of a damaged file; one that can't be read just now is told to whoever asked.
+
+    Raises:
+        sqlite3.Error: It is no damage.
+    """
+    if not is_damage(error):
+        raise error

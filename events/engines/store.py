@@ -7,20 +7,26 @@ until then the engine's window answers. docs/design/0002-history.md has the meas
 Blocking, and for one thread at a time: the engine sees to both. Knows no event loop.
 """
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
+from zlib import crc32
 
+import structlog
 from pydantic_core import to_json
 
 from events.batch import EventBatch, add_numbers
 from events.engines.ages import Ages
+from events.engines.damage import is_damage
+from events.engines.head_record import HeadRecord
 from events.engines.history_file import HistoryFile
-from events.engines.packs import PACK_EVENTS, packs_of, unpack
+from events.engines.packs import PACK_EVENTS, checksum_of, packs_of, unpack_row
 from events.engines.published import Published, PublishedKeys
+from events.engines.reader import ROUTES_AT_ONCE, start_of_routes
 from events.errors import KeyReused
 from events.event import Event
 from events.ids import format_id
@@ -33,8 +39,14 @@ _CHECKPOINT_BYTES = 16 * 2**20  # bytes appended to the write-ahead log between 
 _COMMIT_BYTES = 4 * 4096  # what a commit appends beside its packs: the pages of the tables it touches
 _KEY_BYTES = 2 * 4096  # what an idempotency key appends: a page of its table, one of its index
 _SWEEP_EVENTS = 1024  # events past the limits that may stay on disk, never replayed, until a sweep
-_INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?)"
+_PACK_ROW_BYTES = 100  # of a pack beside its body: its place in pages, and the index of its events
+_SLACK_EVENTS = 100_000  # events by which a store may be ahead of its record, which is written after a commit
+_MOST_BEHIND = (
+    200_000  # events without routes that a start takes into memory; more say that the file is damaged
+)
+_INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?, ?)"
 
+_log = structlog.get_logger()
 _key: Callable[[Event], str | None] = attrgetter("key")
 
 
@@ -50,6 +62,7 @@ class Store:
         path: The database file; made if it is not there.
         max_events: Newest events that can be replayed.
         max_age: Seconds for which an event can be replayed.
+        max_bytes: What the file may take, indexes with it; past it the oldest events go.
         key_age: Seconds for which an idempotency key is remembered.
         sync: SQLite's ``synchronous``: ``normal`` survives the death of the process, ``full`` also
             that of the machine, at the price of a disk flush for each commit.
@@ -67,31 +80,66 @@ class Store:
         *,
         max_events: int,
         max_age: float,
+        max_bytes: int = 2**30,
         key_age: float = 600.0,
         sync: Literal["normal", "full"] = "normal",
     ) -> None:
         self._file = HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
+        try:
+            self._record = HeadRecord(path.with_suffix(".head"))
+        except BaseException:
+            self._file.close()
+            raise
+        try:
+            self._load(max_events, max_age, max_bytes, key_age)
+        except BaseException:
+            self._file.close()
+            self._record.close()
+            raise
+
+    def _load(self, max_events: int, max_age: float, max_bytes: int, key_age: float) -> None:
+        self._max_bytes = max_bytes
+        self._over_bytes = False
         self._max_events = max_events
         self._max_age = max_age
         self._behind: list[Sequence[Event]] = []
         self._behind_events = 0
         self._behind_bytes = 0
         self._log_bytes = self._log_bytes_seen = 0
-        self.epoch = self._file.epoch
-        self.indexed = int(self._file.meta("indexed") or 0)
         self.head = max(self._file.scalar("SELECT max(last) FROM packs"), int(self._file.meta("head") or 0))
+        self._compare_with_record()
+        self.epoch = self._file.epoch
+        self.unchecked = int(self._file.meta("unchecked") or 0)
+        self.indexed = min(self.head, self._file.scalar("SELECT max(last) FROM segments"))
         self.floor = max(int(self._file.meta("floor") or 0), self.head - max_events)
         self._swept = int(self._file.meta("floor") or 0)
         self._ages = self._ages_in_file()
         self._keys = PublishedKeys(self._file, self._ages, key_age)
         self._file.delete("routes WHERE segment > ?", self.indexed)  # of a segment that a death cut short
 
+    def _compare_with_record(self) -> None:
+        """A store that has less than was recorded, or something else, has lost events: it is another one from now on."""
+        file, found = self._file, self._record.found
+        head = max(self.head, found.head if found else 0, self._file.scalar("SELECT max(first) FROM packs"))
+        if found is None:
+            is_whole = file.is_new or file.is_upgraded
+        else:
+            is_whole = found.epoch == file.epoch and 0 <= self.head - found.head <= _SLACK_EVENTS
+        if not is_whole and not file.is_new:
+            file.begin_epoch()
+            _log.error("engine.history_lost", epoch=file.epoch)
+        if not is_whole or file.is_new:
+            self.head = head  # no number twice, in whatever epoch
+        self._record.write(file.epoch, self.head)
+
     def close(self) -> None:
         """Write down that all ended well, and close the file."""
         try:
+            self._file.wait_for_locks()
             self._file.set(boot="", head=self.head, floor=self.floor)
         finally:
             self._file.close()
+            self._record.close()
 
     def _ages_in_file(self) -> Ages:
         file = self._file
@@ -143,6 +191,7 @@ class Store:
             for event in events:
                 event.id = f"{prefix}{event.seq}"
         self.head += len(fresh)
+        self._record.write(self.epoch, self.head)
         self.floor = max(self.floor, self.head - self._max_events)
         if fresh:
             self._behind.append(fresh)
@@ -153,7 +202,7 @@ class Store:
 
     def _insert(self, events: Sequence[Event], now: float) -> int:
         """Write *events* down, numbered; the bytes of their packs."""
-        rows = [*packs_of(events, now)]
+        rows = [(*row, checksum_of(*row)) for row in packs_of(events, now)]
         if len(rows) == 1:  # one statement is all or none by itself
             self._file.execute(_INSERT, rows[0])
             return len(rows[0][3])
@@ -162,7 +211,7 @@ class Store:
         else:
             with self._file.transaction():
                 self._file.executemany(_INSERT, rows)
-        return sum([len(body) for *_, body in rows])
+        return sum([len(body) for *_, body, _ in rows])
 
     def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
         """Number *events*; those whose idempotency key was not seen before."""
@@ -202,7 +251,11 @@ class Store:
 
     @property
     def _routes_due(self) -> bool:
-        return self._behind_events >= ROUTES_BEHIND_EVENTS or self._behind_bytes >= ROUTES_BEHIND_BYTES
+        # A segment goes as a whole: it must be small beside what the history may take.
+        return (
+            self._behind_events >= min(ROUTES_BEHIND_EVENTS, self._max_bytes // 4096)
+            or self._behind_bytes >= ROUTES_BEHIND_BYTES
+        )
 
     def chores(self, now: float) -> Iterator[None]:
         """Whatever is due, a slice for each step. Safe to drop at any step, and to be killed in."""
@@ -210,8 +263,9 @@ class Store:
         if self._routes_due:
             yield from self._write_routes()
         yield from self._raise_floor(now)
+        self._make_room()
         yield  # readers must know of the floor before anything below it goes
-        if self.floor - self._swept >= _SWEEP_EVENTS:
+        if self._over_bytes or self.floor - self._swept >= _SWEEP_EVENTS:
             yield from self._sweep()
         yield from self._keys.forget_old(now, _SLICE_ROWS)
         idle = self._log_bytes == self._log_bytes_seen
@@ -227,17 +281,19 @@ class Store:
         for events in due:
             add_numbers(by_key, events)
         rows = iter(sorted(by_key.items()))
-        while some := list(islice(rows, _SLICE_ROWS)):
+        checksum = start_of_routes(first, last)
+        while some := list(islice(rows, ROUTES_AT_ONCE)):
+            routes = to_json(dict(some))
+            checksum = crc32(routes, checksum)
             # One statement for all: a thread that steps row by row fights the loop for the interpreter
             # at each. Rows of a slice before a crash are there already, of a shorter segment.
             self._file.execute(
                 "INSERT OR REPLACE INTO routes SELECT ?, key, value FROM json_each(?)",
-                (first, to_json(dict(some)).decode()),
+                (first, routes.decode()),
             )
             yield
         with self._file.transaction():
-            self._file.execute("INSERT OR REPLACE INTO segments VALUES (?, ?)", (first, last))
-            self._file.set(indexed=last)
+            self._file.execute("INSERT OR REPLACE INTO segments VALUES (?, ?, ?)", (first, last, checksum))
         self.indexed = last
         del self._behind[: len(due)]
         self._behind_events -= due_events
@@ -256,6 +312,19 @@ class Store:
                 return
             rows = _SLICE_ROWS
             yield
+
+    def _make_room(self) -> None:
+        """Where the file takes too much, the oldest events go."""
+        excess = self._file.used_bytes - self._max_bytes
+        self._over_bytes = excess > 0
+        oldest = "SELECT last, length(body) FROM packs WHERE last > ? ORDER BY first LIMIT ?"
+        for last, size in (
+            self._file.execute(oldest, (self.floor, _SLICE_ROWS)).fetchall() if excess > 0 else ()
+        ):
+            self.floor = max(self.floor, last)
+            excess -= size + _PACK_ROW_BYTES
+            if excess <= 0:
+                break
 
     def _sweep(self) -> Iterator[None]:
         floor = self.floor
@@ -276,16 +345,32 @@ class Store:
     # -- what a start finds ------------------------------------------------------------------------
 
     def newest(self, max_events: int, max_bytes: int) -> list[Event]:
-        """The newest events in order, as many as both bounds allow, and all that have no routes yet."""
+        """The newest events in order, as many as both bounds allow, and all that have no routes yet.
+
+        They end at what can't be read: what is behind that, and has no routes, readers look for in the packs.
+        """
         events: list[Event] = []
         size = 0
-        for first, last, body in self._file.execute("SELECT first, last, body FROM packs ORDER BY first DESC"):  # fmt: skip
-            full = len(events) >= max_events or size >= max_bytes
-            if last <= self.floor or (full and last <= self.indexed):
-                break
-            pack = unpack(self.epoch, first, body)
-            events += reversed(pack)
-            size += size_of(pack)
+        next_ = self.head
+        rows = "SELECT first, last, at, body, checksum FROM packs ORDER BY first DESC"
+        try:
+            for row in self._file.execute(rows):
+                first, last, *_, checksum = row
+                full = len(events) >= max_events or size >= max_bytes
+                if last <= self.floor or (full and (last <= self.indexed or len(events) > _MOST_BEHIND)):
+                    break
+                if last != next_ or (checksum is None and last > self.unchecked):
+                    raise ValueError("events are missing")
+                pack = unpack_row(self.epoch, *row)
+                events += reversed(pack)
+                size += size_of(pack)
+                next_ = first - 1
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if not is_damage(error):
+                raise
+            _log.error("engine.damaged", what="events", first=self.floor + 1, last=next_)
+        if next_ > self.floor:
+            self.indexed = max(self.indexed, next_)
         events.reverse()
         behind = [event for event in events if event.seq > self.indexed]
         self._behind = [behind] if behind else []

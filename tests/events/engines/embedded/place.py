@@ -57,7 +57,8 @@ def copied(source: Path, target: Path, *, log: bool = True) -> Path:
         # Whoever writes is done, and nobody begins: then the log first, for a checkpoint moves pages from
         # it to the file, never back.
         db.execute("BEGIN IMMEDIATE")
-        for name in ("events.db-wal", "events.db") if log else ("events.db",):
+        for name in ("events.db-wal", "events.db", "events.head") if log else ("events.db", "events.head"):
+            # The record of how far it was is written after each commit, before that is answered.
             if (source / name).exists():
                 shutil.copy(source / name, target / name)
         db.execute("ROLLBACK")

@@ -54,11 +54,11 @@ async def test_directory_that_cannot_be_made_is_told_plainly(tmp_path: Path) -> 
 
 async def test_store_that_cannot_be_opened_is_told_and_can_be_once_it_is_mended(place: EmbeddedPlace) -> None:
     place.dir.mkdir()
-    (place.dir / "events.db").write_bytes(b"this is no database, it only looks a little like one" * 100)
+    (place.dir / "events.db").mkdir()
     engines = [EmbeddedEngine(place.dir, max_events=10, max_age=10) for _ in range(2)]
     for engine in engines:
         with pytest.raises(EngineUnavailable, match=r"can't open .*events\.db"):
             await engine.start(print)
-    (place.dir / "events.db").unlink()
+    (place.dir / "events.db").rmdir()
     life = await place.open()
     await life.keep(said(1))
