@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from events.errors import BadEvent
 from events.event import Push, PushEvent
-from events.faults import details_of
+from events.faults import MAX_FAULTS, details_of
 from events.json_text import MAX_DEPTH, Checked, Encoded, elements_of, fields_of, object_of, without_bom
 from events.plain import read_plain
 
@@ -47,6 +47,8 @@ def read_models(body: bytes, max_events: int) -> tuple[list[PushEvent | None], l
     pushes: list[PushEvent | None] = []
     faults: list[BadEvent] = []
     for index, text in enumerate(texts):
+        if len(faults) >= MAX_FAULTS:  # the rest would not be named, and to find it takes seconds
+            return [*pushes, *[None] * (len(texts) - index)], faults
         push, details = _read(text)
         details = [*checked.faults_in(text), *details]
         pushes.append(None if details else push)

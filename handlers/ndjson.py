@@ -95,12 +95,14 @@ class _Answers:
     async def write_to(self, response: _Response) -> None:
         """Answer each in turn; those that are ready together leave in one write."""
         ready: list[bytes] = []
+        turn = _Turn()
         while (receipt := await self._next(response)) is not None:
             if ready and not receipt.done():
                 await response.write(ready)
                 ready.clear()
             ready.append(await _answer_to(receipt))
             self._room.release()
+            await turn.pause_if_long()
             if self._receipts.empty():
                 await response.write(ready)
                 ready.clear()

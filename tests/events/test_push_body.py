@@ -119,3 +119,13 @@ def test_faults_of_a_list_are_told_in_its_order_and_no_more_than_a_hundred() -> 
     assert [fault.index for fault in [error, *error.others]] == [*range(MAX_FAULTS)]
     assert described([BadEvent("a"), BadEvent("b", 3)], of_list=True) == "0: a; 3: b"
     assert described([BadEvent("a"), BadEvent("b", 3)]) == "a; b"
+
+
+def test_list_is_read_no_further_than_its_faults_are_named() -> None:
+    bad, worse = {"data": 1, "userIds": ["\n"] * 60}, {"what": 1}
+    good = {"data": 1, "broadcast": True}
+
+    pushes, faults = read_models(json.dumps([good, bad, bad, worse, good]).encode(), 5)
+
+    assert {fault.index for fault in faults} == {1, 2}
+    assert [push is None for push in pushes] == [False, True, True, True, True]
