@@ -9,7 +9,9 @@ import pytest
 from events.emitter import SSE_PUSH
 from events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from events.event import PushEvent
+from events.json_text import MAX_DEPTH
 from service.publisher import JOINED_EVENTS
+from service.streams.client import CustomEvent
 from tests.conftest import Service, Start, mint, until
 
 
@@ -49,6 +51,22 @@ async def test_one_bad_event_publishes_none(service: Service) -> None:
 async def test_data_that_is_no_json_is_refused(service: Service, data: object) -> None:
     with pytest.raises(BadEvent):
         await service.node.publisher.publish(_push(data=data))
+
+
+def _nested(depth: int) -> list[object]:
+    nested: list[object] = []
+    for _ in range(depth - 1):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 300, 2000])
+async def test_data_that_is_nested_too_deep_is_refused(service: Service, depth: int) -> None:
+    assert len(await service.node.publisher.publish(_push(data=_nested(MAX_DEPTH)))) == 1
+    with pytest.raises(BadEvent):
+        await service.node.publisher.publish(_push(data=_nested(depth)))
+    with pytest.raises(BadEvent):
+        await service.node.clients.broadcast(CustomEvent(action="a", payload=_nested(depth), timestamp="now"))
 
 
 async def test_data_that_is_too_large_is_refused(service: Service) -> None:
