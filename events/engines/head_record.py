@@ -17,23 +17,32 @@ _log = structlog.get_logger()
 
 
 class Recorded(NamedTuple):
-    """A store's epoch, and the number of the newest event that it has kept."""
+    """A store's epoch, the number of the newest event that it has kept, and the form in which it was written."""
 
     epoch: str
     head: int
+    form: str
 
 
 class HeadRecord:
-    """The record at *path*, made if it is not there; *found* is what it said."""
+    """The record at *path*, made if it is not there.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        form: The form of the store from now on.
+
+    Attributes:
+        found: What it said.
+    """
+
+    def __init__(self, path: Path, form: str) -> None:
+        self._form = form
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._failed = False
         self.found = _read(os.pread(self._file, 2 * _LINE_BYTES, 0))
 
     def write(self, epoch: str, head: int) -> None:
         """The store has kept all up to *head*. A failure is logged, once: the events are kept all the same."""
-        text = b"%b %d" % (epoch.encode(), head)
+        text = b"%b %d %b" % (epoch.encode(), head, self._form.encode())
         line = (b"%08x %b" % (crc32(text), text)).ljust(_LINE_BYTES - 1) + b"\n"
         try:
             os.pwrite(self._file, line, 0)
@@ -51,7 +60,7 @@ class HeadRecord:
 def _read(line: bytes) -> Recorded | None:
     """What a line says; ``None`` if it is damaged or there is none."""
     checksum, _, text = line.rstrip(b" \n").partition(b" ")
-    epoch, _, head = text.partition(b" ")
-    if len(line) != _LINE_BYTES or checksum != b"%08x" % crc32(text) or not head.isdigit():
+    epoch, head, form, *more = [*text.split(b" "), b"", b"", b""]
+    if len(line) != _LINE_BYTES or checksum != b"%08x" % crc32(text) or not head.isdigit() or any(more):
         return None
-    return Recorded(epoch.decode(errors="replace"), int(head))
+    return Recorded(epoch.decode(errors="replace"), int(head), form.decode(errors="replace"))

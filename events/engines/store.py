@@ -21,9 +21,9 @@ from pydantic_core import to_json
 
 from events.batch import EventBatch, add_numbers
 from events.engines.ages import Ages
-from events.engines.damage import is_damage
+from events.engines.damage import OtherVersion, is_damage
 from events.engines.head_record import HeadRecord
-from events.engines.history_file import HistoryFile
+from events.engines.history_file import FORMAT, HistoryFile
 from events.engines.packs import PACK_EVENTS, checksum_of, packs_of, unpack_row
 from events.engines.published import Published, PublishedKeys
 from events.engines.reader import ROUTES_AT_ONCE, start_of_routes
@@ -84,11 +84,11 @@ class Store:
         key_age: float = 600.0,
         sync: Literal["normal", "full"] = "normal",
     ) -> None:
-        self._file = HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
+        self._record = HeadRecord(path.with_suffix(".head"), FORMAT)
         try:
-            self._record = HeadRecord(path.with_suffix(".head"))
+            self._file = self._open(path, sync)
         except BaseException:
-            self._file.close()
+            self._record.close()
             raise
         try:
             self._load(max_events, max_age, max_bytes, key_age)
@@ -96,6 +96,14 @@ class Store:
             self._file.close()
             self._record.close()
             raise
+
+    def _open(self, path: Path, sync: Literal["normal", "full"]) -> HistoryFile:
+        try:
+            return HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
+        except OtherVersion:
+            if self._record.found is None or self._record.found.form != FORMAT:
+                raise
+            raise ValueError("what it says of its form is damaged") from None
 
     def _load(self, max_events: int, max_age: float, max_bytes: int, key_age: float) -> None:
         self._max_bytes = max_bytes

@@ -354,6 +354,7 @@ def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) ->
     its = open_store()
     for version in ("1", "next"):
         its._file.execute("UPDATE meta SET value = ? WHERE name = 'format'", (version,))
+        (tmp_path / "events.head").unlink(missing_ok=True)
         with pytest.raises(sqlite3.DatabaseError, match="another version"):
             open_store()
 

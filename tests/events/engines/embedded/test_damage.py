@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from events.engines import embedded, store
 from events.engines.embedded import EmbeddedEngine
+from events.errors import EngineUnavailable
 from events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said
@@ -153,6 +154,24 @@ async def test_file_that_is_no_database_is_put_aside_and_another_begun(
     assert (place.dir / "events.db.damaged").read_bytes() == rubbish
     assert not life.engine.knows(*kept[10].split("-")[:1], 10)
     assert await life.keep(said("goes on")) == [f"{life.engine.epoch}-{COUNT + 1}"]
+
+
+async def test_file_whose_form_is_damaged_does_not_stop_a_start(
+    place: EmbeddedPlace, kept: list[str]
+) -> None:
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute("UPDATE meta SET value = '7' WHERE name = 'format'")
+    _, found = await seen(place, kept[0])
+    assert [gap["reason"] for gap in found.gaps] == ["unknown"]
+
+
+async def test_file_of_a_later_version_is_not_touched(place: EmbeddedPlace, kept: list[str]) -> None:
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute("UPDATE meta SET value = '7' WHERE name = 'format'")
+    (place.dir / "events.head").unlink()
+    with pytest.raises(EngineUnavailable, match="another version"):
+        await place.open()
+    assert not (place.dir / "events.db.damaged").exists()
 
 
 async def test_file_that_breaks_while_it_is_used_is_replaced_and_streams_are_told(
