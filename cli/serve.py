@@ -134,7 +134,7 @@ async def _start(
 ) -> int | None:
     """Start all; the exit status where that fails, or is stopped."""
     try:
-        site = await started(_listen(runner, settings, own_port, shared=place is not None), stop)
+        sites = await started(_listen(runner, settings, own_port, place), stop)
     except (OSError, SsePushError) as error:
         return _not_started(error, settings.port, place)
     except BadSettings as error:  # something that they want is not installed
@@ -142,25 +142,35 @@ async def _start(
     except Exception as error:  # noqa: BLE001 - a fault of ours: whatever was opened is closed all the same
         _log.error("server.start_failed", exc_info=error)
         return _told(f"can't start: {error!r}; the log has more", 1, place)
-    if site is None:
+    if sites is None:
         _log.info("server.start_stopped")
         return 0
     gc.freeze()  # what a start made stays: it need not be walked again
-    _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
+    for site in sites:
+        _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
     if place is not None:
         place.ready()
     return None
 
 
 async def _listen(
-    runner: web.AppRunner, settings: Settings, own_port: int | None, *, shared: bool
-) -> GuardedSite:
+    runner: web.AppRunner, settings: Settings, own_port: int | None, place: Place | None
+) -> list[GuardedSite]:
     await runner.setup()
-    site = GuardedSite(runner, settings.host, settings.port, shared=shared)
-    await site.start()
+    sites: list[GuardedSite] = []
+    port = settings.port
+    for host in settings.hosts:
+        listener = place.listeners.get(host) if place is not None else None
+        first = sites[0] if sites else None
+        site = GuardedSite(
+            runner, host, port, shared=place is not None, beside=first, listener=listener and listener.dup()
+        )
+        await site.start()
+        port = site.port  # of 0, any free one, the one that the first found
+        sites.append(site)
     if own_port:
-        await GuardedSite(runner, "127.0.0.1", own_port).start()
-    return site
+        await GuardedSite(runner, "127.0.0.1", own_port, beside=sites[0]).start()
+    return sites
 
 
 def _not_started(error: Exception, port: int, place: Place | None = None) -> int:

@@ -9,14 +9,13 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from service.hosts import local_url, split_hosts
 from service.identity import Role, as_user_id
 from service.settings import PREFIX, Settings, load_settings
 from service.tokens import demo_token, mint_token
 
 # Seconds a minted token is good for. A stream that outlives its token is opened again with another.
 LIFETIME_S = 3600
-# Where a node that listens on every address is to be found from the same machine.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class NoTarget(Exception):
@@ -62,8 +61,12 @@ def _own_url() -> str:
     port = _setting("PORT") or str(Settings.model_fields["port"].default)
     if port == "0":
         raise NoTarget(f"{PREFIX}PORT is 0, any free one; say which with --url or {PREFIX}URL")
-    host = _EVERYWHERE.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if not (port.isascii() and port.isdigit()):
+        raise NoTarget(f"{PREFIX}PORT is {port!r}, no number")
+    url = local_url(split_hosts(host), int(port))
+    if url is None:
+        raise NoTarget(f"{PREFIX}HOST names Unix sockets alone; say which service with --url or {PREFIX}URL")
+    return url
 
 
 def token_of(arguments: argparse.Namespace, url: str, user: str, roles: Sequence[Role]) -> str | None:

@@ -12,13 +12,15 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 
 import structlog
 
 from cli.signals import ending_signals
 from cli.standard_streams import tell
+from handlers.listeners import SocketPath, listen, reserve
+from service.hosts import unix_path
 from service.settings import Settings
 
 MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to Redis and to the database
@@ -35,11 +37,12 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Place:
-    """What a worker gets: its settings, and its end of the line to its parent."""
+    """What a worker gets: its settings, its end of the line to its parent, and sockets to listen on."""
 
     settings: Settings
     number: int
     line: socket.socket
+    listeners: dict[str, socket.socket] = field(default_factory=dict)  # that all workers share, by host
 
     def ready(self) -> None:
         """Tell the parent that it listens."""
@@ -97,14 +100,29 @@ class Workers:
         Raises:
             OSError: The port is taken, or the address is not this machine's.
         """
-        reserved = _reserve(self._settings.host, self._settings.port)
-        self._settings = self._settings.model_copy(update={"port": reserved.getsockname()[1]})
+        with ExitStack() as opened:
+            self._listeners = self._open(opened)
+            return self._run()
+
+    def _open(self, opened: ExitStack) -> dict[str, socket.socket]:
+        """Hold the port on each address; the Unix sockets, which workers can't open each for itself."""
+        listeners = {}
+        for host in self._settings.hosts:
+            path = unix_path(host)
+            if path is not None:
+                listeners[host] = opened.enter_context(listen(self._settings, host, 0))
+                opened.callback(SocketPath(path).remove)
+            else:
+                reserved = opened.enter_context(reserve(self._settings, host, self._settings.port))
+                self._settings = self._settings.model_copy(update={"port": reserved.getsockname()[1]})
+        return listeners
+
+    def _run(self) -> int:
         # Blocked, so that each waits until it is taken by sigtimedwait: none comes between two lines.
         self._signals = {*ending_signals(), signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         try:
-            with reserved:
-                return self._keep_running()
+            return self._keep_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
@@ -151,7 +169,7 @@ class Workers:
                     other.line.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             settings = self._settings.model_copy(update={"node_id": self._node(number)})
-            status = self._serve(Place(settings, number, line))
+            status = self._serve(Place(settings, number, line, self._listeners))
         except BaseException as error:  # noqa: BLE001 - nothing of the parent's may run here
             tell("".join(traceback.format_exception(error)))
         finally:
@@ -204,19 +222,3 @@ class Workers:
             statuses += [status for _, status in self._reap()]
         # One that was told to end before it could listen died of the signal itself.
         return int(any(status not in (0, -signal.SIGTERM) for status in statuses))
-
-
-def _reserve(host: str, port: int) -> socket.socket:
-    """A socket that holds the port for the workers, and takes no connections itself.
-
-    Raises:
-        OSError: It is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Sockets that may share a port would share it with whoever else may: another node's start is an error.
-    socket.create_server((host, port), family=family).close()
-    reserved = socket.socket(family)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    reserved.bind((host, port))
-    return reserved

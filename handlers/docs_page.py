@@ -20,6 +20,7 @@ from handlers.description.operation_view import code_block, method_mark, show_op
 from handlers.description.schema_view import fields
 from handlers.keys import NODE
 from handlers.openapi import Representation, describe, representation, served
+from service.hosts import local_url
 from service.settings import Settings
 
 Json = dict[str, Any]
@@ -43,9 +44,7 @@ async def docs(request: web.Request) -> web.Response:
 
 def base_url(settings: Settings) -> str:
     """Where curl on the same machine finds this node."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"http://{bracketed}:{settings.port}"
+    return local_url(settings.hosts, settings.port) or "http://localhost"
 
 
 @lru_cache(maxsize=4)

@@ -111,7 +111,7 @@ def is_called_by_own_name(settings: Settings, headers: Mapping[str, str]) -> boo
     if origin is None:
         return False
     name = origin.host
-    own = (settings.host, *settings.demo_hosts)
+    own = (*settings.hosts, *settings.demo_hosts)
     return (
         _is_address(name)
         or _is_local(name)

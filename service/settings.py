@@ -3,7 +3,6 @@
 Each has its unit in its name and its reason in its description; ``sse-push serve --help`` prints them.
 """
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from events.engines import check_engine_url
 from events.topics import is_name
 from service.addresses import IPV6_PREFIX, UNIX_PEER, parse_network
 from service.database import check_database_url
+from service.hosts import is_of_this_machine, split_hosts
 from service.origins import OriginPattern, check_app_origin, origin_of, parse_origin
 
 PREFIX = "SSE_PUSH_"
@@ -57,6 +57,10 @@ def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
         if value != UNIX_PEER:
             parse_network(value)
     return values
+
+
+def _listening(value: str) -> str:
+    return ",".join(split_hosts(value))
 
 
 def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,7 +154,8 @@ class Settings(BaseSettings):
     )
 
     # Where it listens and keeps its things
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: Annotated[str, AfterValidator(_listening)] = Field("127.0.0.1", description="Addresses to listen on; :: takes IPv4 too, unix:/path is a Unix socket.")  # fmt: skip
+    socket_mode: str = Field("660", pattern="^0?[0-7]{3}$", description="Mode of that socket: who may write to it may connect.")  # fmt: skip
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: Path = Field(
         Path("sse-push-data"),
@@ -266,6 +271,11 @@ class Settings(BaseSettings):
         return words.get(_OTHER_WORDS.get(text.lower(), text.lower()), text)
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where it listens."""
+        return split_hosts(self.host)
+
+    @property
     def demo(self) -> bool:
         return self.auth_mode == "demo"
 
@@ -315,7 +325,7 @@ class Settings(BaseSettings):
         allowed = _ASYMMETRIC if self.jwks_url else {"HS256"}
         if wrong := set(self.jwt_algorithms) - allowed:
             raise ValueError(f"SSE_PUSH_JWT_ALGORITHMS: {', '.join(sorted(wrong))} can't be used here; only {', '.join(sorted(allowed))}")  # fmt: skip
-        if self.demo and not self.allow_public_demo and not _is_loopback(self.host):
+        if self.demo and not self.allow_public_demo and not all(map(is_of_this_machine, self.hosts)):
             raise ValueError(
                 f"SSE_PUSH_AUTH_MODE=demo accepts anybody, and SSE_PUSH_HOST={self.host} is not loopback; use jwt, or set "
                 "SSE_PUSH_ALLOW_PUBLIC_DEMO=true if that is what you want"
@@ -363,10 +373,3 @@ def load_settings(**overrides: Any) -> Settings:
             name = variable(str(fault["loc"][0])) + ": " if fault["loc"] else ""
             lines.append(name + fault["msg"].removeprefix("Value error, "))
         raise BadSettings("\n".join(lines)) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
