@@ -46,7 +46,8 @@ MANY = "many"  # the name of /v1/stream in logs and figures
 def routes() -> list[web.RouteDef]:
     """A route for each stream of the registry, and ``/v1/stream``."""
     registered = [web.get(stream.path, _handler(stream)) for stream in STREAMS]
-    return [*registered, web.get(MANY_PATH, _many), web.post(MANY_PATH, _many)]
+    by_body = [web.route(method, MANY_PATH, _many) for method in ("POST", "QUERY")]
+    return [*registered, web.get(MANY_PATH, _many), *by_body]
 
 
 def _handler(stream: Stream) -> Handler:

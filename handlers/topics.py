@@ -34,7 +34,7 @@ async def topics_of(request: web.Request, limit: int) -> tuple[list[str], str | 
         InvalidBody: The body is of another form.
     """
     last_id = None
-    if request.method == "POST":
+    if request.method in ("POST", "QUERY"):
         body, _ = await read_model(request, ManyTopics)
         named, last_id = body.topics, body.last_event_id
     else:

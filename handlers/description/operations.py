@@ -234,7 +234,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="post",
         path="/v1/stream",
         id="stream_many_by_body",
-        summary="The same, for topics that are many or have long names.",
+        summary="The same, for topics that are many or have long names; the method QUERY does as well.",
         bodies=(Media(form=ManyTopics),),
         errors=(400, 401, 403, 404, 413, 422, 429, 503),
         **_MANY,

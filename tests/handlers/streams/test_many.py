@@ -8,7 +8,6 @@ from yarl import URL
 
 from tests.conftest import Service, Start, mint
 from tests.handlers.streams.every import ADMIN
-from tests.in_process import OpenStream
 
 
 async def test_many_names_each_event_by_its_topic(service: Service) -> None:
@@ -158,13 +157,10 @@ async def test_many_names_every_unknown_topic(service: Service) -> None:
     assert answer.json["detail"].startswith("unknown topic: 'what', 'chat', 'else:x'; there are ")
 
 
-async def _post(service: Service, body: Any, token: str | None = ADMIN, **headers: str) -> OpenStream:
-    return await service.open("/v1/stream", method="POST", token=token, json=body, headers=headers)
-
-
-async def test_many_takes_long_names_in_a_body(service: Service) -> None:
+@pytest.mark.parametrize("method", ["POST", "QUERY"])
+async def test_many_takes_long_names_in_a_body(service: Service, method: str) -> None:
     rooms = [f"{number:,}" + "é" * 120 for number in range(1000, 1032)]
-    stream = await _post(service, {"topics": _topics(rooms)})
+    stream = await service.open("/v1/stream", method=method, token=ADMIN, json={"topics": _topics(rooms)})
 
     for room in rooms:
         await service.publish(room=room, data=1)
