@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from events.topics import user_keys
+from service.streams import TOPICS
 from tests.conftest import Clock, Service, Start, mint
 from tests.handlers.streams.every import STREAMS_FOR_ANYONE
 
@@ -154,3 +156,19 @@ async def test_stream_that_begins_now_can_resume_from_its_first_frame(service: S
     again = await service.open("/v1/app/sse", token=mint("42"), headers={"Last-Event-ID": stream.first.id})
 
     assert (await again.event()).id == missed
+
+
+async def test_only_streams_of_an_event_that_cannot_be_read_are_told(service: Service) -> None:
+    mine = await service.open("/v1/app/sse", token=mint("42"))
+    other = await service.open("/v1/app/sse", token=mint("43"))
+    many = await service.open("/v1/stream?topics=notifications,app", token=mint("42"))
+    before = await service.publish(broadcast=True, data="before")
+    [key] = [key for key in user_keys(TOPICS["app"], "app", "42") if "42" in key]
+    service.node.connections.break_off("unknown", before, {key})
+    after = await service.publish(broadcast=True, data="after")
+
+    assert [event.id for event in await other.events(2)] == [before, after]
+    for stream in (mine, many):
+        first, gap, last = await stream.events(3)
+        assert (first.id, gap.id, last.id) == (before, before, after)
+        assert gap.json == {"reason": "unknown", "requested": before, "resumed_from": None}
