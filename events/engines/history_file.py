@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS routes (
     segment INTEGER NOT NULL, key TEXT NOT NULL, seqs TEXT NOT NULL,
     PRIMARY KEY (segment, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS published (
-    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL, fingerprint TEXT) WITHOUT ROWID;
+    key TEXT PRIMARY KEY, seq INTEGER NOT NULL, at REAL NOT NULL, fingerprint TEXT,
+    checksum INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS published_at ON published (at);
 """
 
@@ -116,7 +117,8 @@ class HistoryFile:
             found = self.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise ValueError(found)
-        self._add_columns(published="fingerprint TEXT", packs="checksum INTEGER", segments="checksum INTEGER")
+        self._add_columns(published="fingerprint TEXT")
+        self._add_columns(published="checksum INTEGER", packs="checksum INTEGER", segments="checksum INTEGER")
         boot = _boot_id()
         epoch = self.meta("epoch")
         self.is_new = not epoch or self.meta("boot") not in ("", boot)

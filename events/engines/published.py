@@ -5,6 +5,7 @@ Knows its table; does not know how events are kept. Blocking.
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 from events.batch import EventBatch
 from events.engines.ages import Ages
@@ -27,6 +28,7 @@ class PublishedKeys:
         self._file = file
         self._ages = ages
         self._max_age = max_age
+        self._unchecked = int(file.meta("unchecked") or 0)  # up to this number an earlier version wrote
         self._looked_up: dict[str, Published | None] = {}  # by the append that is being done
 
     def get(self, key: str, now: float) -> Published | None:
@@ -34,17 +36,23 @@ class PublishedKeys:
         if key in self._looked_up:
             return self._looked_up[key]
         row = self._file.execute(
-            "SELECT seq, fingerprint, at FROM published WHERE key = ?", (key,)
+            "SELECT seq, fingerprint, at, checksum FROM published WHERE key = ?", (key,)
         ).fetchone()
-        known = row is not None and self._ages.age(row[2], now) < self._max_age
+        known = row is not None and self._ages.age(row[2], now) < self._max_age and self._is_sound(key, *row)
         self._looked_up[key] = found = Published(*row[:2]) if known else None
         return found
 
     def add(self, key: str, published: Published, now: float) -> None:
         """From now on *key* stands for *published*."""
         self._looked_up[key] = published
-        row = (key, published.seq, now, published.fingerprint)
-        self._file.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?)", row)
+        row = key, published.seq, now, published.fingerprint
+        self._file.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row)))
+
+    def _is_sound(self, key: str, seq: int, fingerprint: str | None, at: float, checksum: int | None) -> bool:
+        """Whether a row is as it was written: a key that became another would swallow what is published with that."""
+        if checksum is None:
+            return seq <= self._unchecked
+        return checksum == _checksum(key, seq, at, fingerprint)
 
     def end_append(self) -> None:
         """An append is done, or has failed: what was looked up for it may not be so any more."""
@@ -91,3 +99,7 @@ class PublishedKeys:
             f"published WHERE key IN ({ahead})", now, rows
         ):
             yield
+
+
+def _checksum(key: str, seq: int, at: float, fingerprint: str | None) -> int:
+    return crc32(repr((key, seq, at, fingerprint)).encode(errors="backslashreplace"))

@@ -143,6 +143,17 @@ async def test_routes_that_are_not_as_they_were_lose_nothing(
     assert (mine.ids, mine.gaps) == (kept[3::10], [])
 
 
+async def test_idempotency_key_that_became_another_swallows_nothing(place: EmbeddedPlace) -> None:
+    life = await place.open()
+    await life.keep(said(1, key="mine"))
+    place.crash(life)
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute("UPDATE published SET key = 'yours'")
+    again = await place.open()
+    assert await again.keep(said(2, key="yours")) == [f"{life.engine.epoch}-2"]
+    assert await again.keep(said(2, key="yours")) == [f"{life.engine.epoch}-2"]
+
+
 async def test_file_that_is_no_database_is_put_aside_and_another_begun(
     place: EmbeddedPlace, kept: list[str]
 ) -> None:
