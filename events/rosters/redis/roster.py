@@ -8,6 +8,7 @@ tells, nor how.
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -23,6 +24,7 @@ RETIRE_S = 10.0  # seconds that users of a node that goes away have to come to a
 SETTLE_S = (
     5.0  # seconds that nodes have to say anew whom they hold, after the server lost all: to connect takes 2
 )
+_NO_TIME = 1e11  # seconds since the Unix epoch: the year 5138; what is later was not written by a node
 _LEASE = 0.6  # of the timeout: the rest is for whoever finds it over, and for a tick that is late
 _TICKS = 6  # renewals in a lease: some may fail
 _RETURN = 0.45  # of a lease: nodes have to come back when Redis was away; less than half, or the dead would seem to live
@@ -90,7 +92,8 @@ class RedisRoster(Roster):
         found: dict[str, float] = {}
         for part in _parts(users):
             active = await self._calls.call("HMGET", f"{self._calls.prefix}activity", *part)
-            found.update((user, float(at)) for user, at in zip(part, active, strict=True) if at is not None)
+            times = zip(part, map(_time_of, active), strict=True)
+            found.update((user, at) for user, at in times if at is not None)
         return found
 
     async def close(self) -> None:
@@ -172,7 +175,16 @@ class RedisRoster(Roster):
 
     def _tell(self, told: Sequence[bytes]) -> None:
         users = zip(told[::2], told[1::2], strict=True)
-        self._untold({user.decode(): float(at) for user, at in users})
+        self._untold({user.decode(errors="replace"): _time_of(at) or time.time() for user, at in users})
+
+
+def _time_of(text: bytes | None) -> float | None:
+    """The time that is written on the server; ``None`` if there is none, or what somebody else put there."""
+    try:
+        at = float(text or b"")
+    except ValueError:
+        return None
+    return at if 0 <= at < _NO_TIME else None
 
 
 def _parts(users: Collection[Any]) -> Iterator[Sequence[Any]]:

@@ -148,3 +148,14 @@ async def test_scripts_that_the_server_forgot_are_given_again(slow_nodes: Nodes,
     await node.move(["1"], [], NOW)
     server.call("SCRIPT", "FLUSH")
     assert (await node.move(["2"], [], NOW)).came == {"2"}
+
+
+@pytest.mark.parametrize("rubbish", [b"rubbish", b"", b"\xff", b"nan", b"inf", b"1e300", b"-5"])
+async def test_rubbish_of_others_hides_one_user_and_stops_nothing(
+    slow_nodes: Nodes, server: RedisServer, rubbish: bytes
+) -> None:
+    roster, _ = slow_nodes.node()
+    await hold(roster, "1", "2")
+    server.call("HSET", f"{roster._calls.prefix}activity", "1", rubbish)
+    assert await roster.present(["1", "2"]) == {"2": NOW}
+    assert (await roster.move([], ["1", "2"], NOW)).gone == {"1", "2"}
