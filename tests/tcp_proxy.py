@@ -39,8 +39,11 @@ class TcpProxy:
         """Cut all connections, and refuse others."""
         if self._server is not None:
             self._server.close()
-            self.cut()
-            await self._server.wait_closed()
+            closed = asyncio.ensure_future(self._server.wait_closed())
+            # From Python 3.12 on it waits for every connection; one may have been accepted and not yet be a side.
+            while not closed.done():
+                self.cut()
+                await asyncio.wait([closed], timeout=0.01)
             self._server = None
 
     def cut(self) -> None:
