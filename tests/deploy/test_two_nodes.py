@@ -116,7 +116,10 @@ async def test_nodes_that_go_away_cost_their_clients_nothing(
 
         for reader in readers:
             await reader.opened.wait()
-        assert open_streams(first) == open_streams(second) == READERS / 2, "they are shared out evenly"
+        for node in (first, second):
+            await eventually(
+                lambda node=node: open_streams(node) == READERS / 2, "they are shared out evenly"
+            )
         await end(first, signal.SIGTERM, second)
         assert len(first.logged("stream.closed", reason="shutdown")) == READERS / 2
         await first.start()

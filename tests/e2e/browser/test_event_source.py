@@ -14,7 +14,7 @@ from tests.e2e.browser.chromium import IN_CHROMIUM
 from tests.e2e.client import ADMIN, Api, demo
 from tests.e2e.conftest import Serve
 from tests.ports import HOST
-from tests.process import ServerProcess, running
+from tests.process import ServerProcess, eventually, running
 
 pytestmark = IN_CHROMIUM
 
@@ -116,7 +116,7 @@ async def test_a_page_of_the_same_origin_gets_everything_through_a_crash(
     await page.wait_for_function("window.opened === 2")
     assert (await got(page, 9))[3:] == [["message", str(n), id_] for n, id_ in enumerate(late, start=3)]
     assert await page.evaluate("window.source.readyState") == 1
-    assert len(server.logged("stream.opened", user="42")) == 2
+    await eventually(lambda: len(server.logged("stream.opened", user="42")) == 2, "it is logged")
 
 
 async def test_a_page_of_a_listed_origin_gets_everything_by_its_cookie(
