@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+NOTICED_S = 2.0  # seconds until a node has noticed what a fault took: it looks once a second
+
 Place = tuple[int, int]  # an id: its epoch's place in the order of epochs, its number
 
 
@@ -92,7 +94,9 @@ class Checker:
         return self._epochs.setdefault(epoch, len(self._epochs)), int(number)
 
     def _lossy_between(self, first: float, last: float) -> bool:
-        return any(fault.lossy and fault.began <= last and first <= fault.over for fault in self._faults)
+        return any(
+            fault.lossy and fault.began <= last and first <= fault.over + NOTICED_S for fault in self._faults
+        )
 
     def _check_promises(self) -> None:
         by_id: dict[str, Promise] = {}
