@@ -12,8 +12,12 @@ from pydantic_core import from_json
 
 from events.engines.packs import unpack
 from events.event import Event
+from events.json_text import is_too_deep
 from events.wire import is_field_safe
 
+MAX_DEPTH = (
+    200  # arrays and objects in each other: more than any publisher may send, now or in earlier versions
+)
 _DIGITS = 15  # of a number: as many as the server's scripts count exactly
 
 _form_of = msgspec.json.Decoder(msgspec.Raw)  # looks at JSON's form and makes nothing of it
@@ -43,7 +47,7 @@ def read_event(epoch: str, seq: int, body: bytes) -> Event:
         return _read_event(epoch, seq, body)
     except ValueError:
         raise
-    except Exception as error:  # JSON nested too deep is a RecursionError; whatever it is, it is no event
+    except Exception as error:  # whatever it is, it is no event
         raise ValueError(f"{type(error).__name__} while it was read") from error
 
 
@@ -51,6 +55,8 @@ def _read_event(epoch: str, seq: int, body: bytes) -> Event:
     [event] = unpack(epoch, seq, body)
     if not is_field_safe(event.topic + (event.name or "")) or b"\r" in event.data:
         raise ValueError("an end of line where none may be")
+    if is_too_deep(event.data, MAX_DEPTH):
+        raise ValueError(f"data nested over {MAX_DEPTH} deep")
     _form_of.decode(event.data)
     if event.data[:1] == b'"':  # goes out as that text, so it must be one
         from_json(event.data)
