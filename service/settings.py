@@ -92,8 +92,8 @@ def _secrets(value: SecretStr) -> SecretStr:
     secrets = split_secrets(value.get_secret_value())
     if len(secrets) > MAX_SECRETS:
         raise ValueError(f"lists more than {MAX_SECRETS} secrets")
-    if any(len(secret.encode(errors="replace")) < MIN_SECRET_BYTES for secret in secrets):
-        shorter = "is shorter" if len(secrets) == 1 else "lists a secret (commas part them) that is shorter"
+    if any(map(_is_short, secrets)):
+        shorter = "is shorter" if len(secrets) == 1 else "lists a secret that is shorter"
         raise ValueError(
             f"{shorter} than the {MIN_SECRET_BYTES} bytes that HS256 wants (RFC 7518, section 3.2)"
         )
@@ -101,14 +101,22 @@ def _secrets(value: SecretStr) -> SecretStr:
 
 
 def split_secrets(text: str) -> tuple[str, ...]:
-    """The secrets that *text* lists: parted by commas, or as a JSON list of texts, for those that hold commas."""
+    """The secrets that *text* lists: separated by commas, or as a JSON list of texts.
+
+    One secret that holds a comma is taken as it is, unless one of its parts is long enough to be a secret.
+    """
     try:
         listed = json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
         listed = None
     if not (isinstance(listed, list) and listed and all(isinstance(item, str) for item in listed)):
-        listed = [part.strip() for part in text.split(",")] if "," in text else [text] if text else []
+        parts = [part.strip() for part in text.split(",")]
+        listed = parts if len(parts) > 1 and not all(map(_is_short, parts)) else [text] if text else []
     return tuple(listed)
+
+
+def _is_short(secret: str) -> bool:
+    return len(secret.encode(errors="replace")) < MIN_SECRET_BYTES
 
 
 def _database(value: SecretStr) -> SecretStr:
@@ -172,7 +180,7 @@ class Settings(BaseSettings):
     auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
     allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
     demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names by which demo mode may be called, beside localhost, addresses and names without a dot: by any other a page of another site may command.")  # fmt: skip
-    jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. A secret that holds a comma is written in a JSON list.")  # fmt: skip
+    jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. One of which a part between commas is that long too is written in a JSON list.")  # fmt: skip
     jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
     jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip
     jwt_leeway_s: float = Field(10, ge=0, le=300, description="An issuer's clock may be ahead of this one by so much (`iat`, `nbf`).")  # fmt: skip

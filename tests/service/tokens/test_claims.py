@@ -255,6 +255,13 @@ async def test_expired_token_of_the_second_secret_says_so(settings_for: Settings
     assert "expired" in await is_refused(tokens, mint("42", secret=OLD, lifetime=-1))
 
 
+async def test_secret_whose_parts_are_no_secrets_is_one(settings_for: SettingsFactory) -> None:
+    secret = "a passphrase of words, with a comma"
+    tokens = Tokens(settings_for(jwt_secret=secret), None)
+
+    assert (await tokens.verify(mint("42", secret=secret))).user_id == "42"
+
+
 async def test_secret_that_holds_a_comma_is_written_in_a_json_list(settings_for: SettingsFactory) -> None:
     secret = f"{NEW},{OLD}"
     tokens = Tokens(settings_for(jwt_secret=json.dumps([secret])), None)
