@@ -14,11 +14,19 @@ INVALID = "the token is not valid"
 EXPIRED = "the token has expired"
 
 
-def caller_from_claims(claims: Mapping[str, Any], now: float, leeway: float) -> Caller:
+def caller_from_claims(
+    claims: Mapping[str, Any],
+    now: float,
+    leeway: float,
+    *,
+    key_id: str | None = None,
+    generation: int | None = None,
+) -> Caller:
     """Who the token is for.
 
     Args:
         now: Seconds since the Unix epoch.
+        key_id, generation: What its header says (:class:`service.identity.Caller`).
         leeway: Seconds by which the issuer's clock may be ahead of ours. `exp` gets none: a stream ends by it.
 
     Raises:
@@ -42,6 +50,8 @@ def caller_from_claims(claims: Mapping[str, Any], now: float, leeway: float) -> 
         email=_text(claims.get("email")),
         rooms=None if rooms is None else frozenset(rooms),
         expires=expires,
+        key_id=key_id,
+        generation=generation,
     )
 
 

@@ -3,12 +3,15 @@
 import math
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from events.errors import OverLimit
 from service.addresses import IPV6_PREFIX, network_of
 
 RETRY_AFTER_S = 10  # seconds a client refused for its connections waits: tabs close, peers are found dead
 REMEMBERED_CALLERS = 10_000  # callers whose pace is remembered; past it the least recent is forgotten
+_LOOKED_AT_ONCE = 2  # callers looked at with each command: they go faster than they come
+_EPSILON = 1e-6  # commands: what sums of floats are off by
 
 
 class ConnectionLimits:
@@ -108,7 +111,9 @@ class RateLimit:
         self._per_second = per_second
         self._burst = max(1.0, per_second * 2 if burst is None else burst)
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}  # what is left, and when that was so
+        self._full_at: dict[
+            str, float
+        ] = {}  # when the bucket of each will be full again, the least recent first
 
     def take(self, caller: str) -> None:
         """Count one command of *caller*.
@@ -119,17 +124,21 @@ class RateLimit:
         if not self._per_second:
             return
         now = self._clock()
-        left, then = self._buckets.pop(caller, (self._burst, now))
-        left = min(self._burst, left + (now - then) * self._per_second)
-        allowed = left >= 1
-        self._buckets[caller] = (left - 1 if allowed else left, now)
-        if len(self._buckets) > REMEMBERED_CALLERS:
-            del self._buckets[next(iter(self._buckets))]
+        full_at = max(now, self._full_at.pop(caller, now))
+        left = self._burst - (full_at - now) * self._per_second
+        allowed = left >= 1 - _EPSILON
+        self._full_at[caller] = full_at + 1 / self._per_second if allowed else full_at
+        self._forget_full(now)
         if not allowed:
             raise OverLimit(self._name, max(1, math.ceil((1 - left) / self._per_second)))
 
     def give(self, caller: str) -> None:
         """What was taken for *caller* does not count after all."""
-        if caller in self._buckets:
-            left, then = self._buckets[caller]
-            self._buckets[caller] = (min(self._burst, left + 1), then)
+        if caller in self._full_at:
+            self._full_at[caller] -= 1 / self._per_second
+
+    def _forget_full(self, now: float) -> None:
+        """Forget some of those whose buckets are full by now, and the least recent where there are too many."""
+        for caller in list(islice(self._full_at, _LOOKED_AT_ONCE)):
+            if self._full_at[caller] <= now or len(self._full_at) > REMEMBERED_CALLERS:
+                del self._full_at[caller]

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -164,9 +163,9 @@ class Tokens:
             if self._keys is None:
                 verified = self._decode(token, self._secrets)
                 generation = _generation(verified["header"])
-                return replace(self._caller(verified["payload"]), generation=generation)
+                return self._caller(verified["payload"], generation=generation)
             key_id, verified = await self._by_document(self._keys, token)
-            return replace(self._caller(verified["payload"]), key_id=key_id)
+            return self._caller(verified["payload"], key_id=key_id)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(INVALID) from None
 
@@ -177,8 +176,8 @@ class Tokens:
                 return self._jwt.decode_complete(token, key, algorithms=self._algorithms, **self._checks)
         return self._jwt.decode_complete(token, keys[-1], algorithms=self._algorithms, **self._checks)
 
-    def _caller(self, claims: Mapping[str, Any]) -> Caller:
-        return caller_from_claims(claims, self._clock(), self._leeway)
+    def _caller(self, claims: Mapping[str, Any], **header: Any) -> Caller:
+        return caller_from_claims(claims, self._clock(), self._leeway, **header)
 
     async def _by_document(self, keys: KeySet, token: str) -> tuple[str, Mapping[str, Any]]:
         """The id of the key that has signed *token*, and the token's header and payload."""

@@ -207,8 +207,17 @@ def test_callers_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(100):
         rate.take(str(number))
 
-    assert len(rate._buckets) == 10
+    assert len(rate._full_at) == 10
     assert _count(rate, "99") == 1
+
+
+def test_caller_whose_burst_is_whole_again_is_forgotten() -> None:
+    clock = Clock()
+    rate = RateLimit(1, clock, burst=2)
+    for number in range(100):
+        rate.take(str(number))
+        clock.now += 1
+    assert len(rate._full_at) <= 2
 
 
 # -- addresses -------------------------------------------------------------------------------------
