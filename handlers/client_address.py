@@ -6,6 +6,7 @@ are read from the right, and only as long as whoever wrote an entry is trusted.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -29,14 +30,20 @@ def address_of(request: web.Request) -> str:
     """
     settings = request.app[NODE].settings
     peer = request.remote or UNIX_PEER
-    parsed = parse_address(peer)
-    address = peer if parsed is None else str(parsed)
+    address = _one_form(peer)
     if not settings.trusted_proxies:
         return address
     hops = hops_of(request)
     while hops and is_in(address, settings.trusted_proxies):
         address = _plain(hops.pop())
     return address
+
+
+@lru_cache(maxsize=4096)
+def _one_form(peer: str) -> str:
+    """The address of *peer* in its one form, the same object each time: every open stream holds one."""
+    parsed = parse_address(peer)
+    return peer if parsed is None else str(parsed)
 
 
 def is_forwarded(request: web.Request) -> bool:
