@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -151,7 +152,8 @@ class AccountChecks:
         names = {str(user) for user in users}
         if not names:
             return
-        bound = {its.caller_id for its in self._connections if its.caller_id in names and _is_bound(its)}
+        streams = chain(self._connections, self._connections.opening)
+        bound = {its.caller_id for its in streams if its.caller_id in names and _is_bound(its)}
         now = {name: await self._ask(int(name)) for name in bound}
 
         def is_over(its: Connection) -> bool:

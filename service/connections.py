@@ -92,6 +92,11 @@ class Connections:
     def __len__(self) -> int:
         return self._limits.open
 
+    @property
+    def opening(self) -> Collection[Connection]:
+        """Those that have a slot and wait until their keys are heard."""
+        return self._opening
+
     def admit(
         self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str, last: bytes = b""
     ) -> Connection:

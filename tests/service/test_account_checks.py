@@ -1,5 +1,6 @@
 """Tokens of a login, and the accounts behind them."""
 
+import asyncio
 from typing import Any
 
 import jwt
@@ -86,6 +87,28 @@ async def test_streams_of_a_changed_account_end_and_others_go_on(
     for user, stream in ((ben, other), (ada, of_another_issuer)):
         await service.publish(userId=str(user), data=7)
         assert (await stream.event()).json == 7
+
+
+async def test_stream_that_is_still_opening_ends_with_its_account(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start()
+    ada, token, node = await add(service, "ada"), await log_in(service, "ada"), service.node
+    is_heard = asyncio.Event()
+
+    async def settle(keys: object) -> int:
+        await is_heard.wait()
+        return node.engine.head
+
+    monkeypatch.setattr(node.engine, "settle", settle)
+    monkeypatch.setattr(node.engine, "current", lambda keys, seq: is_heard.is_set())
+    opening = asyncio.create_task(service.get("/v1/app/sse", token=token))
+    await until(lambda: node.connections.opening)
+
+    await change(service, ada, active=False)
+    is_heard.set()
+
+    assert (await opening).status == 401
 
 
 @pytest.mark.parametrize("to", [{"active": False}, None])
