@@ -27,7 +27,11 @@ BLOCK_S = 5.0  # seconds that the server holds the question for new entries
 CLAIM_S = 30.0  # seconds after which an entry that was taken and not published is anybody's
 FORGOTTEN_S = 3600.0  # seconds after which a node that holds nothing is no longer a member
 MAX_REFUSED = 1000  # entries kept to be looked at: the oldest make room
+MAX_REFUSED_BYTES = 8192  # of the fields of each, the rest is cut off: 1,000 entries take 8 MB of Redis
 MAX_EVENTS = 1000  # events in one entry, as in a list over HTTP
+MAX_ENTRY_BYTES = (
+    2 * 2**20
+)  # of an entry's events, as of a list over HTTP: to read more would hold up the node
 _REPLY_S = 5.0  # seconds beyond BLOCK_S without an answer: the connection is dead
 _AGAIN_S = 1.0  # seconds before another try when something is away
 
@@ -140,7 +144,7 @@ class Inbox:
             _log.warning("inbox.refused", id=id_.decode(), detail=reason)
             await self._link.call(
                 "XADD", f"{self._stream}:refused", "MAXLEN", "~", MAX_REFUSED, "*",
-                "id", id_, "reason", reason.encode(errors="replace"), *fields,
+                "id", id_, "reason", reason.encode(errors="replace"), *_beginning_of(fields),
             )  # fmt: skip
         # In this order: an entry that is acknowledged and still there would be nobody's.
         await self._link.call("XDEL", self._stream, id_)
@@ -158,6 +162,8 @@ def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
     body = given.get(FIELD)
     if body is None or len(given) != 1:
         raise BadEvent(f"an entry has one field, {FIELD.decode()}")
+    if len(body) > MAX_ENTRY_BYTES:
+        raise BadEvent(f"an entry of {len(body)} bytes is over the limit of {MAX_ENTRY_BYTES}")
     try:
         events, faults = read_models(body, MAX_EVENTS)
     except NotJson as error:
@@ -171,3 +177,16 @@ def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
         for index, event in enumerate(events)
         if event is not None
     ]
+
+
+def _beginning_of(fields: Sequence[bytes]) -> list[bytes]:
+    """*fields* up to :data:`MAX_REFUSED_BYTES`; the value in which they reach it is cut off there."""
+    kept: list[bytes] = []
+    left = MAX_REFUSED_BYTES
+    for name, value in zip(fields[::2], fields[1::2], strict=True):
+        if left <= len(name):
+            break
+        left -= len(name)
+        kept += name, value[:left]
+        left -= min(left, len(value))
+    return kept

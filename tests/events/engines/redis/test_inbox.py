@@ -11,7 +11,15 @@ import hiredis
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis.inbox import CLAIM_S, GROUP, MAX_EVENTS, Inbox, read_entry
+from events.engines.redis.inbox import (
+    CLAIM_S,
+    GROUP,
+    MAX_ENTRY_BYTES,
+    MAX_EVENTS,
+    MAX_REFUSED_BYTES,
+    Inbox,
+    read_entry,
+)
 from events.engines.redis.link import Address
 from events.errors import BadEvent, EngineUnavailable
 from events.event import PushEvent
@@ -123,6 +131,23 @@ async def test_inbox_puts_bad_entries_aside_and_goes_on(server: RedisServer, ope
     assert [fields[b"id"].decode() for fields in refused] == bad
     assert all(fields[b"reason"] for fields in refused)
     assert refused[0][b"event"] == b"{" and refused[2][b"more"] == b"x"
+
+
+async def test_inbox_keeps_the_beginning_of_a_large_bad_entry(server: RedisServer, open_inbox: Open) -> None:
+    put(server, "x" * (MAX_ENTRY_BYTES + 1), "more", "y")
+    open_inbox(Desk())
+    await until(lambda: server.call("XLEN", "{sse-push}:inbox:refused") == 1)
+    await until(lambda: left(server) == 0)
+    [[_, fields]] = server.call("XRANGE", "{sse-push}:inbox:refused", "-", "+")
+    kept = dict(zip(fields[::2], fields[1::2], strict=True))
+    assert set(kept) == {b"id", b"reason", b"event"}
+    assert len(kept[b"event"]) == MAX_REFUSED_BYTES - len(b"event")
+
+
+def test_entry_of_too_many_bytes_is_refused() -> None:
+    events = json.dumps({"userId": "1", "data": 1}).encode() + b" " * MAX_ENTRY_BYTES
+    with pytest.raises(BadEvent, match=str(MAX_ENTRY_BYTES)):
+        read_entry("1-0", [b"event", events])
 
 
 async def test_inbox_puts_aside_what_the_publisher_refuses(server: RedisServer, open_inbox: Open) -> None:
