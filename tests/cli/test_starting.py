@@ -90,6 +90,7 @@ async def relay(
         cut_at: What a client says before its connection is cut.
     """
     taken: list[asyncio.StreamWriter] = []
+    opened: list[asyncio.StreamWriter] = []
     tasks: set[asyncio.Task[None]] = set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,6 +103,7 @@ async def relay(
         if len(taken) > through:
             return
         back, forth = await asyncio.open_connection(HOST, target)
+        opened.append(forth)
         for work in (copy(reader, forth), copy(back, writer)):
             task = asyncio.get_running_loop().create_task(work)
             tasks.add(task)
@@ -116,8 +118,8 @@ async def relay(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in taken:
-            writer.close()
+        for writer in (*taken, *opened):
+            writer.transport.abort()
 
 
 @pytest.fixture
