@@ -16,7 +16,7 @@ import msgspec
 MAX_DEPTH = 64  # arrays and objects in each other: what System.Text.Json, the strictest common parser, reads
 _QUOTE = b'"'[0]
 _BOM = b"\xef\xbb\xbf"
-_MASKED = b"\x01\x01"  # stands for an escaped backslash; JSON holds no such bytes
+_MASKED = b"\x01\x01"  # in the place of an escaped backslash; JSON holds no such bytes
 # A text, also one without an end: no byte is looked at twice.
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BETWEEN = rb'(?:[^\[\]{}"]++|' + _TEXT.pattern + rb")*+"

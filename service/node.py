@@ -266,7 +266,7 @@ class Node:
             await asyncio.sleep(DRAIN_LOOKS_S)
 
     async def close(self) -> None:
-        """Keep what was accepted, close the store. Twice is once."""
+        """Keep what was accepted, close the store. Another call does nothing."""
         await self._opened.aclose()
         _log.info("node.stopped", node=self.id, uptime_s=round(self.clock() - self.started, 3))
 

@@ -19,7 +19,7 @@ _BEGINNING = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
 class _Fields(list[tuple[str, Any]]):
-    """The fields of a JSON object, each as often as it stands there: readers differ in which of two they take."""
+    """The fields of a JSON object, each as often as it occurs: readers differ in which of two they take."""
 
 
 def check_redirect(data: bytes, allowed: Sequence[OriginPattern] | None) -> None:

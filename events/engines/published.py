@@ -1,4 +1,4 @@
-"""The idempotency keys of the embedded engine's history: which event each stands for, and what it was used for.
+"""The idempotency keys of the embedded engine's history: the event of each, and what it was used for.
 
 Knows its table; does not know how events are kept. Blocking.
 """
@@ -15,7 +15,7 @@ from events.event import Event
 
 
 class Published(NamedTuple):
-    """What a key stands for."""
+    """The event of a key."""
 
     seq: int
     fingerprint: str | None  # None for a key that an earlier version kept
@@ -32,7 +32,7 @@ class PublishedKeys:
         self._looked_up: dict[str, Published | None] = {}  # by the append that is being done
 
     def get(self, key: str, now: float) -> Published | None:
-        """What *key* stands for; ``None`` if it is not known."""
+        """The event of *key*; ``None`` if it is not known."""
         if key in self._looked_up:
             return self._looked_up[key]
         row = self._file.execute(
@@ -43,7 +43,7 @@ class PublishedKeys:
         return found
 
     def add(self, key: str, published: Published, now: float) -> None:
-        """From now on *key* stands for *published*."""
+        """Remember *published* as the event of *key*."""
         self._looked_up[key] = published
         row = key, published.seq, now, published.fingerprint
         self._file.execute("INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?)", (*row, _checksum(*row)))

@@ -25,7 +25,7 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said, by whom and where."""
+    """What was said, who said it, and where."""
 
     room: str
     user_id: str

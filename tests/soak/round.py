@@ -94,7 +94,7 @@ class Round:
                         f"{node.name} is ready",
                         within=RECOVERS_WITHIN_S,
                     )
-            # A reader that came back after a mark may rightly be told of it by a gap alone: the next one is for it.
+            # A reader that came back after a mark may get a gap instead of it: the next one is for that reader.
             for number in itertools.count():
                 await self._publishers.say(f"{mark}-{number}")
                 if await self._is_seen_by_all(f"{mark}-{number}"):

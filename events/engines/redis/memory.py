@@ -50,7 +50,7 @@ class ServerMemory:
         return 0 if before is None or self.evicted is None else max(0, self.evicted - before)
 
     def forget_evicted(self) -> None:
-        """The server is another one, or was started anew."""
+        """The server is another one, or was restarted."""
         self.evicted = None
 
     def require_no_eviction(self) -> None:

@@ -1,6 +1,6 @@
 -- Tell the node how far the store is, on the way that events take too: once it hears this, it has heard all before.
 -- ARGV: prefix, the node's channel, now in ms, max age in ms, most events, most bytes, by what the node knows this mark.
--- Answers: epoch ('' where the store has lost something, and must be joined anew), head, floor, bytes.
+-- Answers: epoch ('' where the store has lost something, and must be joined again), head, floor, bytes.
 local floor_before, marked_before, swept_before = floor, marked, swept
 raise_floor(time_of(ARGV[3]), tonumber(ARGV[4]))
 floor = math.max(floor, head - tonumber(ARGV[5]))

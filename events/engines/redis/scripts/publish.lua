@@ -12,7 +12,7 @@ local answer, added, cost = {0, 0}, {}, 0
 local before = head
 raise_floor(now, max_age)
 
--- The number and fingerprint that an idempotency key stands for; nothing if it is not known.
+-- The number and fingerprint of an idempotency key; nothing if it is not known.
 local function published(once)
     local known = redis.call('GET', prefix .. 'once:' .. once)
     if not known then return nil end
