@@ -39,9 +39,8 @@ from events.window import Window
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
 FLUSH_S = 5.0  # seconds that a close waits for what was sent
 
-# What a server answers that is full, busy or without a disk, or where another has put something under our keys; a new
-# connection would hear the same.
-_REFUSALS = ("OOM", "MISCONF", "BUSY", "WRONGTYPE")
+# What a server answers that is full, busy or without a disk; a new connection would hear the same.
+_REFUSALS = ("OOM", "MISCONF", "BUSY")
 
 _log = structlog.get_logger()
 

@@ -36,15 +36,19 @@ class Recovery:
             lost: Something of the store is missing.
         """
         before, known = self._feed.epoch, max(self._feed.head, self._outbox.given)
-        epoch, head, floor, past, strays, has_lost = await self._store.join(
+        epoch, head, floor, past, strays, has_lost, foreign = await self._store.join(
             before, known, run_id, new_epoch(), lost=lost
         )
         if has_lost:
             _log.error("engine.history_lost", epoch=epoch.decode())
         if strays:
             _log.warning("engine.strays_removed", entries=strays)
-        parts = [entry.decode().partition(":") for entry in past]
-        uptos = {name: int(upto) for upto, _, name in parts}
+        if foreign:
+            _log.warning("engine.foreign_keys", keys=[key.decode(errors="replace") for key in foreign])
+        parts = [entry.partition(b":") for entry in past]
+        uptos = {
+            name.decode(): int(upto) for upto, _, name in parts if upto.isdigit() and name.isalnum()
+        }  # others may have put something there
         self._feed.belong_to(epoch.decode(), uptos)
         if before == self._feed.epoch or known <= uptos.get(before, -1):
             self._standing.raise_floor(floor)

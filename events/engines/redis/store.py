@@ -86,7 +86,8 @@ class RemoteStore:
 
     def join(self, epoch: str, head: int, run_id: str, new_epoch: str, *, lost: bool) -> Answer:
         """Epoch, head and floor, past epochs as ``NUMBER:EPOCH`` (up to the number the store is still that one), how
-        many entries that are no events were removed, and 1 if something of the store is missing.
+        many entries that are no events were removed, 1 if something of the store is missing, and the keys in whose
+        places others had put something.
 
         Args:
             lost: The node has seen that something is.

@@ -21,17 +21,22 @@ local function first_above(index, high, after)
     return high
 end
 
--- The numbers that the index of a routing key has above `after`, in order, the first `most`.
+-- The numbers that the index of a routing key has above `after`, in order, the first `most`; none where another has put
+-- something in its place, which is `damaged` then.
 local function numbers_of(key, after, most)
     local found = {}
     if after < uncounted then  -- an earlier version's index was a stream
         local its = redis.pcall('XRANGE', prefix .. 'key:' .. key, text(after + 1), '+', 'COUNT', most)
-        for i = 1, #its do found[i] = number_of(its[i]) end
+        for i = 1, #its do found[i] = number_of(its[i]) end  -- none of an error
     end
     local index = prefix .. 'index:' .. key
     if #found >= most then return found end
     -- Those who come back were most often not away for long: what they want is at the end.
-    local its = redis.call('LRANGE', index, -TAIL, -1)
+    local its = redis.pcall('LRANGE', index, -TAIL, -1)
+    if its.err then
+        put_index_aside(index)
+        return found
+    end
     if #its == TAIL and (tonumber(its[1]) or 0) > after then
         local first = first_above(index, redis.call('LLEN', index) - TAIL, after)
         its = redis.call('LRANGE', index, first, first + most - #found - 1)

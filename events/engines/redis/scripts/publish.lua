@@ -11,11 +11,14 @@ local most, max_bytes, gives_way = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local answer, added, cost = {0, 0}, {}, 0
 local before = head
 raise_floor(now, max_age)
+if is_damaged() then
+    return redis.error_reply('EPOCH the store is damaged')
+end
 
 -- The number and fingerprint of an idempotency key; nothing if it is not known.
 local function published(once)
-    local known = redis.call('GET', prefix .. 'once:' .. once)
-    if not known then return nil end
+    local known = redis.pcall('GET', prefix .. 'once:' .. once)
+    if type(known) ~= 'string' then return nil end  -- what another has put there makes room when the key is kept
     local until_, number, fingerprint = string.match(known, '^(%d+):(%d+):?(.*)$')
     if not until_ then return nil end
     local left = tonumber(until_) - now
@@ -51,7 +54,13 @@ local function keep(at, keys)
     bytes = bytes + size
     for i = at + 3, at + 2 + keys do
         local key = ARGV[i]
-        if redis.call('RPUSH', prefix .. 'index:' .. key, number) == 1 then
+        local index = prefix .. 'index:' .. key
+        local size = redis.pcall('RPUSH', index, number)
+        if type(size) == 'table' then
+            put_index_aside(index)
+            size = redis.call('RPUSH', index, number)
+        end
+        if size == 1 then
             bytes = bytes + INDEX_BYTES + 2 * #key
         end
         redis.call('PUBLISH', prefix .. 'for:' .. key, message)

@@ -1,7 +1,7 @@
 -- Older events for some routing keys, in order. ARGV: prefix, the node's channel, epoch, after which number, most
 -- events, most bytes, then the keys. Answers: up to which number these are all there are, head, floor, then number
 -- and body of each. The node is told how far the store is (see mark.lua).
-if epoch ~= ARGV[3] then
+if damaged or epoch ~= ARGV[3] then
     return redis.error_reply('EPOCH the store is another one')
 end
 local after, most, room = math.max(tonumber(ARGV[4]), floor), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -10,6 +10,9 @@ for key = 7, #ARGV do
     local its = numbers_of(ARGV[key], after, most)
     for i = 1, #its do numbers[#numbers + 1] = its[i] end
     if #its >= most then bound = math.min(bound, its[#its]) end
+end
+if damaged then
+    return redis.error_reply('MISSING the index of a key')
 end
 table.sort(numbers)
 local answer = {0, head, floor}

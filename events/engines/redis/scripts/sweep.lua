@@ -27,14 +27,17 @@ local function sweep(upto, most)
     for i = 1, #entries do
         local number, size, keys = string.match(entries[i], '^(%d+) (%d+)(.*)$')
         number = tonumber(number)
-        if number > upto or cost >= most then break end
-        if number > uncounted then bytes = math.max(0, bytes - tonumber(size)) end
+        if cost >= most or (number and number > upto) then break end
         cost = cost + 1
-        for key in string.gmatch(keys, '[^\n]+') do
-            counts[key] = (counts[key] or 0) + 1
-            cost = cost + 1
+        if number then  -- else it is none of ours
+            if number > uncounted then bytes = math.max(0, bytes - tonumber(size)) end
+            for key in string.gmatch(keys, '[^\n]+') do
+                counts[key] = (counts[key] or 0) + 1
+                cost = cost + 1
+            end
+            swept = number
         end
-        swept, done = number, i
+        done = i
     end
     for i = #entries, done + 1, -1 do redis.call('LPUSH', kept, entries[i]) end
     if done < wanted and cost < most then swept = upto end  -- numbers were left out
