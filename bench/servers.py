@@ -70,7 +70,7 @@ class SsePush(Server):
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "cli.main", "serve"]
+        return [sys.executable, "-m", "sse_push.cli.main", "serve"]
 
     def subscribe(self, index: int, *, own: bool = False, after: str = "") -> bytes:
         headers = {"Authorization": f"Bearer {_token(f'u{index}', 'user')}"}

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
-from cli.standard_streams import tell
-from service.visible import visible
+from sse_push.cli.standard_streams import tell
+from sse_push.service.visible import visible
 
 MAX_PROBLEM_BYTES = 64 * 1024  # bytes read of a refusal; a problem document has some hundred
 

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from cli.answers import refusal, trouble
-from cli.event_stream import Message, Parser
+from sse_push.cli.answers import refusal, trouble
+from sse_push.cli.event_stream import Message, Parser
 
 RETRY_S = 3.0  # seconds before another try, until the service names its own (Firefox takes 5, Chromium 3)
 MIN_RETRY_S = 0.1  # seconds: with `retry: 0` a service that is down would be asked without a pause

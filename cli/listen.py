@@ -8,12 +8,12 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json, to_json
 
-from cli import target
-from cli.answers import failed, say
-from cli.event_stream import Message
-from cli.follow import Follower, Refused
-from service.identity import Role
-from service.visible import visible
+from sse_push.cli import target
+from sse_push.cli.answers import failed, say
+from sse_push.cli.event_stream import Message
+from sse_push.cli.follow import Follower, Refused
+from sse_push.service.identity import Role
+from sse_push.service.visible import visible
 
 _EPILOG = """examples:
   sse-push listen --user 42 /v1/app/sse

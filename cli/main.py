@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from cli import standard_streams
-from service.version import installed_version
+from sse_push.cli import standard_streams
+from sse_push.service.version import installed_version
 
 COMMANDS = ("serve", "worker", "token", "user", "publish", "listen")
 
@@ -33,7 +33,7 @@ def _run(given: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     arguments = parser.parse_args(given)
-    from service.settings import BadSettings
+    from sse_push.service.settings import BadSettings
 
     try:
         status = int(arguments.run(arguments))
@@ -55,7 +55,7 @@ def _load(names: Sequence[str]) -> list[ModuleType]:
     """The commands' modules: of a command that is named its own alone, for to load all takes twice as long."""
     gc.disable()  # what an import makes stays: to look for garbage in it is a tenth of a start
     try:
-        return [import_module(f"cli.{name}") for name in names]
+        return [import_module(f"sse_push.cli.{name}") for name in names]
     finally:
         gc.enable()
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import aiohttp
 
-from cli.answers import failed, refusal, trouble
-from service.visible import visible
+from sse_push.cli.answers import failed, refusal, trouble
+from sse_push.service.visible import visible
 
 PIECES_AHEAD = 2  # pieces read before the one before them is sent
 PIECE_BYTES = 64 * 1024  # bytes read from stdin at most at once: a pipe's buffer

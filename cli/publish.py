@@ -9,10 +9,10 @@ from uuid import uuid4
 import aiohttp
 from pydantic_core import from_json, to_json
 
-from cli import target
-from cli.answers import failed, refusal_and_outcome, trouble
-from cli.ndjson import publish_lines
-from service.identity import Role
+from sse_push.cli import target
+from sse_push.cli.answers import failed, refusal_and_outcome, trouble
+from sse_push.cli.ndjson import publish_lines
+from sse_push.service.identity import Role
 
 PUBLISHER = "sse-push-cli"  # whom a token that is made is for
 TIMEOUT_S = 30.0  # seconds for the answer to one event

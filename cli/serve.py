@@ -11,18 +11,18 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from cli.signals import ending_signals
-from cli.standard_streams import tell
-from cli.starting import CLOSE_S, Watchdog, started
-from cli.workers import MAX_WORKERS, Place, Workers
-from events.engines import EMBEDDED
-from events.errors import SsePushError
-from handlers.app import build_app
-from handlers.server import GuardedSite
-from service.descriptors import raise_limit, warn_where_few
-from service.log_output import LogOutput
-from service.logging import configure_logging, open_output
-from service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
+from sse_push.cli.signals import ending_signals
+from sse_push.cli.standard_streams import tell
+from sse_push.cli.starting import CLOSE_S, Watchdog, started
+from sse_push.cli.workers import MAX_WORKERS, Place, Workers
+from sse_push.events.engines import EMBEDDED
+from sse_push.events.errors import SsePushError
+from sse_push.handlers.app import build_app
+from sse_push.handlers.server import GuardedSite
+from sse_push.service.descriptors import raise_limit, warn_where_few
+from sse_push.service.log_output import LogOutput
+from sse_push.service.logging import configure_logging, open_output
+from sse_push.service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
 
 # Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
 # wait for the whole of a broadcast. Python's own is 5 ms.

@@ -7,7 +7,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from service.log_output import LogOutput
+from sse_push.service.log_output import LogOutput
 
 _ERRORS = "sse-push.json"  # the name of our way with characters that an encoding does not have
 

@@ -9,10 +9,10 @@ import os
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from service.hosts import local_url, split_hosts
-from service.identity import Role, as_user_id
-from service.settings import PREFIX, Settings, load_settings
-from service.tokens import demo_token, mint_token
+from sse_push.service.hosts import local_url, split_hosts
+from sse_push.service.identity import Role, as_user_id
+from sse_push.service.settings import PREFIX, Settings, load_settings
+from sse_push.service.tokens import demo_token, mint_token
 
 # Seconds a minted token is good for. A stream that outlives its token is opened again with another.
 LIFETIME_S = 3600

@@ -4,11 +4,11 @@ import argparse
 import sys
 from typing import Any
 
-from cli import target
-from cli.answers import failed
-from service.identity import Role
-from service.settings import load_settings
-from service.tokens import mint_token
+from sse_push.cli import target
+from sse_push.cli.answers import failed
+from sse_push.service.identity import Role
+from sse_push.service.settings import load_settings
+from sse_push.service.tokens import mint_token
 
 
 def add_to(commands: Any) -> None:

@@ -13,13 +13,13 @@ import structlog
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from cli.answers import failed
-from events.errors import SsePushError
-from service.database import Database
-from service.identity import Role
-from service.passwords import Passwords
-from service.people import MAX_LISTED_USERS, NewUser, User, UserChange, user_number
-from service.settings import Settings, load_settings
+from sse_push.cli.answers import failed
+from sse_push.events.errors import SsePushError
+from sse_push.service.database import Database
+from sse_push.service.identity import Role
+from sse_push.service.passwords import Passwords
+from sse_push.service.people import MAX_LISTED_USERS, NewUser, User, UserChange, user_number
+from sse_push.service.settings import Settings, load_settings
 
 Action = Callable[["_Desk", argparse.Namespace], Awaitable[None]]
 
@@ -101,8 +101,8 @@ class _Desk:
     """Accounts and friends without a node."""
 
     def __init__(self, settings: Settings) -> None:
-        from service.accounts import Accounts
-        from service.friends import Friends
+        from sse_push.service.accounts import Accounts
+        from sse_push.service.friends import Friends
 
         self._database = Database(settings.database_url.get_secret_value(), settings.data_dir)
         self._passwords = Passwords()

@@ -6,12 +6,12 @@ from typing import Any
 
 import structlog
 
-from cli.signals import ending_signals
-from cli.standard_streams import tell
-from service.descriptors import raise_limit
-from service.group_chat.build import build_worker
-from service.logging import configure_logging, open_output
-from service.settings import Settings, load_settings
+from sse_push.cli.signals import ending_signals
+from sse_push.cli.standard_streams import tell
+from sse_push.service.descriptors import raise_limit
+from sse_push.service.group_chat.build import build_worker
+from sse_push.service.logging import configure_logging, open_output
+from sse_push.service.settings import Settings, load_settings
 
 _log = structlog.get_logger()
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from cli.signals import ending_signals
-from cli.standard_streams import tell
-from handlers.listeners import SocketPath, listen, reserve
-from service.hosts import unix_path
-from service.settings import Settings
+from sse_push.cli.signals import ending_signals
+from sse_push.cli.standard_streams import tell
+from sse_push.handlers.listeners import SocketPath, listen, reserve
+from sse_push.service.hosts import unix_path
+from sse_push.service.settings import Settings
 
 MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to Redis and to the database
 RESTART_S = (0.5, 30.0)  # seconds before a dead worker is started again: doubled with each death, to at most

@@ -1,7 +1,7 @@
 """Alike events as columns: of one topic, kept, each for one user, with nothing but data.
 
 Of what a list of a hundred events costs, most is to make a hundred of everything. A batch has one list of each thing
-instead, filled and read by loops of C; to whoever does not know it, it is a sequence of :class:`events.event.Event`,
+instead, filled and read by loops of C; to whoever does not know it, it is a sequence of :class:`sse_push.events.event.Event`,
 made when they are asked for (docs/design/0012-batches-as-columns.md). Knows no router, no store and no publisher.
 """
 
@@ -11,9 +11,9 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import overload
 
-from events.event import Event
-from events.ids import format_id
-from events.topics import keys_of_users
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.topics import keys_of_users
 
 KEY_BYTES = 100  # of a routing key: its text, its place in an index
 _id: Callable[[Event], str] = attrgetter("id")

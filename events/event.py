@@ -10,14 +10,14 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from events import wire
-from events.errors import BadEvent, EventTooLarge
-from events.fingerprint import fingerprint_of
-from events.json_text import TOO_DEEP, Encoded, fields_of, is_json, is_too_deep
-from events.topics import MAX_NAME, Topic, event_keys
+from sse_push.events import wire
+from sse_push.events.errors import BadEvent, EventTooLarge
+from sse_push.events.fingerprint import fingerprint_of
+from sse_push.events.json_text import TOO_DEEP, Encoded, fields_of, is_json, is_too_deep
+from sse_push.events.topics import MAX_NAME, Topic, event_keys
 
 if TYPE_CHECKING:
-    from events.plain import Plain
+    from sse_push.events.plain import Plain
 
 MAX_USERS = 1000  # users one event may name; each costs a routing key in the index
 MAX_KEY = 256  # characters of an idempotency key: room for a UUID or a URL-like name
@@ -33,7 +33,7 @@ def _event_name(value: str) -> str:
     return value
 
 
-# Written for pydantic's own matcher, as events.topics.is_name: a call of Python for each user costs more.
+# Written for pydantic's own matcher, as sse_push.events.topics.is_name: a call of Python for each user costs more.
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$")]
 EventName = Annotated[str, Field(min_length=1, max_length=wire.MAX_EVENT_NAME), AfterValidator(_event_name)]
 
@@ -116,15 +116,15 @@ class Event(msgspec.Struct, eq=False, gc=False):
 
     Attributes:
         topic: Its full name, ``chat:general`` say.
-        keys: Routing keys (:mod:`events.topics`).
+        keys: Routing keys (:mod:`sse_push.events.topics`).
         name: The frame's ``event:``, or ``None``.
         data: Its payload as one line of JSON.
         at: When it was accepted, in seconds since the Unix epoch.
         expires: When it may no longer be replayed, or ``None``.
         key: The publisher's idempotency key.
-        fingerprint: What the key is used for (:mod:`events.fingerprint`); ``None`` compares with nothing.
-        kept: It gets a number and can be replayed (:attr:`events.topics.Topic.kept`).
-        local: It stays on this node (:attr:`events.topics.Topic.local`).
+        fingerprint: What the key is used for (:mod:`sse_push.events.fingerprint`); ``None`` compares with nothing.
+        kept: It gets a number and can be replayed (:attr:`sse_push.events.topics.Topic.kept`).
+        local: It stays on this node (:attr:`sse_push.events.topics.Topic.local`).
         seq: Its place in the store's one order; 0 until it is kept, and for ever if it never is.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import ValidationError
 
-from events.errors import BadEvent
+from sse_push.events.errors import BadEvent
 
 MAX_FAULTS = 100  # faults of one body that are named: nobody mends more at once
 MAX_NAME_SHOWN = 64  # characters shown of a field that should not be there

@@ -9,16 +9,16 @@ from functools import partial
 from threading import get_ident
 from typing import cast
 
-from events.batch import EventBatch
-from events.early import EarlyEvents
-from events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
-from events.engines.base import Engine, Receipt
-from events.errors import BadEvent, EngineUnavailable, SsePushError
-from events.event import Event, Push, PushEvent, check_audience, data_of, encode, fingerprint_of_push
-from events.faults import together
-from events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
-from events.receipts import refuse, refuse_in_its_loop, relay
-from events.topics import Topic, is_name
+from sse_push.events.batch import EventBatch
+from sse_push.events.early import EarlyEvents
+from sse_push.events.emitter import SSE_KEPT, SSE_LOST, SSE_PUSH, Emitter
+from sse_push.events.engines.base import Engine, Receipt
+from sse_push.events.errors import BadEvent, EngineUnavailable, SsePushError
+from sse_push.events.event import Event, Push, PushEvent, check_audience, data_of, encode, fingerprint_of_push
+from sse_push.events.faults import together
+from sse_push.events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
+from sse_push.events.receipts import refuse, refuse_in_its_loop, relay
+from sse_push.events.topics import Topic, is_name
 
 _TOO_MANY_KEYS = (
     "up to here the list has over {} routing keys (MAX_ROUTING_KEYS), one for each user of each event at the least:"
@@ -31,7 +31,7 @@ class Intake:
     """Listens to ``sse.push``.
 
     Args:
-        topics: By name (:attr:`events.topics.Topic.name`).
+        topics: By name (:attr:`sse_push.events.topics.Topic.name`).
         max_bytes: The most an event's encoded data may take.
         max_keys: Routing keys that a list of events may have: one for each user that each is for, and some for what it
             is about. A store keeps a list as a whole, and does nothing else meanwhile.

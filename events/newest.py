@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from events.engines.base import Engine
-from events.event import Event
-from events.ids import format_id
-from events.replay import Replay
+from sse_push.events.engines.base import Engine
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.replay import Replay
 
 LOOK_BACK_EVENTS: Final[int] = 100_000  # events of all topics among which the newest are looked for
 _FIRST_STEP = 1_000

@@ -1,7 +1,7 @@
 """Events of JSON bodies that say plainly what they mean, read in a sixth of the time that the model takes.
 
 Their data is not parsed: it goes out as the bytes that came, but for white space. Whatever is unusual, or wrong,
-is not for this module: ``read_plain`` gives it back unread, and :class:`events.event.PushEvent` mends it or says
+is not for this module: ``read_plain`` gives it back unread, and :class:`sse_push.events.event.PushEvent` mends it or says
 what is wrong (docs/design/0005-lean-publish.md). tests/events/test_plain.py holds both to the same answers.
 """
 
@@ -11,11 +11,11 @@ from typing import Annotated, ClassVar, TypeAlias, cast
 
 import msgspec
 
-from events import wire
-from events.batch import EventBatch
-from events.event import MAX_KEY, MAX_USERS, RESERVED, Event
-from events.json_text import compact, is_any_too_deep, is_too_deep
-from events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
+from sse_push.events import wire
+from sse_push.events.batch import EventBatch
+from sse_push.events.event import MAX_KEY, MAX_USERS, RESERVED, Event
+from sse_push.events.json_text import compact, is_any_too_deep, is_too_deep
+from sse_push.events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
 
 _QUOTE = b'"'[0]
 
@@ -35,7 +35,7 @@ class _Plain(msgspec.Struct, gc=False):
 
 
 class PlainEvent(_Plain, rename="camel", forbid_unknown_fields=True, gc=False):
-    """A :class:`events.event.PushEvent` that needed no mending."""
+    """A :class:`sse_push.events.event.PushEvent` that needed no mending."""
 
     topic: Annotated[str, msgspec.Meta(max_length=MAX_NAME + 5)] = "app"
     event: Annotated[str, msgspec.Meta(min_length=1, max_length=wire.MAX_EVENT_NAME)] | None = None
@@ -134,7 +134,7 @@ def _users_of(events: Sequence[PlainUserEvent]) -> list[str]:
 
 
 def encode_plain(push: Plain, topic: Topic, now: float, max_bytes: int) -> Event | None:
-    """What :func:`events.event.encode` makes of an event that is just for one user, in one step; else ``None``."""
+    """What :func:`sse_push.events.event.encode` makes of an event that is just for one user, in one step; else ``None``."""
     user = push.user_id
     if (
         user is None

@@ -7,11 +7,19 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from events.errors import BadEvent
-from events.event import Push, PushEvent
-from events.faults import MAX_FAULTS, details_of
-from events.json_text import MAX_DEPTH, Checked, Encoded, elements_of, fields_of, object_of, without_bom
-from events.plain import read_plain
+from sse_push.events.errors import BadEvent
+from sse_push.events.event import Push, PushEvent
+from sse_push.events.faults import MAX_FAULTS, details_of
+from sse_push.events.json_text import (
+    MAX_DEPTH,
+    Checked,
+    Encoded,
+    elements_of,
+    fields_of,
+    object_of,
+    without_bom,
+)
+from sse_push.events.plain import read_plain
 
 WHITE_SPACE = b" \t\r\n"  # what JSON allows between tokens
 

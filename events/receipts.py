@@ -2,7 +2,7 @@
 
 import structlog
 
-from events.engines.base import Receipt
+from sse_push.events.engines.base import Receipt
 
 _log = structlog.get_logger()
 

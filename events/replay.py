@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from events import wire
-from events.engines.base import Engine, Unreadable
-from events.event import Event
-from events.ids import format_id, parse_id
+from sse_push.events import wire
+from sse_push.events.engines.base import Engine, Unreadable
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id, parse_id
 
 _SHOWN_CHARS = 256  # of a requested id that is echoed; ours have 28 at the most
 

@@ -12,10 +12,10 @@ from itertools import repeat
 from operator import attrgetter, call
 from typing import Protocol, TypeVar
 
-from events import wire
-from events.batch import EventBatch
-from events.event import Event
-from events.topics import filter_keys, topic_of_key
+from sse_push.events import wire
+from sse_push.events.batch import EventBatch
+from sse_push.events.event import Event
+from sse_push.events.topics import filter_keys, topic_of_key
 
 
 class Sink(Protocol):
@@ -62,7 +62,7 @@ class Filter:
 
         Args:
             user: Take what is for this user too; ``None`` takes only what is for everybody.
-            whole: Take all of the topic, whoever it is for (:attr:`events.topics.Topic.whole`).
+            whole: Take all of the topic, whoever it is for (:attr:`sse_push.events.topics.Topic.whole`).
             about: Take only what these fields of the data say, ``{"entityType": "order"}``.
         """
         return cls(filter_keys(topic, user, whole=whole, about=about), user)

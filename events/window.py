@@ -12,8 +12,8 @@ from heapq import merge
 from itertools import chain
 from operator import attrgetter
 
-from events.batch import EventBatch
-from events.event import Event
+from sse_push.events.batch import EventBatch
+from sse_push.events.event import Event
 
 WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
 # What an event costs beside its data: the object, its id and frame; each of its keys, in a list of its own.

@@ -6,14 +6,14 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
-from events.errors import BadRequest, NotFound, Unauthenticated
-from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_model
-from handlers.client_address import address_of
-from handlers.errors import faults
-from handlers.keys import NODE, REQUEST_ID
-from service.addresses import network_of
-from service.people import (
+from sse_push.events.errors import BadRequest, NotFound, Unauthenticated
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import count_command, json_response, read_model
+from sse_push.handlers.client_address import address_of
+from sse_push.handlers.errors import faults
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.service.addresses import network_of
+from sse_push.service.people import (
     MAX_LISTED_USERS,
     MAX_USER_ID,
     UNKNOWN_USER,

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from events.engines.base import Engine
-from handlers import (
+from sse_push.events.engines.base import Engine
+from sse_push.handlers import (
     accounts,
     commands,
     console,
@@ -19,10 +19,10 @@ from handlers import (
     status,
     streams,
 )
-from handlers.front import front
-from handlers.keys import NODE
-from service.node import Node
-from service.settings import Settings
+from sse_push.handlers.front import front
+from sse_push.handlers.keys import NODE
+from sse_push.service.node import Node
+from sse_push.service.settings import Settings
 
 
 def build_app(

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from events.errors import Forbidden
-from handlers.cors import allows
-from handlers.keys import NODE
-from service.identity import ANONYMOUS, Caller
+from sse_push.events.errors import Forbidden
+from sse_push.handlers.cors import allows
+from sse_push.handlers.keys import NODE
+from sse_push.service.identity import ANONYMOUS, Caller
 
 COOKIE = "access_token"
 _READING = frozenset(["GET", "HEAD", "OPTIONS"])

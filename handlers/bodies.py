@@ -8,14 +8,14 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from events.errors import BadRequest
-from events.faults import MAX_FAULTS
-from events.json_text import Checked, Encoded, NotJson, fields_of, object_of
-from handlers.errors import InvalidBody, faults
-from handlers.keys import NODE
-from service.byte_budget import ByteBudget
-from service.identity import Caller
-from service.node import Node
+from sse_push.events.errors import BadRequest
+from sse_push.events.faults import MAX_FAULTS
+from sse_push.events.json_text import Checked, Encoded, NotJson, fields_of, object_of
+from sse_push.handlers.errors import InvalidBody, faults
+from sse_push.handlers.keys import NODE
+from sse_push.service.byte_budget import ByteBudget
+from sse_push.service.identity import Caller
+from sse_push.service.node import Node
 
 Model = TypeVar("Model", bound=BaseModel)
 

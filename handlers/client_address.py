@@ -10,8 +10,8 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from handlers.keys import NODE
-from service.addresses import UNIX_PEER, is_in, parse_address
+from sse_push.handlers.keys import NODE
+from sse_push.service.addresses import UNIX_PEER, is_in, parse_address
 
 UNKNOWN = "unknown"  # the client of a proxy that does not say who it is (RFC 7239, section 6.2)
 _HIDDEN = re.compile(r"_[A-Za-z0-9._-]{1,64}", re.ASCII)  # a name that a proxy gives a client (section 6.3)

@@ -4,15 +4,15 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from events.event import PushEvent
-from events.fingerprint import fingerprint_of
-from handlers.auth import caller_of
-from handlers.bodies import budget_of, count_command, json_response, read_model, refused
-from handlers.keys import NODE, REQUEST_ID
-from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
-from service.identity import Caller
-from service.streams.chat import require_room
-from service.timestamps import timestamp
+from sse_push.events.event import PushEvent
+from sse_push.events.fingerprint import fingerprint_of
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import budget_of, count_command, json_response, read_model, refused
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from sse_push.service.identity import Caller
+from sse_push.service.streams.chat import require_room
+from sse_push.service.timestamps import timestamp
 
 _log = structlog.get_logger()
 

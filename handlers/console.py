@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from handlers.openapi import Representation, representation, served
+from sse_push.handlers.openapi import Representation, representation, served
 
 DIST = Path(__file__).parent / "console_dist"
 # Nothing is loaded or run but what this origin serves, and that by file; nothing in the page may be a script or a

@@ -3,8 +3,8 @@
 import re
 from functools import lru_cache
 
-from service.origins import OPAQUE, is_listed
-from service.settings import Settings
+from sse_push.service.origins import OPAQUE, is_listed
+from sse_push.service.settings import Settings
 
 REQUEST_HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-ID"
 EXPOSED = "Retry-After, X-Request-ID"

@@ -14,14 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
-from handlers import openapi
-from handlers.description.html import Html, el, join, prose
-from handlers.description.operation_view import code_block, method_mark, show_operation, shown
-from handlers.description.schema_view import fields
-from handlers.keys import NODE
-from handlers.openapi import Representation, describe, representation, served
-from service.hosts import local_url
-from service.settings import Settings
+from sse_push.handlers import openapi
+from sse_push.handlers.description.html import Html, el, join, prose
+from sse_push.handlers.description.operation_view import code_block, method_mark, show_operation, shown
+from sse_push.handlers.description.schema_view import fields
+from sse_push.handlers.keys import NODE
+from sse_push.handlers.openapi import Representation, describe, representation, served
+from sse_push.service.hosts import local_url
+from sse_push.service.settings import Settings
 
 Json = dict[str, Any]
 
@@ -49,7 +49,7 @@ def base_url(settings: Settings) -> str:
 
 @lru_cache(maxsize=4)
 def _page(version: str, base: str) -> Representation:
-    style = files("handlers.description").joinpath("docs.css").read_text(encoding="utf-8")
+    style = files("sse_push.handlers.description").joinpath("docs.css").read_text(encoding="utf-8")
     page = render(describe(version), base, style)
     return representation(
         page.encode(),

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from events.errors import (
+from sse_push.events.errors import (
     AnswerFailed,
     BadEvent,
     BadRequest,
@@ -31,7 +31,7 @@ from events.errors import (
     Unauthenticated,
     UnsupportedType,
 )
-from events.faults import details_of
+from sse_push.events.faults import details_of
 
 RETRY_AFTER_S = 5  # seconds to wait for a store that can't keep events, or for another node
 SERVER = "sse-push"  # what answers call themselves: not a version, not a library

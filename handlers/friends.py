@@ -2,12 +2,12 @@
 
 from aiohttp import web
 
-from events.errors import NotFound
-from handlers.accounts import number_in_path
-from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response
-from handlers.keys import NODE
-from service.people import UNKNOWN_USER, user_number
+from sse_push.events.errors import NotFound
+from sse_push.handlers.accounts import number_in_path
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import count_command, json_response
+from sse_push.handlers.keys import NODE
+from sse_push.service.people import UNKNOWN_USER, user_number
 
 
 def routes() -> list[web.RouteDef]:

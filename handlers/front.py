@@ -8,14 +8,14 @@ from random import getrandbits
 import structlog
 from aiohttp import web
 
-from events.errors import OverLimit, SsePushError
-from handlers import cors
-from handlers.detach import TakenOver
-from handlers.errors import SERVER, STATUS, problem, problem_of
-from handlers.keys import NODE, REQUEST_ID
-from handlers.sites import check_site
-from service.node import Node
-from service.settings import Settings
+from sse_push.events.errors import OverLimit, SsePushError
+from sse_push.handlers import cors
+from sse_push.handlers.detach import TakenOver
+from sse_push.handlers.errors import SERVER, STATUS, problem, problem_of
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.handlers.sites import check_site
+from sse_push.service.node import Node
+from sse_push.service.settings import Settings
 
 CLIENT_GONE = 499  # what nginx calls it where a client left before it was answered; never sent
 

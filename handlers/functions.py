@@ -6,12 +6,12 @@ import structlog
 from aiohttp import web
 from pydantic_core import from_json
 
-from events.errors import EngineUnavailable, FunctionFailed
-from events.json_text import Checked, NotJson, fields_of
-from handlers.auth import caller_of
-from handlers.bodies import count_command, json_response, read_body
-from handlers.keys import NODE, REQUEST_ID
-from service.functions import is_signed
+from sse_push.events.errors import EngineUnavailable, FunctionFailed
+from sse_push.events.json_text import Checked, NotJson, fields_of
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import count_command, json_response, read_body
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.service.functions import is_signed
 
 _OUTCOMES = {
     "unknown": "whether the client was told is not known: the store did not answer in time",

@@ -7,23 +7,23 @@ import structlog
 from aiohttp import web
 from pydantic import ValidationError
 
-from events.errors import BadRequest, Forbidden
-from events.event import MAX_KEY
-from events.fingerprint import fingerprint_of
-from events.router import Filter
-from handlers.auth import caller_of
-from handlers.bodies import count_bytes, count_command, json_response, read_model
-from handlers.errors import faults
-from handlers.keys import NODE, REQUEST_ID
-from handlers.streams import admit, begin
-from service.commands import SayToGroup
-from service.group_chat.experience import level_of
-from service.group_chat.forms import MemberOfRoom, RoomParams
-from service.group_chat.frames import DONE
-from service.group_chat.rooms import Key
-from service.group_chat.turn import Said
-from service.group_chat.turns import CallerVisit
-from service.streams.chat import require_room
+from sse_push.events.errors import BadRequest, Forbidden
+from sse_push.events.event import MAX_KEY
+from sse_push.events.fingerprint import fingerprint_of
+from sse_push.events.router import Filter
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import count_bytes, count_command, json_response, read_model
+from sse_push.handlers.errors import faults
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.handlers.streams import admit, begin
+from sse_push.service.commands import SayToGroup
+from sse_push.service.group_chat.experience import level_of
+from sse_push.service.group_chat.forms import MemberOfRoom, RoomParams
+from sse_push.service.group_chat.frames import DONE
+from sse_push.service.group_chat.rooms import Key
+from sse_push.service.group_chat.turn import Said
+from sse_push.service.group_chat.turns import CallerVisit
+from sse_push.service.streams.chat import require_room
 
 GROUP = "group"  # the name of its streams in logs and figures
 _PATH = "/api/chat/rooms/{roomId}"

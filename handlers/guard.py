@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 import structlog
 
-from handlers.protocol import GuardedHandler
-from service.descriptors import sockets_allowed
-from service.node import Node
+from sse_push.handlers.protocol import GuardedHandler
+from sse_push.service.descriptors import sockets_allowed
+from sse_push.service.node import Node
 
 CHECK_EVERY_S = 1.0  # seconds between looks for connections past their deadline
 UNREAD_S = 60.0  # seconds a client may leave answers unread: longer than a phone is in a tunnel

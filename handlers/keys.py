@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from service.node import Node
+from sse_push.service.node import Node
 
 NODE: Final = web.AppKey("node", Node)
 REQUEST_ID: Final = web.RequestKey("request_id", str)

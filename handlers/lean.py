@@ -16,13 +16,13 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from handlers.head_by_head import HeadByHead, Parsed, QueueingConnection
-from handlers.plain_publish import PlainPublish
-from handlers.publish import PATH
-from handlers.request_checks import is_head_too_large
-from handlers.sites import is_called_by_own_name
-from service.identity import Caller
-from service.node import Node
+from sse_push.handlers.head_by_head import HeadByHead, Parsed, QueueingConnection
+from sse_push.handlers.plain_publish import PlainPublish
+from sse_push.handlers.publish import PATH
+from sse_push.handlers.request_checks import is_head_too_large
+from sse_push.handlers.sites import is_called_by_own_name
+from sse_push.service.identity import Caller
+from sse_push.service.node import Node
 
 _PLAIN_TYPES = frozenset(["application/json", "application/json; charset=utf-8"])
 _REQUEST_LINE = f"POST {PATH} HTTP/1.1\r\n".encode()

@@ -6,8 +6,8 @@ import socket
 import stat
 from pathlib import Path
 
-from service.hosts import takes_both_families, unix_path
-from service.settings import Settings
+from sse_push.service.hosts import takes_both_families, unix_path
+from sse_push.service.settings import Settings
 
 BACKLOG = 4096  # connections that may wait to be accepted: a fleet coming back at once
 KNOCK_S = 1.0  # seconds for whoever may listen on a Unix socket to take a connection

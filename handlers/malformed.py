@@ -4,10 +4,10 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from handlers.errors import SERVER, problem
-from handlers.front import NO_STORE
-from handlers.request_checks import MAX_HEAD_BYTES, new_request_id
-from service.node import Node
+from sse_push.handlers.errors import SERVER, problem
+from sse_push.handlers.front import NO_STORE
+from sse_push.handlers.request_checks import MAX_HEAD_BYTES, new_request_id
+from sse_push.service.node import Node
 
 MAX_TARGET_BYTES = 8190  # of a request's target: a URL with a token; what Apache takes, and nginx about so
 MAX_FIELD_BYTES = (

@@ -11,21 +11,21 @@ from contextlib import suppress
 from aiohttp import web
 from pydantic_core import to_json
 
-from events.engines.base import Receipt
-from events.errors import BadEvent, DatabaseUnavailable, OverLimit, SsePushError, Unauthenticated
-from events.event import Push
-from events.faults import described, together
-from events.json_text import NotJson
-from events.push_body import is_list, read_pushes
-from handlers.bodies import budget_of, reading_body
-from handlers.client_address import is_forwarded
-from handlers.errors import STATUS
-from handlers.front import NO_STORE, common_headers
-from handlers.keys import NODE
-from handlers.protocol import expect_slow_body
-from service.account_checks import CHECK_S
-from service.identity import Caller
-from service.node import Node
+from sse_push.events.engines.base import Receipt
+from sse_push.events.errors import BadEvent, DatabaseUnavailable, OverLimit, SsePushError, Unauthenticated
+from sse_push.events.event import Push
+from sse_push.events.faults import described, together
+from sse_push.events.json_text import NotJson
+from sse_push.events.push_body import is_list, read_pushes
+from sse_push.handlers.bodies import budget_of, reading_body
+from sse_push.handlers.client_address import is_forwarded
+from sse_push.handlers.errors import STATUS
+from sse_push.handlers.front import NO_STORE, common_headers
+from sse_push.handlers.keys import NODE
+from sse_push.handlers.protocol import expect_slow_body
+from sse_push.service.account_checks import CHECK_S
+from sse_push.service.identity import Caller
+from sse_push.service.node import Node
 
 UNANSWERED_LINES = 5000  # lines read ahead of their answers: what a few commits take
 LINGER_S = 2.0  # seconds a publisher gets to read its last answers when the node goes away

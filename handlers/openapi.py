@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import to_json
 
-from events import wire
-from events.ids import format_id, parse_id
-from handlers.description.components import (
+from sse_push.events import wire
+from sse_push.events.ids import format_id, parse_id
+from sse_push.handlers.description.components import (
     ERRORS,
     HEADERS,
     NAME_OF,
@@ -26,11 +26,11 @@ from handlers.description.components import (
     parameter,
     problem_response,
 )
-from handlers.description.forms import ID, MANY_TOPICS, Expired, Gap, Problem
-from handlers.description.operations import EVENT_STREAM, Media, Operation, operations_of
-from handlers.description.schemas import REF, Json, Mode, Schemas
-from handlers.keys import NODE
-from service.streams import STREAMS, Stream
+from sse_push.handlers.description.forms import ID, MANY_TOPICS, Expired, Gap, Problem
+from sse_push.handlers.description.operations import EVENT_STREAM, Media, Operation, operations_of
+from sse_push.handlers.description.schemas import REF, Json, Mode, Schemas
+from sse_push.handlers.keys import NODE
+from sse_push.service.streams import STREAMS, Stream
 
 PATH = "/openapi.json"
 

@@ -12,14 +12,14 @@ from typing import cast
 import structlog
 from pydantic_core import to_json
 
-from events.engines.base import Receipt
-from events.errors import SsePushError
-from handlers import cors
-from handlers.errors import SERVER, problem, problem_of
-from handlers.front import NO_STORE, count_answer, request_id_of
-from handlers.publish import PATH, read_events
-from service.identity import Caller
-from service.node import Node
+from sse_push.events.engines.base import Receipt
+from sse_push.events.errors import SsePushError
+from sse_push.handlers import cors
+from sse_push.handlers.errors import SERVER, problem, problem_of
+from sse_push.handlers.front import NO_STORE, count_answer, request_id_of
+from sse_push.handlers.publish import PATH, read_events
+from sse_push.service.identity import Caller
+from sse_push.service.node import Node
 
 _log = structlog.get_logger()
 

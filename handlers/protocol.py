@@ -13,13 +13,19 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from handlers.flow import NEVER, FlowHandler
-from handlers.malformed import MAX_FIELD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, answer_crash, answer_malformed
-from handlers.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
-from service.addresses import UNIX_PEER, is_in, network_of
+from sse_push.handlers.flow import NEVER, FlowHandler
+from sse_push.handlers.malformed import (
+    MAX_FIELD_BYTES,
+    MAX_HEADERS,
+    MAX_TARGET_BYTES,
+    answer_crash,
+    answer_malformed,
+)
+from sse_push.handlers.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
+from sse_push.service.addresses import UNIX_PEER, is_in, network_of
 
 if TYPE_CHECKING:
-    from handlers.guard import Guard
+    from sse_push.handlers.guard import Guard
 
 KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
 HEALTH_PATHS = frozenset(["/healthz", "/readyz"])

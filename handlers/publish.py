@@ -6,24 +6,24 @@ from typing import cast
 import structlog
 from aiohttp import web
 
-from events.errors import BadRequest
-from events.event import Push, PushEvent
-from events.faults import together
-from events.json_text import NotJson
-from events.push_body import is_list, read_models, read_pushes
-from handlers.auth import caller_of
-from handlers.bodies import (
+from sse_push.events.errors import BadRequest
+from sse_push.events.event import Push, PushEvent
+from sse_push.events.faults import together
+from sse_push.events.json_text import NotJson
+from sse_push.events.push_body import is_list, read_models, read_pushes
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import (
     COMMAND_OVERHEAD_BYTES,
     count_bytes,
     count_command,
     json_response,
     read_body,
 )
-from handlers.commands import with_key
-from handlers.errors import InvalidBody
-from handlers.keys import NODE, REQUEST_ID
-from handlers.ndjson import publish_lines
-from service.node import Node
+from sse_push.handlers.commands import with_key
+from sse_push.handlers.errors import InvalidBody
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.handlers.ndjson import publish_lines
+from sse_push.service.node import Node
 
 PATH = "/v1/events"
 

@@ -14,9 +14,9 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDictProxy
 
-from handlers.errors import problem
-from handlers.front import NO_STORE, count_answer, headers_for, request_id_of
-from service.node import Node
+from sse_push.handlers.errors import problem
+from sse_push.handlers.front import NO_STORE, count_answer, headers_for, request_id_of
+from sse_push.service.node import Node
 
 MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers together: what eight of the longest lines take
 

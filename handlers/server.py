@@ -5,12 +5,12 @@ import socket
 
 from aiohttp import web
 
-from handlers.guard import Guard
-from handlers.keys import NODE
-from handlers.lean import LeanParser
-from handlers.listeners import BACKLOG, SocketPath, listen
-from handlers.protocol import GuardedHandler
-from service.hosts import unix_path, url_of
+from sse_push.handlers.guard import Guard
+from sse_push.handlers.keys import NODE
+from sse_push.handlers.lean import LeanParser
+from sse_push.handlers.listeners import BACKLOG, SocketPath, listen
+from sse_push.handlers.protocol import GuardedHandler
+from sse_push.service.hosts import unix_path, url_of
 
 
 class GuardedSite(web.BaseSite):

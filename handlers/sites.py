@@ -12,12 +12,12 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from events.errors import Forbidden, UnsupportedType
-from handlers import cors
-from handlers.auth import COOKIE
-from handlers.keys import NODE
-from service.origins import origin_of
-from service.settings import Settings
+from sse_push.events.errors import Forbidden, UnsupportedType
+from sse_push.handlers import cors
+from sse_push.handlers.auth import COOKIE
+from sse_push.handlers.keys import NODE
+from sse_push.service.origins import origin_of
+from sse_push.service.settings import Settings
 
 _LOCALHOST = "localhost"
 # A name without a dot is a container's, or a machine's beside this one: sites have none. Not a number, which is an address.

@@ -3,12 +3,12 @@
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from events.errors import ShuttingDown
-from handlers.auth import caller_of
-from handlers.bodies import json_response
-from handlers.keys import NODE
-from service.figures import exposition
-from service.status import system_status
+from sse_push.events.errors import ShuttingDown
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.bodies import json_response
+from sse_push.handlers.keys import NODE
+from sse_push.service.figures import exposition
+from sse_push.service.status import system_status
 
 
 def routes() -> list[web.RouteDef]:

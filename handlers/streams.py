@@ -12,27 +12,27 @@ from typing import Any
 from aiohttp import HttpVersion11, web
 from pydantic import ValidationError
 
-from events.errors import BadRequest, EngineUnavailable, ShuttingDown, Unauthenticated
-from events.event import Event
-from events.newest import before_newest
-from events.replay import Replay
-from events.router import Filter
-from handlers import cors
-from handlers.auth import caller_of
-from handlers.client_address import address_of
-from handlers.detach import take_over
-from handlers.errors import SERVER, faults
-from handlers.front import Handler
-from handlers.keys import NODE, REQUEST_ID
-from handlers.protocol import is_half_closed
-from handlers.topics import streams_of, topics_of
-from service.addresses import network_of
-from service.connection import Connection
-from service.identity import Caller
-from service.node import Node
-from service.samplers import sample_event
-from service.streams import STREAMS, AttendedStream, SampledStream, Stream, Visit
-from service.streams.base import Params
+from sse_push.events.errors import BadRequest, EngineUnavailable, ShuttingDown, Unauthenticated
+from sse_push.events.event import Event
+from sse_push.events.newest import before_newest
+from sse_push.events.replay import Replay
+from sse_push.events.router import Filter
+from sse_push.handlers import cors
+from sse_push.handlers.auth import caller_of
+from sse_push.handlers.client_address import address_of
+from sse_push.handlers.detach import take_over
+from sse_push.handlers.errors import SERVER, faults
+from sse_push.handlers.front import Handler
+from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.handlers.protocol import is_half_closed
+from sse_push.handlers.topics import streams_of, topics_of
+from sse_push.service.addresses import network_of
+from sse_push.service.connection import Connection
+from sse_push.service.identity import Caller
+from sse_push.service.node import Node
+from sse_push.service.samplers import sample_event
+from sse_push.service.streams import STREAMS, AttendedStream, SampledStream, Stream, Visit
+from sse_push.service.streams.base import Params
 
 STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -164,7 +164,7 @@ def admit(
     Args:
         name: Of the stream, in logs and figures.
         named: ``event:`` says which topic each event is of.
-        last: Frames that end it (:attr:`service.connection.Connection.last`).
+        last: Frames that end it (:attr:`sse_push.service.connection.Connection.last`).
 
     Raises:
         ShuttingDown, OverLimit: There is none.

@@ -5,9 +5,9 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from events.errors import BadRequest
-from handlers.bodies import read_model
-from service.streams import BY_TOPIC, Stream
+from sse_push.events.errors import BadRequest
+from sse_push.handlers.bodies import read_model
+from sse_push.service.streams import BY_TOPIC, Stream
 
 MAX_TOPIC_SHOWN = 64  # characters of a topic that is unknown
 _FIELD = "topics"

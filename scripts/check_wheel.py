@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = {"cli", "events", "handlers", "service"}
+PACKAGE = "sse_push"
+FOLDERS = ("cli", "events", "handlers", "service")  # of the package, links to the folders of the checkout
 PAGES = ("/", "/docs", "/openapi.json", "/metrics", "/readyz", "/system/status")
 WITHIN_S = 30.0  # seconds for each step of the service; it takes one or two
 USER = "42"
@@ -34,9 +35,10 @@ def main() -> int:
         wheel = _build(folder / "dist")
         _look_into(wheel)
         command = _install(folder / "venv", wheel)
+        _import_beside_namesakes(command.parent / "python", folder)
         _try_out(command, folder)
     print(
-        f"{wheel.name}: built, installed elsewhere, started; its pages are there; an event arrived; SIGTERM ended it",
+        f"{wheel.name}: one package; built, installed elsewhere, started; its pages are there; an event arrived; SIGTERM ended it",
         flush=True,
     )
     return 0
@@ -53,8 +55,8 @@ def _look_into(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     found = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    if found != PACKAGES:
-        raise SystemExit(f"the wheel installs {sorted(found)}, not {sorted(PACKAGES)}")
+    if found != {PACKAGE}:
+        raise SystemExit(f"the wheel installs {sorted(found)}, not {PACKAGE} alone")
     if not (ROOT / "handlers" / "console_dist" / "index.html").exists():
         print("THE WHEEL LACKS THE CONSOLE: it is not built here (make console)", file=sys.stderr)
     if missing := sorted(_sources() - names):
@@ -63,8 +65,8 @@ def _look_into(wheel: Path) -> None:
 
 def _sources() -> set[str]:
     """The files of the packages as the checkout has them, the pages' style sheets and scripts among them."""
-    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*.*") if path.is_file())
-    return {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
+    files = (path for name in FOLDERS for path in (ROOT / name).rglob("*.*") if path.is_file())
+    return {f"{PACKAGE}/{path.relative_to(ROOT)}" for path in files if path.suffix != ".pyc"}
 
 
 def _install(folder: Path, wheel: Path) -> Path:
@@ -73,6 +75,25 @@ def _install(folder: Path, wheel: Path) -> Path:
     _run(*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
     _run(*pip, "check")
     return folder / "bin" / "sse-push"
+
+
+def _import_beside_namesakes(python: Path, folder: Path) -> None:
+    """Import the package in a project with modules that have the names of its folders; these stay in *folder*."""
+    for name in ("handlers", "events"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("OWNER = 'project'\n")
+    (folder / "service.py").write_text("OWNER = 'project'\n")
+    code = (
+        "import events, handlers, service\n"
+        "from sse_push.handlers.app import build_app\n"
+        "owners = {events.OWNER, handlers.OWNER, service.OWNER}\n"
+        "assert owners == {'project'}, owners\n"
+    )
+    done = subprocess.run([python, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(
+            f"it can't be used beside a project's own handlers, events and service:\n{done.stderr}"
+        )
 
 
 def _run(*command: str | Path) -> None:

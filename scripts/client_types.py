@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from handlers.openapi import describe
-from service.streams import STREAMS
+from sse_push.handlers.openapi import describe
+from sse_push.service.streams import STREAMS
 
 TARGET = Path(__file__).resolve().parent.parent / "web" / "client" / "src" / "wire.ts"
 REF = "#/components/schemas/"

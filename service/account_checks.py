@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from events.errors import DatabaseUnavailable, Unauthenticated
-from service.batches import Batch
-from service.connection import Connection
-from service.connections import Connections
-from service.database import Database
-from service.identity import Caller
-from service.people import user_number
+from sse_push.events.errors import DatabaseUnavailable, Unauthenticated
+from sse_push.service.batches import Batch
+from sse_push.service.connection import Connection
+from sse_push.service.connections import Connections
+from sse_push.service.database import Database
+from sse_push.service.identity import Caller
+from sse_push.service.people import user_number
 
 if TYPE_CHECKING:
-    from service.accounts import Accounts
+    from sse_push.service.accounts import Accounts
 
 CHECK_S = 5.0  # seconds for which an account is believed unseen, and between looks for those that changed
 LOOK_BACK_S = (

@@ -9,13 +9,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events.errors import Conflict, NotFound, Unauthenticated
-from service.database import Database
-from service.friends import friends_of, lock, mark_changed
-from service.passwords import Passwords
-from service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, email_or_none
-from service.tables import AccountChangeRow, UserRow
-from service.timestamps import timestamp
+from sse_push.events.errors import Conflict, NotFound, Unauthenticated
+from sse_push.service.database import Database
+from sse_push.service.friends import friends_of, lock, mark_changed
+from sse_push.service.passwords import Passwords
+from sse_push.service.people import MAX_LISTED_USERS, UNKNOWN_USER, NewUser, User, UserChange, email_or_none
+from sse_push.service.tables import AccountChangeRow, UserRow
+from sse_push.service.timestamps import timestamp
 
 CHANGES_KEPT_S = 604_800  # seconds for which it is kept that tokens were made void: nodes look every few
 WRONG = "Incorrect email or password"  # and no hint which

@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Callable
 
-from events.errors import OverLimit
-from service.limits import REMEMBERED_CALLERS
+from sse_push.events.errors import OverLimit
+from sse_push.service.limits import REMEMBERED_CALLERS
 
 EVENT_COST_BYTES = 600  # bytes that an event costs beside its data: its place in the history, and in an index
 BURST = 0.5  # of a share, that may be filled at once; the rest comes back over the time that events are kept

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from events.errors import Unauthenticated
-from service.identity import Caller, as_user_id
+from sse_push.events.errors import Unauthenticated
+from sse_push.service.identity import Caller, as_user_id
 
 INVALID = "the token is not valid"
 EXPIRED = "the token has expired"
@@ -26,7 +26,7 @@ def caller_from_claims(
 
     Args:
         now: Seconds since the Unix epoch.
-        key_id, generation: What its header says (:class:`service.identity.Caller`).
+        key_id, generation: What its header says (:class:`sse_push.service.identity.Caller`).
         leeway: Seconds by which the issuer's clock may be ahead of ours. `exp` gets none: a stream ends by it.
 
     Raises:

@@ -5,12 +5,12 @@ The interface for business logic in this process; "connected" means to any node.
 
 from pydantic import BaseModel
 
-from events.engines.base import Engine
-from events.event import PushEvent
-from events.router import Router
-from events.topics import filter_keys
-from service.publisher import Publisher
-from service.streams.client import TOPIC
+from sse_push.events.engines.base import Engine
+from sse_push.events.event import PushEvent
+from sse_push.events.router import Router
+from sse_push.events.topics import filter_keys
+from sse_push.service.publisher import Publisher
+from sse_push.service.streams.client import TOPIC
 
 
 class Clients:

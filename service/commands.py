@@ -4,11 +4,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from events.event import MAX_USERS, Name, PushEvent
-from events.json_text import encoded
-from events.topics import Topic
-from service.identity import Caller
-from service.streams import app, chat, notifications, realtime
+from sse_push.events.event import MAX_USERS, Name, PushEvent
+from sse_push.events.json_text import encoded
+from sse_push.events.topics import Topic
+from sse_push.service.identity import Caller
+from sse_push.service.streams import app, chat, notifications, realtime
 
 MAX_TEXT = 16_384  # characters of a title or message: pages of text, well within an event
 

@@ -9,21 +9,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from events import wire
-from events.router import Lane, Subscription
-from service.identity import Caller
+from sse_push.events import wire
+from sse_push.events.router import Lane, Subscription
+from sse_push.service.identity import Caller
 
 if TYPE_CHECKING:
-    from service.connections import Connections
-    from service.streams.base import Visit
+    from sse_push.service.connections import Connections
+    from sse_push.service.streams.base import Visit
 
 
 class Connection(asyncio.Protocol):
-    """One open stream. As a :class:`events.router.Sink` it is fed by writing to it.
+    """One open stream. As a :class:`sse_push.events.router.Sink` it is fed by writing to it.
 
     Attributes:
         caller_id: Who opened it; ``None`` without a token.
-        key_id, generation: Of the token that opened it (:class:`service.identity.Caller`).
+        key_id, generation: Of the token that opened it (:class:`sse_push.service.identity.Caller`).
         subject: The user or client it is for, most often the caller.
         keys: The routing keys that the engine hears for it.
         resumable: Its events have ids.

@@ -13,18 +13,18 @@ from typing import Final
 
 import structlog
 
-from events import wire
-from events.engines.base import Engine
-from events.errors import EngineUnavailable, ShuttingDown, Unauthenticated
-from events.ids import parse_id
-from events.replay import Replay, gap_frame
-from events.router import Feed, Filter, Lane, from_event, write_each
-from service.connection import Connection
-from service.fair_limiter import FairLimiter
-from service.gate import Gate
-from service.identity import Caller
-from service.limits import ConnectionLimits
-from service.timestamps import timestamp
+from sse_push.events import wire
+from sse_push.events.engines.base import Engine
+from sse_push.events.errors import EngineUnavailable, ShuttingDown, Unauthenticated
+from sse_push.events.ids import parse_id
+from sse_push.events.replay import Replay, gap_frame
+from sse_push.events.router import Feed, Filter, Lane, from_event, write_each
+from sse_push.service.connection import Connection
+from sse_push.service.fair_limiter import FairLimiter
+from sse_push.service.gate import Gate
+from sse_push.service.identity import Caller
+from sse_push.service.limits import ConnectionLimits
+from sse_push.service.timestamps import timestamp
 
 WHEEL_SLOTS: Final = 60  # ticks a heartbeat period is spread over: 100,000 streams beat in slices of 1,667
 PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
@@ -103,7 +103,7 @@ class Connections:
         """Take a slot for a stream that is about to open; :meth:`prepare` may, :meth:`open` or :meth:`refuse` must follow.
 
         Args:
-            last: Frames that end it (:attr:`service.connection.Connection.last`).
+            last: Frames that end it (:attr:`sse_push.service.connection.Connection.last`).
 
         Raises:
             ShuttingDown: The node is going away.
@@ -280,7 +280,7 @@ class Connections:
                 await asyncio.sleep(0)
 
     def break_off(self, reason: str, stood: str, keys: Collection[str] | None = None) -> None:
-        """Streams can't just go on where they stand (:class:`events.engines.base.Broken`)."""
+        """Streams can't just go on where they stand (:class:`sse_push.events.engines.base.Broken`)."""
         its = [connection for connection in self if connection.resumable and connection.live]
         stands = self._engine.head
         if keys is not None:

@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
-from events.errors import DatabaseUnavailable
-from events.private_files import make_private_database, open_private
-from service.migrations import HEAD
+from sse_push.events.errors import DatabaseUnavailable
+from sse_push.events.private_files import make_private_database, open_private
+from sse_push.service.migrations import HEAD
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -143,7 +143,7 @@ class Database:
     async def _open(self) -> "AsyncEngine":
         async with self._opening:
             if self._engine is None:
-                await asyncio.to_thread(importlib.import_module, "service.tables")
+                await asyncio.to_thread(importlib.import_module, "sse_push.service.tables")
                 self._engine = await self._connected()
             return self._engine
 
@@ -275,7 +275,7 @@ async def _migrate(engine: "AsyncEngine") -> None:
         found = await connection.run_sync(_revision)
         if found == HEAD:
             return
-        alembic = await asyncio.to_thread(importlib.import_module, "service.migrations.run")
+        alembic = await asyncio.to_thread(importlib.import_module, "sse_push.service.migrations.run")
         await connection.run_sync(alembic.upgrade)
     _log.info("database.migrated", revision=HEAD, before=found)
 

@@ -6,7 +6,7 @@ import resource
 
 import structlog
 
-from service.settings import Settings
+from sse_push.service.settings import Settings
 
 BESIDE_SOCKETS = (
     164  # descriptors: 64 sockets for health checks; databases, Redis, threads that read, the log

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from service.logging import lines_dropped
+from sse_push.service.logging import lines_dropped
 
 if TYPE_CHECKING:
-    from service.node import Node
+    from sse_push.service.node import Node
 
 # Seconds from acceptance to the last write of a batch: a loop turn, a commit, a slow disk, a stuck one.
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

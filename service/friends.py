@@ -7,10 +7,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from events.errors import BadRequest, NotFound, OverLimit
-from service.database import Database
-from service.people import UNKNOWN_USER, Friend, FriendState
-from service.tables import FriendshipRow, UserRow
+from sse_push.events.errors import BadRequest, NotFound, OverLimit
+from sse_push.service.database import Database
+from sse_push.service.people import UNKNOWN_USER, Friend, FriendState
+from sse_push.service.tables import FriendshipRow, UserRow
 
 MAX_FRIENDS = 1000  # whom one user may have asked, friends among them: one event's audience
 RETRY_AFTER_S = 60  # seconds, for one who has asked as many: nothing changes by itself

@@ -6,13 +6,13 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from events.errors import FunctionFailed
-from events.topics import as_name
-from service.clients import Clients
-from service.redirects import why_refused
-from service.settings import Settings
-from service.streams.client import RedirectEvent
-from service.timestamps import timestamp
+from sse_push.events.errors import FunctionFailed
+from sse_push.events.topics import as_name
+from sse_push.service.clients import Clients
+from sse_push.service.redirects import why_refused
+from sse_push.service.settings import Settings
+from sse_push.service.streams.client import RedirectEvent
+from sse_push.service.timestamps import timestamp
 
 
 class Functions:

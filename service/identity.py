@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from events.errors import Forbidden, Unauthenticated
-from events.topics import as_name
+from sse_push.events.errors import Forbidden, Unauthenticated
+from sse_push.events.topics import as_name
 
 AI_PREFIX = "ai:"  # user ids of AI members in rooms: nobody else may have one that begins so
 

@@ -15,9 +15,9 @@ import aiohttp
 import jwt
 import structlog
 
-from events.errors import KeysUnavailable, Unauthenticated
-from service.claims import INVALID
-from service.jwk_document import MAX_KEY_ID_CHARS, Keys, read_document
+from sse_push.events.errors import KeysUnavailable, Unauthenticated
+from sse_push.service.claims import INVALID
+from sse_push.service.jwk_document import MAX_KEY_ID_CHARS, Keys, read_document
 
 FETCH_TIMEOUT_S = 5.0  # seconds
 MAX_DOCUMENT_BYTES = 256 * 1024  # bytes: some hundred keys

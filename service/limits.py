@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from events.errors import OverLimit
-from service.addresses import IPV6_PREFIX, network_of
+from sse_push.events.errors import OverLimit
+from sse_push.service.addresses import IPV6_PREFIX, network_of
 
 RETRY_AFTER_S = 10  # seconds a client refused for its connections waits: tabs close, peers are found dead
 REMEMBERED_CALLERS = 10_000  # callers whose pace is remembered; past it the least recent is forgotten

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import structlog
 from pydantic_core import to_json
 
-from service.log_output import LogOutput, descriptor_of
-from service.visible import visible
+from sse_push.service.log_output import LogOutput, descriptor_of
+from sse_push.service.visible import visible
 
 _SECRET = re.compile(r"""(token["']?\s*[=:]\s*["']?|Bearer\s+)[^\s&"'#;,]+""", re.IGNORECASE)
 # What JSON leaves as it is, and a terminal that shows a line of it would obey: DEL, C1, marks of direction.

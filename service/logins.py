@@ -8,7 +8,7 @@ may go on.
 import time
 from collections.abc import Callable
 
-from service.limits import RateLimit
+from sse_push.service.limits import RateLimit
 
 KNOWN_NETWORKS = 10_000  # pairs of account and network remembered; past it the oldest is forgotten
 

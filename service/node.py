@@ -10,44 +10,44 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from events.batch import EventBatch
-from events.emitter import SSE_KEPT, SSE_LOST, Emitter
-from events.engines import open_engine
-from events.engines.base import Engine
-from events.event import Event
-from events.intake import Intake
-from events.rosters import open_roster
-from events.router import Router
-from service.account_checks import AccountChecks
-from service.byte_budget import ByteBudget
-from service.clients import Clients
-from service.connections import Connections
-from service.database import Database
-from service.descriptors import DescriptorWatch
-from service.figures import Figures, new_registry
-from service.functions import Functions
-from service.group_chat.build import build_group_chat
-from service.jwks import KeySet
-from service.limits import ConnectionLimits, RateLimit
-from service.logins import LoginLimits
-from service.passwords import Passwords
-from service.presence.presence import Presence
-from service.publisher import Publisher
-from service.redirects import check_redirect
-from service.samplers import Samplers
-from service.secret import kept_secret
-from service.settings import Settings
-from service.status import Roll
-from service.streams import TOPICS
-from service.streams.client import TOPIC as CLIENT
-from service.tokens import Tokens
-from service.version import installed_version
-from service.writer import Writer
+from sse_push.events.batch import EventBatch
+from sse_push.events.emitter import SSE_KEPT, SSE_LOST, Emitter
+from sse_push.events.engines import open_engine
+from sse_push.events.engines.base import Engine
+from sse_push.events.event import Event
+from sse_push.events.intake import Intake
+from sse_push.events.rosters import open_roster
+from sse_push.events.router import Router
+from sse_push.service.account_checks import AccountChecks
+from sse_push.service.byte_budget import ByteBudget
+from sse_push.service.clients import Clients
+from sse_push.service.connections import Connections
+from sse_push.service.database import Database
+from sse_push.service.descriptors import DescriptorWatch
+from sse_push.service.figures import Figures, new_registry
+from sse_push.service.functions import Functions
+from sse_push.service.group_chat.build import build_group_chat
+from sse_push.service.jwks import KeySet
+from sse_push.service.limits import ConnectionLimits, RateLimit
+from sse_push.service.logins import LoginLimits
+from sse_push.service.passwords import Passwords
+from sse_push.service.presence.presence import Presence
+from sse_push.service.publisher import Publisher
+from sse_push.service.redirects import check_redirect
+from sse_push.service.samplers import Samplers
+from sse_push.service.secret import kept_secret
+from sse_push.service.settings import Settings
+from sse_push.service.status import Roll
+from sse_push.service.streams import TOPICS
+from sse_push.service.streams.client import TOPIC as CLIENT
+from sse_push.service.tokens import Tokens
+from sse_push.service.version import installed_version
+from sse_push.service.writer import Writer
 
 if TYPE_CHECKING:
-    from service.accounts import Accounts
-    from service.friends import Friends
-    from service.presence.circles import Circles
+    from sse_push.service.accounts import Accounts
+    from sse_push.service.friends import Friends
+    from sse_push.service.presence.circles import Circles
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
@@ -171,19 +171,19 @@ class Node:
 
     @cached_property
     def accounts(self) -> "Accounts":
-        from service.accounts import Accounts
+        from sse_push.service.accounts import Accounts
 
         return Accounts(self.database, self.passwords, self.clock)
 
     @cached_property
     def friends(self) -> "Friends":
-        from service.friends import Friends
+        from sse_push.service.friends import Friends
 
         return Friends(self.database)
 
     @cached_property
     def circles(self) -> "Circles":
-        from service.presence.circles import Circles
+        from sse_push.service.presence.circles import Circles
 
         return Circles(self.database)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from events.errors import OverLimit
+from sse_push.events.errors import OverLimit
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from service.identity import Role
+from sse_push.service.identity import Role
 
 UNKNOWN_USER = "User not found"  # the contract's words
 MAX_EMAIL = 254  # characters: RFC 5321's path of 256 without its brackets

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from events.emitter import SSE_PUSH, Emitter
-from events.engines.base import Receipt
-from events.event import Push
+from sse_push.events.emitter import SSE_PUSH, Emitter
+from sse_push.events.engines.base import Receipt
+from sse_push.events.event import Push
 
 JOINED_EVENTS = 256  # events of one turn that go as one list: what a script of the Redis engine keeps at once
 

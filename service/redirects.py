@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from events.errors import BadEvent
-from service.origins import Origin, OriginPattern, origin_of
+from sse_push.events.errors import BadEvent
+from sse_push.service.origins import Origin, OriginPattern, origin_of
 
 MAX_URL_CHARS = 2048  # what every browser and proxy takes
 _BEGINNING = re.compile(r"https?://[^/?#]", re.IGNORECASE)

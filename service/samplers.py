@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from events.emitter import SSE_PUSH
-from events.event import PushEvent
-from events.topics import filter_keys
-from service.streams import STREAMS, SampledStream
+from sse_push.events.emitter import SSE_PUSH
+from sse_push.events.event import PushEvent
+from sse_push.events.topics import filter_keys
+from sse_push.service.streams import STREAMS, SampledStream
 
 if TYPE_CHECKING:
-    from service.node import Node
+    from sse_push.service.node import Node
 
 _log = structlog.get_logger()
 

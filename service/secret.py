@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from events.private_files import make_private
+from sse_push.events.private_files import make_private
 
 FILE = "jwt-secret"  # in DATA_DIR
 _BYTES = 32  # what HS256 wants (RFC 7518, section 3.2)

@@ -22,12 +22,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from events.engines import check_engine_url
-from events.topics import is_name
-from service.addresses import IPV6_PREFIX, UNIX_PEER, parse_network
-from service.database import check_database_url
-from service.hosts import is_of_this_machine, split_hosts
-from service.origins import OriginPattern, check_app_origin, origin_of, parse_origin
+from sse_push.events.engines import check_engine_url
+from sse_push.events.topics import is_name
+from sse_push.service.addresses import IPV6_PREFIX, UNIX_PEER, parse_network
+from sse_push.service.database import check_database_url
+from sse_push.service.hosts import is_of_this_machine, split_hosts
+from sse_push.service.origins import OriginPattern, check_app_origin, origin_of, parse_origin
 
 PREFIX = "SSE_PUSH_"
 MIN_SECRET_BYTES = 32  # bytes of a secret that signs tokens (RFC 7518, section 3.2)

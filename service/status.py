@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
-from service.streams.client import ClientStream
-from service.timestamps import timestamp
+from sse_push.service.streams.client import ClientStream
+from sse_push.service.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from service.node import Node
+    from sse_push.service.node import Node
 
 
 class OpenConnections(BaseModel):

@@ -7,8 +7,8 @@ service/migrations/; tests/service/test_database.py compares the two.
 from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Integer, MetaData, String, text, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from events.topics import MAX_NAME
-from service.people import MAX_EMAIL, MAX_USER_NAME
+from sse_push.events.topics import MAX_NAME
+from sse_push.service.people import MAX_EMAIL, MAX_USER_NAME
 
 MAX_JOB_ID = 200  # characters of a job's id: a UUID, or a queue's name and number
 
@@ -30,7 +30,7 @@ class UserRow(Base):
     """A user.
 
     Attributes:
-        email: In the one form of :func:`service.people.plain_email`.
+        email: In the one form of :func:`sse_push.service.people.plain_email`.
         last_seen: When they were last online; ``None`` for never.
         circle_version: How often their circle of friends has changed; nodes look whether it did.
         token_generation: How often their tokens were made void; one of an earlier generation is.

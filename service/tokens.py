@@ -14,12 +14,12 @@ from typing import Any
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
-from events.errors import KeysUnavailable, Unauthenticated
-from service.account_checks import CHECK_S
-from service.claims import EXPIRED, INVALID, caller_from_claims
-from service.identity import Caller, Role, as_user_id
-from service.jwks import KeySet
-from service.settings import Settings
+from sse_push.events.errors import KeysUnavailable, Unauthenticated
+from sse_push.service.account_checks import CHECK_S
+from sse_push.service.claims import EXPIRED, INVALID, caller_from_claims
+from sse_push.service.identity import Caller, Role, as_user_id
+from sse_push.service.jwks import KeySet
+from sse_push.service.settings import Settings
 
 _NO_DEMO = f"{INVALID}: a demo token is base64 of id:username:email:role,role"
 MAX_TOKEN_CHARS = 8190  # what one header line may hold

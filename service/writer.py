@@ -11,8 +11,8 @@ from operator import attrgetter
 
 import structlog
 
-from events.router import Sink, write_each
-from service.ring import ENTRIES, Ring
+from sse_push.events.router import Sink, write_each
+from sse_push.service.ring import ENTRIES, Ring
 
 FEW = 8  # writes: a call for so many costs what they do one by one
 

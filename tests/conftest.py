@@ -21,9 +21,9 @@ from argon2 import PasswordHasher
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from structlog.testing import capture_logs
 
-from handlers.app import build_app
-from handlers.server import GuardedSite
-from service.settings import PREFIX, Settings
+from sse_push.handlers.app import build_app
+from sse_push.handlers.server import GuardedSite
+from sse_push.service.settings import PREFIX, Settings
 from tests import postgres
 from tests import redis_server as redis
 from tests.clock import DEADLINE_S, Clock, until
@@ -85,7 +85,7 @@ def _plain_logs() -> None:
 def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords need not be safe here; tests/service/test_passwords.py looks at the real thing."""
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr("service.passwords.new_hasher", lambda: cheap)
+    monkeypatch.setattr("sse_push.service.passwords.new_hasher", lambda: cheap)
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from aiohttp.test_utils import TestClient
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from handlers.keys import NODE
-from service.node import Node
+from sse_push.handlers.keys import NODE
+from sse_push.service.node import Node
 from tests.clock import DEADLINE_S
 from tests.frames import Frame, Frames
 from tests.tokens import mint

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from handlers.keys import NODE
-from handlers.server import GuardedSite
-from service.node import Node
+from sse_push.handlers.keys import NODE
+from sse_push.handlers.server import GuardedSite
+from sse_push.service.node import Node
 from tests.clock import DEADLINE_S
 
 

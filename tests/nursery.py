@@ -23,9 +23,9 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = (
-    "cli.serve", "cli.worker", "uvloop", "events.engines.embedded", "events.engines.redis.engine",
-    "service.accounts", "service.friends", "service.presence.circles", "service.tables", "service.migrations.run",
-    "service.group_chat.redis_place", "service.group_chat.bull", "service.group_chat.worker", "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sse_push.cli.serve", "sse_push.cli.worker", "uvloop", "sse_push.events.engines.embedded", "sse_push.events.engines.redis.engine",
+    "sse_push.service.accounts", "sse_push.service.friends", "sse_push.service.presence.circles", "sse_push.service.tables", "sse_push.service.migrations.run",
+    "sse_push.service.group_chat.redis_place", "sse_push.service.group_chat.bull", "sse_push.service.group_chat.worker", "sqlalchemy.dialects.sqlite.aiosqlite",
 )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def _become(argv: list[str], environment: dict[str, str], out: str, err: str) ->
         os.dup2(file, number)
         os.close(file)
     sys.argv = ["sse-push", *argv]
-    main = import_module("cli.main").main
+    main = import_module("sse_push.cli.main").main
     sys.exit(main())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from events.engines.base import Engine
+from sse_push.events.engines.base import Engine
 
 EMBEDDED = "embedded:"
 REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -32,7 +32,7 @@ def open_engine(
     """
     check_engine_url(url)
     if url == EMBEDDED:
-        from events.engines.embedded import EmbeddedEngine
+        from sse_push.events.engines.embedded import EmbeddedEngine
 
         return EmbeddedEngine(
             data_dir,
@@ -43,7 +43,7 @@ def open_engine(
             sync=sync,
             clock=clock,
         )
-    from events.engines.redis.engine import RedisEngine
+    from sse_push.events.engines.redis.engine import RedisEngine
 
     return RedisEngine(
         url, max_events=max_events, max_age=max_age, max_bytes=max_bytes, key_age=key_age, clock=clock
@@ -65,6 +65,6 @@ def check_engine_url(url: str) -> None:
         )
     if find_spec("hiredis") is None:
         raise ValueError("the Redis engine is an extra: pip install 'sse-push[redis]'")
-    from events.engines.redis.link import Address
+    from sse_push.events.engines.redis.link import Address
 
     Address.parse(url)

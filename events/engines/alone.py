@@ -5,7 +5,7 @@ Knows nothing of where events are kept.
 
 from collections.abc import Sequence
 
-from events.engines.base import Engine, Publish
+from sse_push.events.engines.base import Engine, Publish
 
 
 class AloneEngine(Engine):

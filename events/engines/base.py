@@ -18,8 +18,8 @@ from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from events.event import Event, PushEvent
-from events.window import Window
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.window import Window
 
 NOT_PUBLISHED = "events can't be kept now; nothing was published"  # what a publisher is told
 

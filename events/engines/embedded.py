@@ -21,19 +21,28 @@ from typing import IO, Any, Literal, NamedTuple
 
 import structlog
 
-from events.batch import ids_of, joined, weight_of
-from events.engines.ages import steady_clock
-from events.engines.alone import AloneEngine
-from events.engines.base import NOT_PUBLISHED, Broken, Failed, Kept, Missed, Receipt, Unreadable, ignore_break
-from events.engines.damage import is_busy, is_damage, set_aside
-from events.engines.history_file import LOCK_WAIT_S
-from events.engines.reader import Reader
-from events.engines.store import Store, has_keys
-from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
-from events.event import Event
-from events.ids import format_id
-from events.private_files import make_private_database, open_private
-from events.window import WINDOW_BYTES, Window
+from sse_push.events.batch import ids_of, joined, weight_of
+from sse_push.events.engines.ages import steady_clock
+from sse_push.events.engines.alone import AloneEngine
+from sse_push.events.engines.base import (
+    NOT_PUBLISHED,
+    Broken,
+    Failed,
+    Kept,
+    Missed,
+    Receipt,
+    Unreadable,
+    ignore_break,
+)
+from sse_push.events.engines.damage import is_busy, is_damage, set_aside
+from sse_push.events.engines.history_file import LOCK_WAIT_S
+from sse_push.events.engines.reader import Reader
+from sse_push.events.engines.store import Store, has_keys
+from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.private_files import make_private_database, open_private
+from sse_push.events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys; past either, publishers are told 503

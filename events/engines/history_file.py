@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from events.engines.damage import OtherVersion
-from events.ids import new_epoch
+from sse_push.events.engines.damage import OtherVersion
+from sse_push.events.ids import new_epoch
 
 FORMAT = "5"
 _READABLE = (

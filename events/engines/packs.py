@@ -8,9 +8,9 @@ from zlib import crc32
 
 import msgspec
 
-from events.batch import EventBatch
-from events.event import Event
-from events.ids import format_id
+from sse_push.events.batch import EventBatch
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
 
 PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason

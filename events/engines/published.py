@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from events.batch import EventBatch
-from events.engines.ages import Ages
-from events.engines.history_file import HistoryFile
-from events.errors import KeyReused
-from events.event import Event
+from sse_push.events.batch import EventBatch
+from sse_push.events.engines.ages import Ages
+from sse_push.events.engines.history_file import HistoryFile
+from sse_push.events.errors import KeyReused
+from sse_push.events.event import Event
 
 
 class Published(NamedTuple):

@@ -14,10 +14,10 @@ from zlib import crc32
 import structlog
 from pydantic_core import from_json, to_json
 
-from events.engines.base import Unreadable
-from events.engines.damage import is_damage
-from events.engines.packs import unpack_row
-from events.event import Event
+from sse_push.events.engines.base import Unreadable
+from sse_push.events.engines.damage import is_damage
+from sse_push.events.engines.packs import unpack_row
+from sse_push.events.event import Event
 
 ROUTES_AT_ONCE = 1000  # rows of routes that are written, and checked, together: part of the form of the file
 _KNOWN_SEGMENTS = 10_000  # whose routes were checked; past it they are checked again

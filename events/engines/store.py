@@ -19,18 +19,18 @@ from zlib import crc32
 import structlog
 from pydantic_core import to_json
 
-from events.batch import EventBatch, add_numbers
-from events.engines.ages import Ages
-from events.engines.damage import OtherVersion, is_damage
-from events.engines.head_record import HeadRecord
-from events.engines.history_file import FORMAT, HistoryFile
-from events.engines.packs import PACK_EVENTS, checksum_of, packs_of, unpack_row
-from events.engines.published import Published, PublishedKeys
-from events.engines.reader import ROUTES_AT_ONCE, start_of_routes
-from events.errors import KeyReused
-from events.event import Event
-from events.ids import format_id
-from events.window import size_of
+from sse_push.events.batch import EventBatch, add_numbers
+from sse_push.events.engines.ages import Ages
+from sse_push.events.engines.damage import OtherVersion, is_damage
+from sse_push.events.engines.head_record import HeadRecord
+from sse_push.events.engines.history_file import FORMAT, HistoryFile
+from sse_push.events.engines.packs import PACK_EVENTS, checksum_of, packs_of, unpack_row
+from sse_push.events.engines.published import Published, PublishedKeys
+from sse_push.events.engines.reader import ROUTES_AT_ONCE, start_of_routes
+from sse_push.events.errors import KeyReused
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.window import size_of
 
 ROUTES_BEHIND_EVENTS = 40_000  # events that may wait for their routes; in bulk they cost a fifth
 ROUTES_BEHIND_BYTES = 40 * 2**20  # bytes they may take meanwhile, in the window

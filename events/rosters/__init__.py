@@ -1,7 +1,7 @@
 """Rosters: who is present, and on which nodes. The engine's URL says which: one node's own memory, or Redis for many."""
 
-from events.engines import EMBEDDED
-from events.rosters.base import Roster
+from sse_push.events.engines import EMBEDDED
+from sse_push.events.rosters.base import Roster
 
 
 def open_roster(engine_url: str, node_id: str, *, timeout: float) -> Roster:
@@ -12,9 +12,9 @@ def open_roster(engine_url: str, node_id: str, *, timeout: float) -> Roster:
         timeout: Seconds after which a node that says nothing is dead.
     """
     if engine_url == EMBEDDED:
-        from events.rosters.local import LocalRoster
+        from sse_push.events.rosters.local import LocalRoster
 
         return LocalRoster()
-    from events.rosters.redis.roster import RedisRoster
+    from sse_push.events.rosters.redis.roster import RedisRoster
 
     return RedisRoster(engine_url, node_id, timeout=timeout)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from events.rosters.base import Forgotten, Moved, Roster, Untold
+from sse_push.events.rosters.base import Forgotten, Moved, Roster, Untold
 
 
 class LocalRoster(Roster):

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json
 
-from events.errors import (
+from sse_push.events.errors import (
     BadEvent,
     BadRequest,
     Conflict,
@@ -20,10 +20,10 @@ from events.errors import (
     Unauthenticated,
     UnsupportedType,
 )
-from events.event import MAX_KEY
-from handlers.description.forms import ID, Problem
-from handlers.description.schemas import REF, Json
-from handlers.errors import PROBLEM, problem, problem_of
+from sse_push.events.event import MAX_KEY
+from sse_push.handlers.description.forms import ID, Problem
+from sse_push.handlers.description.schemas import REF, Json
+from sse_push.handlers.errors import PROBLEM, problem, problem_of
 
 _REQUEST_ID = "4bf92f3577b34da6"  # of the examples
 

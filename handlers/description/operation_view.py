@@ -9,9 +9,9 @@ import shlex
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from handlers.description.html import Html, el, inline, join, prose
-from handlers.description.operations import EVENT_STREAM
-from handlers.description.schema_view import fields, type_of
+from sse_push.handlers.description.html import Html, el, inline, join, prose
+from sse_push.handlers.description.operations import EVENT_STREAM
+from sse_push.handlers.description.schema_view import fields, type_of
 
 Json = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from events.event import PushEvent
-from handlers.accounts import UserParams, UsersParams
-from handlers.description.forms import (
+from sse_push.events.event import PushEvent
+from sse_push.handlers.accounts import UserParams, UsersParams
+from sse_push.handlers.description.forms import (
     ID,
     FunctionCall,
     FunctionError,
@@ -23,14 +23,14 @@ from handlers.description.forms import (
     PublishedList,
     VersionParams,
 )
-from handlers.topics import ManyTopics
-from service.commands import AppPush, SayToGroup, SendChat, SendNotification, UpdateEntity
-from service.group_chat import frames
-from service.group_chat.forms import MemberOfRoom, RoomParams
-from service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
-from service.status import ClientStatus, SystemStatus
-from service.streams import TOPICS, AttendedStream, Stream
-from service.streams.base import Params
+from sse_push.handlers.topics import ManyTopics
+from sse_push.service.commands import AppPush, SayToGroup, SendChat, SendNotification, UpdateEntity
+from sse_push.service.group_chat import frames
+from sse_push.service.group_chat.forms import MemberOfRoom, RoomParams
+from sse_push.service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
+from sse_push.service.status import ClientStatus, SystemStatus
+from sse_push.service.streams import TOPICS, AttendedStream, Stream
+from sse_push.service.streams.base import Params
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
@@ -63,7 +63,7 @@ class Operation:
     Attributes:
         token: Whether the caller needs one. ``optional``: a bad one is refused all the same.
         params: The model of its path and query.
-        headers: Further parameters, by their names in :mod:`handlers.openapi`.
+        headers: Further parameters, by their names in :mod:`sse_push.handlers.openapi`.
         errors: Statuses that are problem documents.
         stream: The stream that it opens.
     """

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from events.event import Name
-from handlers.description.html import Html, el, inline, join
+from sse_push.events.event import Name
+from sse_push.handlers.description.html import Html, el, inline, join
 
 Json = dict[str, Any]
 

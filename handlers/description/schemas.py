@@ -7,8 +7,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from events.event import Name, PushEvent
-from events.topics import Topic
+from sse_push.events.event import Name, PushEvent
+from sse_push.events.topics import Topic
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import structlog
 
-from events.errors import SsePushError
-from service.group_chat.queue import JobQueue
-from service.group_chat.rooms import Rooms
-from service.group_chat.turn import Turn
+from sse_push.events.errors import SsePushError
+from sse_push.service.group_chat.queue import JobQueue
+from sse_push.service.group_chat.rooms import Rooms
+from sse_push.service.group_chat.turn import Turn
 
 CHECK_EVERY_S = 1.0  # seconds: who was in the room may leave it too
 

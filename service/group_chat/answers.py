@@ -7,8 +7,8 @@ from zlib import crc32
 
 import structlog
 
-from events.errors import AnswerFailed
-from service.group_chat.jobs import Job, Result
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.jobs import Job, Result
 
 CACHED_ANSWERS = 1_000  # answers remembered by one worker, where AI_CACHE_S says so; a few MB
 

@@ -4,22 +4,22 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from events.engines.base import Engine
-from events.router import Router
-from service.database import Database
-from service.group_chat.answers import Answers
-from service.group_chat.experience import Experience
-from service.group_chat.local import LocalQueue
-from service.group_chat.model import ChatModel
-from service.group_chat.personas import Personas, load_personas
-from service.group_chat.queue import JobQueue
-from service.group_chat.rooms import Rooms
-from service.group_chat.turns import GroupChat
-from service.publisher import Publisher
-from service.settings import PREFIX, BadSettings, Settings
+from sse_push.events.engines.base import Engine
+from sse_push.events.router import Router
+from sse_push.service.database import Database
+from sse_push.service.group_chat.answers import Answers
+from sse_push.service.group_chat.experience import Experience
+from sse_push.service.group_chat.local import LocalQueue
+from sse_push.service.group_chat.model import ChatModel
+from sse_push.service.group_chat.personas import Personas, load_personas
+from sse_push.service.group_chat.queue import JobQueue
+from sse_push.service.group_chat.rooms import Rooms
+from sse_push.service.group_chat.turns import GroupChat
+from sse_push.service.publisher import Publisher
+from sse_push.service.settings import PREFIX, BadSettings, Settings
 
 if TYPE_CHECKING:
-    from service.group_chat.worker import BullWorker
+    from sse_push.service.group_chat.worker import BullWorker
 
 
 def build_group_chat(
@@ -77,8 +77,8 @@ def personas_of(settings: Settings) -> Personas:
 
 def build_worker(settings: Settings, clock: Callable[[], float] = time.time) -> "BullWorker":
     """A worker on the Redis of the settings."""
-    from service.group_chat.redis_place import RedisPlace
-    from service.group_chat.worker import BullWorker
+    from sse_push.service.group_chat.redis_place import RedisPlace
+    from sse_push.service.group_chat.worker import BullWorker
 
     return BullWorker(
         RedisPlace(settings.engine_url),
@@ -95,8 +95,8 @@ def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
     if not settings.on_redis:
         answers = build_answers(settings, clock)
         return LocalQueue(answers, concurrency=concurrency, limit=limit, per_user=per_user, clock=clock)
-    from service.group_chat.bull import BullQueue
-    from service.group_chat.redis_place import RedisPlace
+    from sse_push.service.group_chat.bull import BullQueue
+    from sse_push.service.group_chat.redis_place import RedisPlace
 
     return BullQueue(
         RedisPlace(settings.engine_url),

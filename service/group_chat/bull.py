@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from events.errors import EngineUnavailable, Overloaded
-from service.group_chat.jobs import QUEUE, Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, Reached, pause
-from service.group_chat.redis_place import RedisPlace, described, end
-from service.group_chat.user_shares import UserShares
-from service.group_chat.worker import BullWorker
+from sse_push.events.errors import EngineUnavailable, Overloaded
+from sse_push.service.group_chat.jobs import QUEUE, Job, Result
+from sse_push.service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, Done, JobQueue, Outcome, Reached, pause
+from sse_push.service.group_chat.redis_place import RedisPlace, described, end
+from sse_push.service.group_chat.user_shares import UserShares
+from sse_push.service.group_chat.worker import BullWorker
 
 DONE_KEPT = 1_000  # jobs that are done and whose answers nobody has seen to yet
 DONE_KEPT_S = 3_600  # seconds for the same

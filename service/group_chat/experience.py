@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from service.database import Database
+from sse_push.service.database import Database
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -41,7 +41,7 @@ class Experience:
         async with self._database.read() as session:
             from sqlalchemy import select
 
-            from service.tables import PersonaExpRow
+            from sse_push.service.tables import PersonaExpRow
 
             rows = await session.scalars(select(PersonaExpRow).where(PersonaExpRow.user_id == user_id))
             return {row.persona_id: row.exp for row in rows}
@@ -68,7 +68,7 @@ class Experience:
     async def _award(self, session: "AsyncSession", job_id: str, user_id: str, persona_id: int) -> int:
         from sqlalchemy import delete, update
 
-        from service.tables import ExpAwardRow, PersonaExpRow
+        from sse_push.service.tables import ExpAwardRow, PersonaExpRow
 
         given = await session.get(ExpAwardRow, (job_id, persona_id))
         if given is not None:

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from events.event import Name
-from service.streams.base import Params
+from sse_push.events.event import Name
+from sse_push.service.streams.base import Params
 
 
 class RoomParams(Params):

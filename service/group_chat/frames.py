@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
-from events import wire
+from sse_push.events import wire
 
 DONE = wire.frame(wire.data_lines("[DONE]"))
 

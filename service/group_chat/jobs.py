@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from service.group_chat.personas import Persona
+from sse_push.service.group_chat.personas import Persona
 
 QUEUE = "sse-push-group-chat"
 MAX_ANSWER_CHARS = 8_192  # characters of an answer; what comes after them is cut off

@@ -7,10 +7,18 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
-from events.errors import AnswerFailed, OverLimit, Overloaded
-from service.group_chat.answers import Answers
-from service.group_chat.jobs import Job, Result
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, RETRY_AFTER_S, Done, JobQueue, Reached, pause
+from sse_push.events.errors import AnswerFailed, OverLimit, Overloaded
+from sse_push.service.group_chat.answers import Answers
+from sse_push.service.group_chat.jobs import Job, Result
+from sse_push.service.group_chat.queue import (
+    ATTEMPTS,
+    MAX_JOB_AGE_S,
+    RETRY_AFTER_S,
+    Done,
+    JobQueue,
+    Reached,
+    pause,
+)
 
 _log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from events.errors import AnswerFailed
-from service.group_chat.jobs import MAX_ANSWER_CHARS, Job
-from service.settings import BadSettings
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Job
+from sse_push.service.settings import BadSettings
 
 MAX_ANSWER_TOKENS = 2_048  # of one answer, as the model counts; more than MAX_ANSWER_CHARS of most languages
 CONNECT_S = 5.0  # seconds to reach the model's server

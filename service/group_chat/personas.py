@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from events.event import Name
-from service.settings import PREFIX, BadSettings
+from sse_push.events.event import Name
+from sse_push.service.settings import PREFIX, BadSettings
 
 MAX_PERSONAS = 100  # in one file: people choose among some, not among thousands
 MAX_MEMBERS = 8  # AI members of one room: each turn is a job for every one of them
@@ -88,7 +88,7 @@ def load_personas(path: Path | None) -> Personas:
         BadSettings: It can't be read; the message says where and why, in a line for each fault.
     """
     if path is None:
-        return Personas(_parse((files("service.group_chat") / _DEFAULT).read_text("utf-8")))
+        return Personas(_parse((files("sse_push.service.group_chat") / _DEFAULT).read_text("utf-8")))
     try:
         return Personas(_parse(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

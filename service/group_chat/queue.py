@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
-from service.group_chat.jobs import Job, Result
+from sse_push.service.group_chat.jobs import Job, Result
 
 ATTEMPTS = 2  # tries of one job: a model that failed twice will fail again
 TRY_AGAIN_S = (

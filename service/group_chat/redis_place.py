@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from service.settings import BadSettings
+from sse_push.service.settings import BadSettings
 
 PREFIX = "bull"  # BullMQ's own, of the keys of all its queues
 ANSWER_S = 10.0  # seconds for an answer: twice as long as any command waits on purpose

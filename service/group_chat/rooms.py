@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from events.engines.base import Engine
-from events.event import Event, PushEvent
-from events.fingerprint import fingerprint_of
-from events.newest import newest
-from events.router import Router
-from events.topics import filter_keys
-from service.group_chat.jobs import Job, Line, Result
-from service.group_chat.personas import Persona
-from service.identity import AI_PREFIX
-from service.publisher import Publisher
-from service.streams.chat import ChatMessage, room_topic
-from service.timestamps import timestamp
+from sse_push.events.engines.base import Engine
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.fingerprint import fingerprint_of
+from sse_push.events.newest import newest
+from sse_push.events.router import Router
+from sse_push.events.topics import filter_keys
+from sse_push.service.group_chat.jobs import Job, Line, Result
+from sse_push.service.group_chat.personas import Persona
+from sse_push.service.identity import AI_PREFIX
+from sse_push.service.publisher import Publisher
+from sse_push.service.streams.chat import ChatMessage, room_topic
+from sse_push.service.timestamps import timestamp
 
 LOOKED_THROUGH = 1_000  # newest messages of a room among which an answer is looked for that may be lost
 MAX_HISTORY_CHARS = 8_000  # characters of earlier messages that a job carries: some pages, the newest

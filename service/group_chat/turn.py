@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.group_chat import frames
-from service.group_chat.jobs import Job, Member, job_id
-from service.group_chat.personas import Persona
-from service.group_chat.rooms import Spoken
-from service.timestamps import timestamp
+from sse_push.service.group_chat import frames
+from sse_push.service.group_chat.jobs import Job, Member, job_id
+from sse_push.service.group_chat.personas import Persona
+from sse_push.service.group_chat.rooms import Spoken
+from sse_push.service.timestamps import timestamp
 
 
 class Caller(Protocol):
-    """Who reads the turn: an open stream (:class:`service.connection.Connection`)."""
+    """Who reads the turn: an open stream (:class:`sse_push.service.connection.Connection`)."""
 
     def send(self, frames: bytes) -> None: ...
     def end(self, reason: str, farewell: bytes = b"") -> None: ...

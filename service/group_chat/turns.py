@@ -11,23 +11,23 @@ from typing import Any
 
 import structlog
 
-from events.errors import SsePushError
-from events.event import Event
-from service.group_chat import frames
-from service.group_chat.abandoned import AbandonedTurns
-from service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
-from service.group_chat.jobs import Job, Result, job_id
-from service.group_chat.personas import Persona, Personas
-from service.group_chat.queue import MAX_JOB_AGE_S, JobQueue, Outcome
-from service.group_chat.rooms import Key, Rooms
-from service.group_chat.turn import Caller, Said, Turn
-from service.timestamps import timestamp
+from sse_push.events.errors import SsePushError
+from sse_push.events.event import Event
+from sse_push.service.group_chat import frames
+from sse_push.service.group_chat.abandoned import AbandonedTurns
+from sse_push.service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
+from sse_push.service.group_chat.jobs import Job, Result, job_id
+from sse_push.service.group_chat.personas import Persona, Personas
+from sse_push.service.group_chat.queue import MAX_JOB_AGE_S, JobQueue, Outcome
+from sse_push.service.group_chat.rooms import Key, Rooms
+from sse_push.service.group_chat.turn import Caller, Said, Turn
+from sse_push.service.timestamps import timestamp
 
 _log = structlog.get_logger()
 
 
 class CallerVisit:
-    """Tells *chat* when the stream of *turn*'s caller opens and closes (:class:`service.streams.base.Visit`)."""
+    """Tells *chat* when the stream of *turn*'s caller opens and closes (:class:`sse_push.service.streams.base.Visit`)."""
 
     keys = ()  # what it adds comes from the turn
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from events.errors import EngineUnavailable, OverLimit
-from service.group_chat.jobs import QUEUE
-from service.group_chat.queue import MAX_JOB_AGE_S, RETRY_AFTER_S
-from service.group_chat.redis_place import RedisPlace
+from sse_push.events.errors import EngineUnavailable, OverLimit
+from sse_push.service.group_chat.jobs import QUEUE
+from sse_push.service.group_chat.queue import MAX_JOB_AGE_S, RETRY_AFTER_S
+from sse_push.service.group_chat.redis_place import RedisPlace
 
 # Count jobs as a user's, all or none: how many were before, or -1. ARGV: now, when these are too old, how many may be,
 # then the ids.
@@ -47,7 +47,7 @@ class UserShares:
         self._clock = clock
 
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
-        """As :meth:`service.group_chat.queue.JobQueue.reserve`."""
+        """As :meth:`sse_push.service.group_chat.queue.JobQueue.reserve`."""
         if not job_ids:
             return 0
         now = round(self._clock() * 1000)
@@ -58,13 +58,13 @@ class UserShares:
         return int(before)
 
     async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
-        """As :meth:`service.group_chat.queue.JobQueue.release`."""
+        """As :meth:`sse_push.service.group_chat.queue.JobQueue.release`."""
         if job_ids:
             with suppress(*self._place.errors):
                 await self._place.client().zrem(self._key(user_id), *job_ids)
 
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> list[str]:
-        """As :meth:`service.group_chat.queue.JobQueue.withdraw`."""
+        """As :meth:`sse_push.service.group_chat.queue.JobQueue.withdraw`."""
         if not job_ids:
             return []
         prioritized, delayed, jobs = [self._place.key(QUEUE, name) for name in ("prioritized", "delayed", "")]

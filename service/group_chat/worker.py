@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from events.errors import AnswerFailed
-from service.group_chat.answers import Answers
-from service.group_chat.jobs import QUEUE, Job
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S
-from service.group_chat.redis_place import CANCEL_AGAIN_S, RedisPlace, end
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.answers import Answers
+from sse_push.service.group_chat.jobs import QUEUE, Job
+from sse_push.service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S
+from sse_push.service.group_chat.redis_place import CANCEL_AGAIN_S, RedisPlace, end
 
 DRAIN_S = 5  # seconds that an idle worker waits for a job before it asks anew
 FINISH_S = (

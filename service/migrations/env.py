@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from service.tables import Base
+from sse_push.service.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

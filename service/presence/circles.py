@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import bindparam, select, union_all, update
 
-from service.database import Database
-from service.tables import FriendshipRow, UserRow
+from sse_push.service.database import Database
+from sse_push.service.tables import FriendshipRow, UserRow
 
 Circle = dict[int, float | None]  # a user's friends, and when each was last seen (``None`` for never)
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from events.emitter import SSE_PUSH, Emitter
-from events.engines.base import Engine
-from events.errors import DatabaseUnavailable, EngineUnavailable
-from events.event import MAX_USERS
-from events.rosters.base import Roster
-from service.presence.moves import Moves, News
-from service.presence.statuses import change, initial
-from service.presence.waiting import put_back, take
-from service.presence.watches import Watch
+from sse_push.events.emitter import SSE_PUSH, Emitter
+from sse_push.events.engines.base import Engine
+from sse_push.events.errors import DatabaseUnavailable, EngineUnavailable
+from sse_push.events.event import MAX_USERS
+from sse_push.events.rosters.base import Roster
+from sse_push.service.presence.moves import Moves, News
+from sse_push.service.presence.statuses import change, initial
+from sse_push.service.presence.waiting import put_back, take
+from sse_push.service.presence.watches import Watch
 
 if TYPE_CHECKING:
-    from service.presence.circles import Circle, Circles
+    from sse_push.service.presence.circles import Circle, Circles
 
 TOLD_PER_TURN = 5  # users told of, or told, in one turn of the loop (some ms): live events go on between
 COMPARED = 500  # streams of whose circles it is seen at once whether they changed: a number each, some ms
@@ -37,7 +37,7 @@ class Clerk:
 
     Args:
         circles: Gives what the database knows; asked for when it is first wanted.
-        forgotten: Called when the roster forgot whom this node holds (:meth:`events.rosters.base.Roster.start`).
+        forgotten: Called when the roster forgot whom this node holds (:meth:`sse_push.events.rosters.base.Roster.start`).
         clock: Seconds since the Unix epoch.
 
     Attributes:

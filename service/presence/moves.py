@@ -5,9 +5,9 @@ What could not be done waits; a roster may forget this node. Knows the roster; d
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
-from events.errors import EngineUnavailable
-from events.rosters.base import Roster
-from service.presence.waiting import put_back, take
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.rosters.base import Roster
+from sse_push.service.presence.waiting import put_back, take
 
 News = dict[int, float | None]  # users who are online, or gone since
 
@@ -18,7 +18,7 @@ class Moves:
     Args:
         wake: Called when there is something to do.
         forgotten: Called before a move when the roster forgot whom this node holds
-            (:meth:`events.rosters.base.Roster.start`).
+            (:meth:`sse_push.events.rosters.base.Roster.start`).
         clock: Seconds since the Unix epoch.
     """
 

@@ -7,20 +7,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from events.emitter import SSE_KEPT, Emitter
-from events.engines.base import Engine
-from events.errors import DatabaseUnavailable
-from events.event import Event
-from events.rosters.base import Roster
-from service.batches import Batch
-from service.presence.clerk import Clerk
-from service.presence.statuses import connected, heartbeat
-from service.presence.waiting import BULK
-from service.presence.watches import Watch
-from service.streams.presence import TOPIC
+from sse_push.events.emitter import SSE_KEPT, Emitter
+from sse_push.events.engines.base import Engine
+from sse_push.events.errors import DatabaseUnavailable
+from sse_push.events.event import Event
+from sse_push.events.rosters.base import Roster
+from sse_push.service.batches import Batch
+from sse_push.service.presence.clerk import Clerk
+from sse_push.service.presence.statuses import connected, heartbeat
+from sse_push.service.presence.waiting import BULK
+from sse_push.service.presence.watches import Watch
+from sse_push.service.streams.presence import TOPIC
 
 if TYPE_CHECKING:
-    from service.presence.circles import Circles
+    from sse_push.service.presence.circles import Circles
 
 SLOTS = 60  # a heartbeat's period is spread over so many ticks
 

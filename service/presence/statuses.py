@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from events.event import Event, PushEvent
-from events.topics import event_keys
-from service.streams.presence import TOPIC, Connected, Heartbeat, Initial, StatusChange
-from service.timestamps import timestamp
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.topics import event_keys
+from sse_push.service.streams.presence import TOPIC, Connected, Heartbeat, Initial, StatusChange
+from sse_push.service.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from service.presence.circles import Circle
+    from sse_push.service.presence.circles import Circle
 
 TEXTS = 16_384  # users of whom it is remembered what is said of them: some 150 bytes each
 

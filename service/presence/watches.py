@@ -6,13 +6,13 @@ nothing that is told falls between the two and nothing older comes after.
 
 from typing import TYPE_CHECKING
 
-from events.event import Event
-from events.router import Filter, Sink, Subscription, from_event
-from events.topics import Topic, event_keys
-from service.connection import Connection
+from sse_push.events.event import Event
+from sse_push.events.router import Filter, Sink, Subscription, from_event
+from sse_push.events.topics import Topic, event_keys
+from sse_push.service.connection import Connection
 
 if TYPE_CHECKING:
-    from service.presence.presence import Presence
+    from sse_push.service.presence.presence import Presence
 
 MAX_HELD_BYTES = 65_536  # bytes held back; past it they are let go, and it is looked anew how all friends are
 

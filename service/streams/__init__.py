@@ -1,15 +1,15 @@
 """Every stream there is. A new one: its module beside these, its line in ``STREAMS``."""
 
-from events.topics import Topic
-from service.streams.app import AppStream, AppUserStream
-from service.streams.base import AttendedStream, SampledStream, Stream, Visit
-from service.streams.chat import ChatStream
-from service.streams.client import ClientStream
-from service.streams.custom import CustomStream
-from service.streams.notifications import NotificationStream
-from service.streams.presence import PresenceStream
-from service.streams.realtime import RealtimeStream
-from service.streams.system import SystemStream
+from sse_push.events.topics import Topic
+from sse_push.service.streams.app import AppStream, AppUserStream
+from sse_push.service.streams.base import AttendedStream, SampledStream, Stream, Visit
+from sse_push.service.streams.chat import ChatStream
+from sse_push.service.streams.client import ClientStream
+from sse_push.service.streams.custom import CustomStream
+from sse_push.service.streams.notifications import NotificationStream
+from sse_push.service.streams.presence import PresenceStream
+from sse_push.service.streams.realtime import RealtimeStream
+from sse_push.service.streams.system import SystemStream
 
 STREAMS: tuple[Stream, ...] = (
     AppStream(),

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from events.event import Event
-from events.router import Filter
-from events.topics import Topic
-from service.identity import Caller
-from service.settings import Settings
+from sse_push.events.event import Event
+from sse_push.events.router import Filter
+from sse_push.events.topics import Topic
+from sse_push.service.identity import Caller
+from sse_push.service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.connection import Connection
-    from service.node import Node
+    from sse_push.service.connection import Connection
+    from sse_push.service.node import Node
 
 
 class Params(BaseModel):

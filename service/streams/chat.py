@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from events.errors import Forbidden
-from events.event import Name
-from events.router import Filter
-from events.topics import Topic
-from service.identity import Caller
-from service.settings import Settings
-from service.streams import base
+from sse_push.events.errors import Forbidden
+from sse_push.events.event import Name
+from sse_push.events.router import Filter
+from sse_push.events.topics import Topic
+from sse_push.service.identity import Caller
+from sse_push.service.settings import Settings
+from sse_push.service.streams import base
 
 MAX_RECALLED = 100  # messages that a stream may begin with: some screens of them
 

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from events.topics import Topic
-from service.settings import Settings
-from service.streams import base
-from service.timestamps import timestamp
+from sse_push.events.topics import Topic
+from sse_push.service.settings import Settings
+from sse_push.service.streams import base
+from sse_push.service.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from service.node import Node
+    from sse_push.service.node import Node
 
 
 class CustomTick(BaseModel):

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from events.topics import Topic
-from service.streams import base
+from sse_push.events.topics import Topic
+from sse_push.service.streams import base
 
 TOPIC = Topic("notifications")
 

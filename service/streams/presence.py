@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field, RootModel
 
-from events.errors import NotFound
-from events.router import Filter
-from events.topics import Topic
-from service.identity import Caller
-from service.people import UNKNOWN_USER, user_number
-from service.settings import Settings
-from service.streams import base
+from sse_push.events.errors import NotFound
+from sse_push.events.router import Filter
+from sse_push.events.topics import Topic
+from sse_push.service.identity import Caller
+from sse_push.service.people import UNKNOWN_USER, user_number
+from sse_push.service.settings import Settings
+from sse_push.service.streams import base
 
 if TYPE_CHECKING:
-    from service.node import Node
-    from service.presence.watches import Watch
+    from sse_push.service.node import Node
+    from sse_push.service.presence.watches import Watch
 
 TOPIC = Topic("presence", kept=False, publishable=False)
 

@@ -4,12 +4,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from events.event import Name
-from events.router import Filter
-from events.topics import Topic
-from service.identity import Caller
-from service.settings import Settings
-from service.streams import base
+from sse_push.events.event import Name
+from sse_push.events.router import Filter
+from sse_push.events.topics import Topic
+from sse_push.service.identity import Caller
+from sse_push.service.settings import Settings
+from sse_push.service.streams import base
 
 TOPIC = Topic("realtime", narrowed_by=("entityType", "entityId"))
 

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from events.topics import Topic
-from service.settings import Settings
-from service.status import SystemStatus, system_status
-from service.streams import base
+from sse_push.events.topics import Topic
+from sse_push.service.settings import Settings
+from sse_push.service.status import SystemStatus, system_status
+from sse_push.service.streams import base
 
 if TYPE_CHECKING:
-    from service.node import Node
+    from sse_push.service.node import Node
 
 TOPIC = Topic("system", kept=False, local=True, publishable=False)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
+from sse_push.cli.main import main
 from tests.process import ROOT, ServerProcess
 
 WITHIN_S = 20.0  # seconds for a command; it takes half a one
@@ -73,7 +73,7 @@ def start(_no_settings: None, tmp_path: Path) -> Iterator[Start]:
 
     def start(*argv: str, **settings: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *argv],
+            [sys.executable, "-m", "sse_push.cli.main", *argv],
             cwd=ROOT,
             env={**os.environ, **{f"SSE_PUSH_{name}": value for name, value in settings.items()}},
             stdin=subprocess.PIPE,

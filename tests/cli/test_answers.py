@@ -9,8 +9,8 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from cli.answers import refusal, say, trouble
-from service.visible import visible
+from sse_push.cli.answers import refusal, say, trouble
+from sse_push.service.visible import visible
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.event_stream import Message, Parser
-from events import wire
+from sse_push.cli.event_stream import Message, Parser
+from sse_push.events import wire
 
 
 def read(*pieces: bytes) -> list[Message]:

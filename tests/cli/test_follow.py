@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from cli.follow import MAX_BACKOFF_S, MAX_WAIT_S, RETRY_S, Backoff, Follower, Refused
+from sse_push.cli.follow import MAX_BACKOFF_S, MAX_WAIT_S, RETRY_S, Backoff, Follower, Refused
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

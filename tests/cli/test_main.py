@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from cli.main import main
+from sse_push.cli.main import main
 from tests.cli.conftest import WITHIN_S, Run, Start
 from tests.process import ServerProcess
 
@@ -56,12 +56,14 @@ def test_main_ends_quietly_with_the_pipe_it_writes_to(start: Start, service: Ser
 
 
 def test_main_loads_the_command_that_is_named_alone() -> None:
-    code = (
-        "import sys\nfrom cli.main import main\ntry: main(['token', '--help'])\nfinally: print(*sys.modules)"
-    )
+    code = "import sys\nfrom sse_push.cli.main import main\ntry: main(['token', '--help'])\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
-    assert "cli.token" in loaded and not {"cli.serve", "cli.listen", "handlers.app"} & {*loaded}
+    assert "sse_push.cli.token" in loaded and not {
+        "sse_push.cli.serve",
+        "sse_push.cli.listen",
+        "sse_push.handlers.app",
+    } & {*loaded}
 
 
 def test_main_leaves_the_collector_of_garbage_on() -> None:
@@ -76,6 +78,6 @@ def test_interrupt_while_a_command_is_loaded_ends_it_without_a_traceback(
     def interrupted(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.main.import_module", interrupted)
+    monkeypatch.setattr("sse_push.cli.main.import_module", interrupted)
     done = run("serve")
     assert (done.status, done.out, done.err) == (130, "", "")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cli.ndjson import Lines
+from sse_push.cli.ndjson import Lines
 
 
 async def _read(pieces: list[bytes]) -> tuple[list[bytes], int]:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from cli import publish
+from sse_push.cli import publish
 
 
 async def published(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, variable
+from sse_push.service.settings import Settings, variable
 from tests.cli.conftest import WITHIN_S, Run, Start
 from tests.process import ServerProcess
 

@@ -18,7 +18,7 @@ def _run(*argv: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SSE_PUSH_")}
     environment |= options.pop("env", {})  # type: ignore[call-overload]
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-m", "cli.main", *argv], cwd=ROOT, env=environment, timeout=WITHIN_S, check=False,
+        [sys.executable, "-m", "sse_push.cli.main", *argv], cwd=ROOT, env=environment, timeout=WITHIN_S, check=False,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )  # fmt: skip
 

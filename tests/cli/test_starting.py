@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import starting
-from cli.starting import Watchdog, started
+from sse_push.cli import starting
+from sse_push.cli.starting import Watchdog, started
 from tests.conftest import until
 from tests.ports import HOST, reserve
 from tests.process import ServerProcess

@@ -5,9 +5,9 @@ import argparse
 import jwt
 import pytest
 
-from cli import target
-from service.identity import Role
-from service.tokens import demo_caller
+from sse_push.cli import target
+from sse_push.service.identity import Role
+from sse_push.service.tokens import demo_caller
 from tests.cli.conftest import Run
 
 SECRET = "a-secret-of-thirty-two-bytes-or-more"

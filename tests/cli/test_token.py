@@ -5,8 +5,8 @@ import time
 import jwt
 import pytest
 
-from service.identity import Role
-from service.tokens import demo_caller
+from sse_push.service.identity import Role
+from sse_push.service.tokens import demo_caller
 from tests.cli.conftest import Run
 
 SECRET = "a-secret-of-thirty-two-bytes-or-more"

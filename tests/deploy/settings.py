@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from service.settings import PREFIX, Settings
+from sse_push.service.settings import PREFIX, Settings
 from tests.process import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -6,13 +6,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from cli.main import main
-from cli.serve import LEFT_OVER_S
-from handlers.app import build_app
-from handlers.ndjson import LINGER_S
-from service.addresses import parse_network
-from service.group_chat.worker import FINISH_S
-from service.settings import load_settings
+from sse_push.cli.main import main
+from sse_push.cli.serve import LEFT_OVER_S
+from sse_push.handlers.app import build_app
+from sse_push.handlers.ndjson import LINGER_S
+from sse_push.service.addresses import parse_network
+from sse_push.service.group_chat.worker import FINISH_S
+from sse_push.service.settings import load_settings
 from tests.conftest import SettingsFactory
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
 

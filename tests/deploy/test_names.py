@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import PREFIX, Settings
+from sse_push.service.settings import PREFIX, Settings
 from tests.deploy.settings import DEPLOY, named_in
 
 FILES = sorted(

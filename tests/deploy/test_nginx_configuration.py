@@ -4,9 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
-from handlers.malformed import MAX_FIELD_BYTES, MAX_TARGET_BYTES
-from handlers.protocol import KEEPALIVE_S
-from service.settings import Settings
+from sse_push.handlers.malformed import MAX_FIELD_BYTES, MAX_TARGET_BYTES
+from sse_push.handlers.protocol import KEEPALIVE_S
+from sse_push.service.settings import Settings
 from tests.deploy.front import THROUGH_NGINX
 from tests.deploy.nginx import CONFIG, Nginx, check
 

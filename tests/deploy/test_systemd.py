@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers.guard import RESERVED_SOCKETS
-from service.settings import Settings
+from sse_push.handlers.guard import RESERVED_SOCKETS
+from sse_push.service.settings import Settings
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY
 
 PATH = DEPLOY / "sse-push.service"

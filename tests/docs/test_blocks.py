@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from events.event import PushEvent
-from events.topics import Topic
-from handlers.app import build_app
-from handlers.keys import NODE
-from service import streams
-from service.streams.base import Stream
+from sse_push.events.event import PushEvent
+from sse_push.events.topics import Topic
+from sse_push.handlers.app import build_app
+from sse_push.handlers.keys import NODE
+from sse_push.service import streams
+from sse_push.service.streams.base import Stream
 from tests.conftest import SettingsFactory, Start, mint
 from tests.docs.pages import PAGES, ROOT
 
@@ -36,15 +36,15 @@ def test_block_is_a_line_of_the_file(block: tuple[str, str, str]) -> None:
 @pytest.fixture
 def order_stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
     """The second example of adding-a-stream.md, in the registry."""
-    module: dict[str, Any] = {"__name__": "service.streams.orders"}
+    module: dict[str, Any] = {"__name__": "sse_push.service.streams.orders"}
     exec(BLOCKS["docs/adding-a-stream.md", "name", "orders"], module)
     stream: Stream = module["OrderStream"]()
     topics: dict[str, Topic] = {**streams.TOPICS, "orders": stream.topic}
     every = (*streams.STREAMS, stream)
-    for place in ("service.streams", "handlers.streams", "service.samplers"):
+    for place in ("sse_push.service.streams", "sse_push.handlers.streams", "sse_push.service.samplers"):
         monkeypatch.setattr(f"{place}.STREAMS", every)
-    monkeypatch.setattr("service.node.TOPICS", topics)
-    monkeypatch.setattr("handlers.topics.BY_TOPIC", {**streams.BY_TOPIC, "orders": stream})
+    monkeypatch.setattr("sse_push.service.node.TOPICS", topics)
+    monkeypatch.setattr("sse_push.handlers.topics.BY_TOPIC", {**streams.BY_TOPIC, "orders": stream})
     return stream
 
 

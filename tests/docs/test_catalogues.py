@@ -5,9 +5,9 @@ from collections import defaultdict
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli import main
-from handlers.app import build_app
-from service import streams
+from sse_push.cli import main
+from sse_push.handlers.app import build_app
+from sse_push.service import streams
 from tests.conftest import SettingsFactory, Start, mint
 from tests.docs.pages import DOCS, names, rows, section
 

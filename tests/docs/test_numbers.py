@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from service.settings import PREFIX, Settings, variable
+from sse_push.service.settings import PREFIX, Settings, variable
 from tests.docs.pages import PAGES, ROOT, names, rows, section
 
 
@@ -42,7 +42,7 @@ def value_of(where: str) -> Any:
         settings = Settings(auth_mode="demo", max_connections=5)
         return settings.socket_limit - settings.max_connections
     path, _, name = where.partition(":")
-    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    return getattr(importlib.import_module("sse_push." + path.removesuffix(".py").replace("/", ".")), name)
 
 
 LIMITS = rows(section("docs/architecture.md", "## Limits"))

@@ -31,7 +31,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             "SSE_PUSH_PORT": str(port),
             "SSE_PUSH_DATA_DIR": str(tmp_path),
         }
-        command = [sys.executable, "-m", "cli.main", "serve"]
+        command = [sys.executable, "-m", "sse_push.cli.main", "serve"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, **streams)  # type: ignore[call-overload]
         processes.append(process)
         return process  # type: ignore[no-any-return]

@@ -8,8 +8,8 @@ from itertools import combinations, count
 import pytest
 import pytest_asyncio
 
-from service.database import Database
-from service.tables import FriendshipRow, UserRow
+from sse_push.service.database import Database
+from sse_push.service.tables import FriendshipRow, UserRow
 from tests.e2e.client import demo
 from tests.e2e.cluster import Cluster
 from tests.e2e.watcher import Watcher

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.database import Database
-from service.tables import FriendshipRow, UserRow
+from sse_push.service.database import Database
+from sse_push.service.tables import FriendshipRow, UserRow
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.stream import Stream

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.ring import Ring
+from sse_push.service.ring import Ring
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.follower import Follower

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from events.engines.alone import AloneEngine
-from events.engines.base import Kept, Receipt
-from events.event import Event
-from events.ids import format_id
-from events.topics import Topic, event_keys
-from events.window import Window
+from sse_push.events.engines.alone import AloneEngine
+from sse_push.events.engines.base import Kept, Receipt
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.topics import Topic, event_keys
+from sse_push.events.window import Window
 
 DEADLINE_S = 20.0  # for what must happen at once; long, because the machine may be busy
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.batch import EventBatch, data_bytes_of, ids_of, joined
-from events.event import Event
-from events.topics import Topic, event_keys, user_keys
+from sse_push.events.batch import EventBatch, data_bytes_of, ids_of, joined
+from sse_push.events.event import Event
+from sse_push.events.topics import Topic, event_keys, user_keys
 from tests.events.fakes import make_event, number
 from tests.events.reference import decode_chunks
 

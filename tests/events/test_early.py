@@ -2,10 +2,10 @@
 
 import pytest
 
-from events import early
-from events.early import EarlyEvents
-from events.errors import EngineUnavailable, Overloaded
-from events.event import Event
+from sse_push.events import early
+from sse_push.events.early import EarlyEvents
+from sse_push.events.errors import EngineUnavailable, Overloaded
+from sse_push.events.event import Event
 
 
 def _events(count: int, data: bytes = b"1") -> list[Event]:

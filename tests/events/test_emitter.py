@@ -6,7 +6,7 @@ import logging
 import pytest
 from structlog.testing import capture_logs
 
-from events.emitter import Emitter
+from sse_push.events.emitter import Emitter
 from tests.events.fakes import turns, until
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.fingerprint import fingerprint_of
+from sse_push.events.fingerprint import fingerprint_of
 
 
 @pytest.mark.parametrize(

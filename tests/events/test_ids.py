@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import wire
-from events.ids import format_id, new_epoch, parse_id
+from sse_push.events import wire
+from sse_push.events.ids import format_id, new_epoch, parse_id
 
 epochs = st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=8, max_size=8)
 numbers = st.integers(0, 2**63 - 1)

@@ -10,13 +10,13 @@ import pytest
 from pydantic_core import to_json
 from structlog.testing import capture_logs
 
-from events.batch import EventBatch
-from events.emitter import SSE_KEPT, SSE_PUSH, Emitter
-from events.errors import BadEvent, EngineUnavailable, EventTooLarge
-from events.event import Event, PushEvent
-from events.intake import Intake
-from events.plain import Plain, read_plain
-from events.topics import Topic
+from sse_push.events.batch import EventBatch
+from sse_push.events.emitter import SSE_KEPT, SSE_PUSH, Emitter
+from sse_push.events.errors import BadEvent, EngineUnavailable, EventTooLarge
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.intake import Intake
+from sse_push.events.plain import Plain, read_plain
+from sse_push.events.topics import Topic
 from tests.events.fakes import Clock, MemoryEngine
 
 TOPICS = {

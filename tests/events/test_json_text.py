@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.json_text import (
+from sse_push.events.json_text import (
     HALF_PAIR,
     MAX_DEPTH,
     TOO_DEEP,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from events import newest as module
-from events.ids import format_id
-from events.newest import before_newest, newest
-from events.router import Filter
+from sse_push.events import newest as module
+from sse_push.events.ids import format_id
+from sse_push.events.newest import before_newest, newest
+from sse_push.events.router import Filter
 from tests.events.fakes import MemoryEngine, make_event
 
 MINE = Filter.of("app", user="1").keys

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.errors import BadEvent
-from events.event import Event, encode
-from events.json_text import MAX_DEPTH, NotJson
-from events.plain import PlainUserEvent, batch_plain, fits_batch, read_plain
-from events.push_body import read_models
-from events.topics import MAX_NAME, Topic
+from sse_push.events.errors import BadEvent
+from sse_push.events.event import Event, encode
+from sse_push.events.json_text import MAX_DEPTH, NotJson
+from sse_push.events.plain import PlainUserEvent, batch_plain, fits_batch, read_plain
+from sse_push.events.push_body import read_models
+from sse_push.events.topics import MAX_NAME, Topic
 
 TOPIC = Topic("app", whole=True)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from events.private_files import make_private_database
-from service.tokens import demo_token
+from sse_push.events.private_files import make_private_database
+from sse_push.service.tokens import demo_token
 from tests.conftest import Start
 
 

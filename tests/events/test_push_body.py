@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.errors import BadEvent
-from events.event import encode
-from events.faults import MAX_FAULTS, described, together
-from events.json_text import HALF_PAIR, TOO_DEEP, NotJson
-from events.plain import read_plain
-from events.push_body import is_list, read_models, read_pushes
-from events.topics import Topic
+from sse_push.events.errors import BadEvent
+from sse_push.events.event import encode
+from sse_push.events.faults import MAX_FAULTS, described, together
+from sse_push.events.json_text import HALF_PAIR, TOO_DEEP, NotJson
+from sse_push.events.plain import read_plain
+from sse_push.events.push_body import is_list, read_models, read_pushes
+from sse_push.events.topics import Topic
 
 DEEP = "[" * 100 + "]" * 100
 # Pieces of bodies that are JSON, or nearly.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.topics import MAX_NAME, Topic, as_name, event_keys, filter_keys, is_name
+from sse_push.events.topics import MAX_NAME, Topic, as_name, event_keys, filter_keys, is_name
 
 TOPICS = [
     Topic("app", whole=True),

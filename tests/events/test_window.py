@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.batch import EventBatch
-from events.event import Event
-from events.router import Filter
-from events.window import Window
+from sse_push.events.batch import EventBatch
+from sse_push.events.event import Event
+from sse_push.events.router import Filter
+from sse_push.events.window import Window
 from tests.events.fakes import make_event, number
 
 EPOCH = "aaaaaaaa"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events import wire
+from sse_push.events import wire
 from tests.events.reference import Message, decode_chunks, parse_stream
 
 # What a publisher who wants to forge would try, beside every other text.

@@ -133,7 +133,7 @@ async def test_login_that_could_not_be_looked_at_is_no_guess(
 ) -> None:
     service = await with_ada(start, logins_per_account_per_minute=2)
     with monkeypatch.context() as patched:
-        patched.setattr("service.passwords.MAX_WAITING_HASHES", 0)
+        patched.setattr("sse_push.service.passwords.MAX_WAITING_HASHES", 0)
         refused = [(await log_in(service)).json["limit"] for _ in range(4)]
     assert refused == ["logins"] * 4
     assert (await log_in(service)).status == 200

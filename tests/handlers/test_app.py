@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from events.engines.embedded import EmbeddedEngine
-from events.errors import StoreInUse
-from handlers.app import build_app
-from handlers.keys import NODE
-from service.streams import STREAMS
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.errors import StoreInUse
+from sse_push.handlers.app import build_app
+from sse_push.handlers.keys import NODE
+from sse_push.service.streams import STREAMS
 from tests.conftest import Clock, SettingsFactory, Start, mint
 
 

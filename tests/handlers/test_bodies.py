@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from handlers.bodies import json_response
+from sse_push.handlers.bodies import json_response
 from tests.conftest import Listen, Service, Start, mint, until
 
 ADMIN = mint("root", "admin")

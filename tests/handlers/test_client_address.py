@@ -5,8 +5,8 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from handlers.app import build_app
-from handlers.client_address import address_of
+from sse_push.handlers.app import build_app
+from sse_push.handlers.client_address import address_of
 from tests.conftest import SettingsFactory, Start
 
 PROXIES = "10.0.0.0/8,192.168.1.1/32,fd00::/8,::ffff:172.16.0.0/112"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.tokens import demo_token
+from sse_push.service.tokens import demo_token
 from tests.conftest import Clock, Service, Start, mint
 
 ADMIN = mint("root", "admin")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers import console
+from sse_push.handlers import console
 from tests.conftest import Start
 
 PAGE = '<!doctype html><script type="module" src="./assets/index-a1b2.js"></script>'

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from handlers.cors import REQUEST_HEADERS
+from sse_push.handlers.cors import REQUEST_HEADERS
 from tests.conftest import Service, Start
 
 PAGE = "https://app.example.com"

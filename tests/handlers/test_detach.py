@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from handlers import detach
-from handlers.detach import can_detach, take_over
-from service.connection import Connection
+from sse_push.handlers import detach
+from sse_push.handlers.detach import can_detach, take_over
+from sse_push.service.connection import Connection
 from tests.conftest import Listen, Listening, Peer, mint, until
 
 STREAM = f"GET /v1/app/sse/42 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint('42')}\r\n\r\n".encode()
@@ -223,7 +223,7 @@ async def test_client_that_is_gone_is_not_taken_over(listen: Listen, monkeypatch
 async def test_slot_of_a_client_that_left_before_its_stream_is_given_back(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from handlers import streams
+    from sse_push.handlers import streams
 
     def gone(request: web.Request, *_: object) -> None:
         assert request.transport is not None

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from handlers.docs_page import base_url, render
-from handlers.openapi import describe
-from service.node import Node
-from service.tables import UserRow
+from sse_push.handlers.docs_page import base_url, render
+from sse_push.handlers.openapi import describe
+from sse_push.service.node import Node
+from sse_push.service.tables import UserRow
 from tests.conftest import DEADLINE_S, Listen, SettingsFactory, Start
 
 VOID = {"link", "meta", "wbr"}

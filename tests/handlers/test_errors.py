@@ -6,9 +6,16 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel, ValidationError
 
-import events.errors
-from events.errors import BadEvent, EngineUnavailable, EventTooLarge, OverLimit, SsePushError, Unauthenticated
-from handlers.errors import STATUS, InvalidBody, faults, problem, problem_of
+from sse_push.events import errors
+from sse_push.events.errors import (
+    BadEvent,
+    EngineUnavailable,
+    EventTooLarge,
+    OverLimit,
+    SsePushError,
+    Unauthenticated,
+)
+from sse_push.handlers.errors import STATUS, InvalidBody, faults, problem, problem_of
 
 
 def _tree(root: type[SsePushError]) -> Iterator[type[SsePushError]]:
@@ -22,10 +29,10 @@ def test_table_has_a_status_for_every_error_of_the_tree() -> None:
 
 
 def test_tree_is_drawn_whole_in_the_docstring() -> None:
-    drawn = events.errors.__doc__ or ""
+    drawn = errors.__doc__ or ""
 
     for error in _tree(SsePushError):
-        if error.__module__ == "events.errors":
+        if error.__module__ == "sse_push.events.errors":
             assert f"─ {error.__name__} " in drawn
 
 
@@ -33,16 +40,16 @@ def test_tree_is_drawn_whole_in_the_docstring() -> None:
     ("error", "status"),
     [
         (Unauthenticated("x"), 401),
-        (events.errors.Forbidden("x"), 403),
-        (events.errors.NotFound("x"), 404),
-        (events.errors.BadRequest("x"), 400),
+        (errors.Forbidden("x"), 403),
+        (errors.NotFound("x"), 404),
+        (errors.BadRequest("x"), 400),
         (BadEvent("x"), 422),
         (EventTooLarge(2, 1), 422),
         (InvalidBody([(0, "x")]), 422),
         (OverLimit("user", 3), 429),
         (EngineUnavailable("x"), 503),
-        (events.errors.Overloaded("x"), 503),
-        (events.errors.ShuttingDown("x"), 503),
+        (errors.Overloaded("x"), 503),
+        (errors.ShuttingDown("x"), 503),
     ],
 )
 def test_problem_has_the_members_of_rfc_9457(error: SsePushError, status: int) -> None:

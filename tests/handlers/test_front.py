@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from handlers.app import build_app
-from handlers.front import front
+from sse_push.handlers.app import build_app
+from sse_push.handlers.front import front
 from tests.conftest import Listen, Service, SettingsFactory, Start, mint
 
 PAGE = "https://app.example.com"
@@ -197,7 +197,7 @@ async def test_crash_in_the_middle_of_an_answer_cuts_it_off(
     async def crashing(*_: Any) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("handlers.ndjson._answer_to", crashing)
+    monkeypatch.setattr("sse_push.handlers.ndjson._answer_to", crashing)
     server = await listen()
     lines = "Content-Type: application/x-ndjson\r\nContent-Length: 4\r\n\r\nnull"
     token = mint("publisher", "service")

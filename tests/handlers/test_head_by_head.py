@@ -10,7 +10,7 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.head_by_head import HeadByHead, _split
+from sse_push.handlers.head_by_head import HeadByHead, _split
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers.listeners import listen
-from service.settings import Settings
+from sse_push.handlers.listeners import listen
+from sse_push.service.settings import Settings
 from tests.conftest import Listen, SettingsFactory
 from tests.process import ServerProcess
 

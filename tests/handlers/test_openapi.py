@@ -9,16 +9,16 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from pydantic import BaseModel, Field, TypeAdapter
 
-from events.event import PushEvent
-from events.topics import Topic
-from handlers.app import build_app
-from handlers.description.components import NAME_OF
-from handlers.errors import STATUS
-from handlers.openapi import describe
-from service.commands import AppPush, SendChat, SendNotification, UpdateEntity
-from service.people import Login, NewUser
-from service.streams import STREAMS
-from service.streams.base import Params, Stream
+from sse_push.events.event import PushEvent
+from sse_push.events.topics import Topic
+from sse_push.handlers.app import build_app
+from sse_push.handlers.description.components import NAME_OF
+from sse_push.handlers.errors import STATUS
+from sse_push.handlers.openapi import describe
+from sse_push.service.commands import AppPush, SendChat, SendNotification, UpdateEntity
+from sse_push.service.people import Login, NewUser
+from sse_push.service.streams import STREAMS
+from sse_push.service.streams.base import Params, Stream
 from tests.conftest import SettingsFactory, Start, mint
 
 Json = dict[str, Any]

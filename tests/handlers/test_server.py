@@ -6,8 +6,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from handlers.app import build_app
-from handlers.server import GuardedSite
+from sse_push.handlers.app import build_app
+from sse_push.handlers.server import GuardedSite
 from tests.conftest import Listen, SettingsFactory, mint, until
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

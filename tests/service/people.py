@@ -3,11 +3,11 @@
 import time
 from typing import Any
 
-from service.accounts import Accounts
-from service.database import Database
-from service.friends import Friends
-from service.passwords import Passwords
-from service.people import NewUser, User
+from sse_push.service.accounts import Accounts
+from sse_push.service.database import Database
+from sse_push.service.friends import Friends
+from sse_push.service.passwords import Passwords
+from sse_push.service.people import NewUser, User
 
 
 class People:

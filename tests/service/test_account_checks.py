@@ -6,8 +6,8 @@ from typing import Any
 import jwt
 import pytest
 
-from events.errors import DatabaseUnavailable
-from service import account_checks as module
+from sse_push.events.errors import DatabaseUnavailable
+from sse_push.service import account_checks as module
 from tests.conftest import SECRET, Clock, Service, Start, mint, until
 from tests.postgres import Postgres
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from events.errors import Conflict, NotFound, Unauthenticated
-from service.people import UserChange
+from sse_push.events.errors import Conflict, NotFound, Unauthenticated
+from sse_push.service.people import UserChange
 from tests.conftest import Clock
 from tests.service.people import People
 

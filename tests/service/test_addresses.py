@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.addresses import is_in, network_of, parse_address, parse_network
+from sse_push.service.addresses import is_in, network_of, parse_address, parse_network
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
-from service.batches import Batch
+from sse_push.service.batches import Batch
 
 
 class Loader:

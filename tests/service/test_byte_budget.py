@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.errors import OverLimit
-from service import byte_budget
-from service.byte_budget import EVENT_COST_BYTES, ByteBudget
+from sse_push.events.errors import OverLimit
+from sse_push.service import byte_budget
+from sse_push.service.byte_budget import EVENT_COST_BYTES, ByteBudget
 from tests.conftest import Clock
 
 PERIOD_S = 86_400.0

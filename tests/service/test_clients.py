@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.topics import filter_keys
-from service.streams.client import CustomEvent, NotificationEvent, RedirectEvent
+from sse_push.events.topics import filter_keys
+from sse_push.service.streams.client import CustomEvent, NotificationEvent, RedirectEvent
 from tests.conftest import Service, Start, until
 
 STAMP = "2026-01-18T10:30:00.000Z"

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from events.event import MAX_USERS
-from service.commands import MAX_TEXT, AppPush, SendChat, SendNotification, UpdateEntity
-from service.identity import Caller
+from sse_push.events.event import MAX_USERS
+from sse_push.service.commands import MAX_TEXT, AppPush, SendChat, SendNotification, UpdateEntity
+from sse_push.service.identity import Caller
 
 NOW = "2026-01-18T10:30:00.000Z"
 

@@ -16,11 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from events.errors import DatabaseUnavailable
-from service.database import FILE, POOL_CONNECTIONS, Database, check_database_url
-from service.migrations import HEAD
-from service.migrations.run import config
-from service.tables import Base, FriendshipRow, UserRow
+from sse_push.events.errors import DatabaseUnavailable
+from sse_push.service.database import FILE, POOL_CONNECTIONS, Database, check_database_url
+from sse_push.service.migrations import HEAD
+from sse_push.service.migrations.run import config
+from sse_push.service.tables import Base, FriendshipRow, UserRow
 from tests.postgres import Postgres
 from tests.process import ROOT
 
@@ -162,7 +162,7 @@ def test_newest_revision_is_that_of_the_files() -> None:
 _OPEN = """
 import asyncio, sys
 from pathlib import Path
-from service.database import Database
+from sse_push.service.database import Database
 
 async def main():
     database = Database(sys.argv[1], Path("unused"))
@@ -239,7 +239,7 @@ async def test_file_that_cannot_be_opened_is_told_of(
 async def test_file_that_another_process_prepares_for_too_long_is_told_of(
     database_at: Open, tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.database.WAIT_S", 0.01)
+    monkeypatch.setattr("sse_push.service.database.WAIT_S", 0.01)
     with (tmp_path / "accounts.db.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         await database_at(f"sqlite:///{tmp_path}/accounts.db").start()
@@ -312,5 +312,5 @@ def test_url_of_none_is_refused_and_not_repeated(url: str) -> None:
 
 
 def test_nothing_imports_sqlalchemy_before_it_is_wanted() -> None:
-    code = "import cli.listen, cli.publish, cli.serve, cli.token, sys; assert not {'sqlalchemy', 'alembic', 'argon2'} & set(sys.modules)"
+    code = "import sys; from sse_push.cli import listen, publish, serve, token; assert not {'sqlalchemy', 'alembic', 'argon2'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False).returncode == 0

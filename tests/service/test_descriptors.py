@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.descriptors import DescriptorWatch, raise_limit, sockets_allowed, warn_where_few
+from sse_push.service.descriptors import DescriptorWatch, raise_limit, sockets_allowed, warn_where_few
 from tests.conftest import SettingsFactory
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from events.emitter import SSE_KEPT, SSE_PUSH
-from events.errors import BadEvent, EngineUnavailable
-from events.event import PushEvent
-from service.node import Node
+from sse_push.events.emitter import SSE_KEPT, SSE_PUSH
+from sse_push.events.errors import BadEvent, EngineUnavailable
+from sse_push.events.event import PushEvent
+from sse_push.service.node import Node
 from tests.conftest import Service, SettingsFactory, Start
 from tests.events.fakes import until
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from service.fair_limiter import FairLimiter
+from sse_push.service.fair_limiter import FairLimiter
 
 
 class Run:

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.figures import LATENCY_BUCKETS_S, Figures, exposition
+from sse_push.service.figures import LATENCY_BUCKETS_S, Figures, exposition
 from tests.conftest import Start
 
 

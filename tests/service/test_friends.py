@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from events.errors import BadRequest, NotFound, OverLimit
-from service import friends
-from service.people import Friend, UserChange
+from sse_push.events.errors import BadRequest, NotFound, OverLimit
+from sse_push.service import friends
+from sse_push.service.people import Friend, UserChange
 from tests.service.people import People
 
 

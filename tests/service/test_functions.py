@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from events.errors import FunctionFailed
-from service.functions import Functions, is_signed
-from service.streams.client import RedirectEvent
+from sse_push.events.errors import FunctionFailed
+from sse_push.service.functions import Functions, is_signed
+from sse_push.service.streams.client import RedirectEvent
 from tests.conftest import Clock, SettingsFactory
 
 KEY = "ab" * 32

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.gate import Gate
+from sse_push.service.gate import Gate
 
 
 async def _turn() -> None:

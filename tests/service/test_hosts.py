@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.hosts import local_url, split_hosts, takes_both_families, url_of
+from sse_push.service.hosts import local_url, split_hosts, takes_both_families, url_of
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from events.errors import Forbidden, Unauthenticated
-from service.identity import ANONYMOUS, Caller, Role
+from sse_push.events.errors import Forbidden, Unauthenticated
+from sse_push.service.identity import ANONYMOUS, Caller, Role
 
 USER = Caller("42", frozenset([Role.USER]))
 ADMIN = Caller("1", frozenset([Role.ADMIN]))

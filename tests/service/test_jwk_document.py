@@ -7,7 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from service.jwk_document import MAX_KEY_ID_CHARS, MIN_RSA_BITS, read_document
+from sse_push.service.jwk_document import MAX_KEY_ID_CHARS, MIN_RSA_BITS, read_document
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from events.errors import KeysUnavailable, Unauthenticated
-from service import jwks
-from service.jwks import KeySet
-from service.tokens import Tokens
+from sse_push.events.errors import KeysUnavailable, Unauthenticated
+from sse_push.service import jwks
+from sse_push.service.jwks import KeySet
+from sse_push.service.tokens import Tokens
 from tests.conftest import Clock, SettingsFactory, Start, until
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.errors import OverLimit
-from service import limits as module
-from service.limits import ConnectionLimits, RateLimit
+from sse_push.events.errors import OverLimit
+from sse_push.service import limits as module
+from sse_push.service.limits import ConnectionLimits, RateLimit
 from tests.conftest import Clock
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from service import log_output
-from service.log_output import MAX_QUEUED_BYTES, MAX_QUEUED_LINES, LogOutput, descriptor_of
+from sse_push.service import log_output
+from sse_push.service.log_output import MAX_QUEUED_BYTES, MAX_QUEUED_LINES, LogOutput, descriptor_of
 
 WITHIN_S = 10.0
 LINE = b"x" * 99

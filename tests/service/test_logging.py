@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from service.logging import configure_logging, redact
+from sse_push.service.logging import configure_logging, redact
 from tests.conftest import SECRET, Listen, mint
 
 

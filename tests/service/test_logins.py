@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.errors import OverLimit
-from service import logins as module
-from service.logins import LoginLimits
+from sse_push.events.errors import OverLimit
+from sse_push.service import logins as module
+from sse_push.service.logins import LoginLimits
 from tests.conftest import Clock
 
 

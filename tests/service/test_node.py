@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from events.errors import EngineUnavailable
-from events.event import PushEvent
-from service.node import Node
-from service.status import system_status
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.event import PushEvent
+from sse_push.service.node import Node
+from sse_push.service.status import system_status
 from tests.conftest import Clock, SettingsFactory, Start, mint
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.origins import Origin, check_app_origin, origin_of, parse_origin
+from sse_push.service.origins import Origin, check_app_origin, origin_of, parse_origin
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 
-from events.errors import OverLimit
-from service import passwords
-from service.passwords import HASHERS, MAX_WAITING_HASHES, Passwords
+from sse_push.events.errors import OverLimit
+from sse_push.service import passwords
+from sse_push.service.passwords import HASHERS, MAX_WAITING_HASHES, Passwords
 from tests.conftest import until
 
 REAL_HASHER = passwords.new_hasher  # before the tests' cheap one takes its place

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from service.people import Email, NewUser, Password, UserName, plain_email, user_number
+from sse_push.service.people import Email, NewUser, Password, UserName, plain_email, user_number
 
 
 @pytest.mark.parametrize(

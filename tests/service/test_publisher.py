@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
-from events.emitter import SSE_PUSH
-from events.errors import BadEvent, EngineUnavailable, EventTooLarge
-from events.event import PushEvent
-from events.json_text import MAX_DEPTH
-from service.publisher import JOINED_EVENTS
-from service.streams.client import CustomEvent
+from sse_push.events.emitter import SSE_PUSH
+from sse_push.events.errors import BadEvent, EngineUnavailable, EventTooLarge
+from sse_push.events.event import PushEvent
+from sse_push.events.json_text import MAX_DEPTH
+from sse_push.service.publisher import JOINED_EVENTS
+from sse_push.service.streams.client import CustomEvent
 from tests.conftest import Service, Start, mint, until
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.origins import parse_origin
-from service.redirects import MAX_URL_CHARS, why_refused
+from sse_push.service.origins import parse_origin
+from sse_push.service.redirects import MAX_URL_CHARS, why_refused
 
 ALLOWED = tuple(
     map(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import ring
-from service.ring import ENTRIES, Ring
+from sse_push.service import ring
+from sse_push.service.ring import ENTRIES, Ring
 
 try:
     Ring().close()

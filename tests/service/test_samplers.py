@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from service import samplers
-from service.streams import STREAMS, SampledStream
-from service.streams.custom import CustomStream
+from sse_push.service import samplers
+from sse_push.service.streams import STREAMS, SampledStream
+from sse_push.service.streams.custom import CustomStream
 from tests.conftest import Start, until
 
 

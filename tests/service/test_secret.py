@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from service.secret import FILE, kept_secret
+from sse_push.service.secret import FILE, kept_secret
 
 
 def test_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import PREFIX, BadSettings, Settings, load_settings, unknown_variables
+from sse_push.service.settings import PREFIX, BadSettings, Settings, load_settings, unknown_variables
 from tests.conftest import SECRET
 
 JWKS = "https://issuer.example.com/jwks.json"

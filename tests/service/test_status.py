@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service import status
-from service.status import Roll, rss_bytes, system_status
+from sse_push.service import status
+from sse_push.service.status import Roll, rss_bytes, system_status
 from tests.conftest import Clock, Start, mint
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.timestamps import timestamp
+from sse_push.service.timestamps import timestamp
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from service import writer
-from service.ring import ENTRIES, Ring
-from service.writer import FEW, Writer
+from sse_push.service import writer
+from sse_push.service.ring import ENTRIES, Ring
+from sse_push.service.writer import FEW, Writer
 from tests.events.fakes import Recorder
 
 

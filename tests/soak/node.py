@@ -100,7 +100,7 @@ class Node:
         try:
             with self._errors.open("ab") as errors:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "cli.main", "serve",
+                    sys.executable, "-m", "sse_push.cli.main", "serve",
                     stdin=asyncio.subprocess.DEVNULL, stdout=self._log.write_end, stderr=errors,
                     cwd=ROOT, env={**inherited, **given},
                 )  # fmt: skip

@@ -8,9 +8,9 @@ Knows the feed and the store; what is done about a loss is the engine's business
 import random
 from collections.abc import Callable
 
-from events.engines.redis.feed import Feed
-from events.engines.redis.store import Parts, RemoteStore
-from events.window import Window
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.store import Parts, RemoteStore
+from sse_push.events.window import Window
 
 KEYS = 32  # keys looked at once a second
 EVENTS = 100  # events of each that are compared, from where the last look ended

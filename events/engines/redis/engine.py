@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import hiredis
 import structlog
 
-from events.engines.base import (
+from sse_push.events.engines.base import (
     Broken,
     Engine,
     Failed,
@@ -24,17 +24,17 @@ from events.engines.base import (
     ignore_break,
     until_unreadable,
 )
-from events.engines.redis.feed import Feed
-from events.engines.redis.inbox import Inbox
-from events.engines.redis.link import Address, forget
-from events.engines.redis.outbox import Outbox
-from events.engines.redis.recovery import Recovery
-from events.engines.redis.session import DEAD_S, Session
-from events.engines.redis.standing import Standing
-from events.engines.redis.store import RemoteStore
-from events.errors import EngineUnavailable
-from events.event import Event
-from events.window import Window
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.inbox import Inbox
+from sse_push.events.engines.redis.link import Address, forget
+from sse_push.events.engines.redis.outbox import Outbox
+from sse_push.events.engines.redis.recovery import Recovery
+from sse_push.events.engines.redis.session import DEAD_S, Session
+from sse_push.events.engines.redis.standing import Standing
+from sse_push.events.engines.redis.store import RemoteStore
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.event import Event
+from sse_push.events.window import Window
 
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
 FLUSH_S = 5.0  # seconds that a close waits for what was sent
@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 
 
 class RedisEngine(Engine):
-    """Keeps events on the server at *url* (:class:`events.engines.redis.link.Address`)."""
+    """Keeps events on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`)."""
 
     readers = READERS
 

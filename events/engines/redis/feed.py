@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from events.engines.redis.link import Link
-from events.engines.redis.payload import read_event, read_number, tell_of
-from events.errors import EngineUnavailable
-from events.event import Event
-from events.ids import format_id
+from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.payload import read_event, read_number, tell_of
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
 
 CHANNELS_AT_ONCE = 1000  # channels of one SUBSCRIBE
 

@@ -12,13 +12,13 @@ from typing import Any
 import hiredis
 import structlog
 
-from events.engines.base import Publish, Receipt
-from events.engines.redis.link import Address, Link, fault_of, words_of
-from events.errors import BadEvent, SsePushError
-from events.event import PushEvent
-from events.faults import described
-from events.json_text import NotJson
-from events.push_body import is_list, read_models
+from sse_push.events.engines.base import Publish, Receipt
+from sse_push.events.engines.redis.link import Address, Link, fault_of, words_of
+from sse_push.events.errors import BadEvent, SsePushError
+from sse_push.events.event import PushEvent
+from sse_push.events.faults import described
+from sse_push.events.json_text import NotJson
+from sse_push.events.push_body import is_list, read_models
 
 GROUP = "nodes"
 FIELD = b"event"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
 
-from events.errors import EngineUnavailable
+from sse_push.events.errors import EngineUnavailable
 
 CONNECT_S = 5.0  # seconds to connect and log in
 _MESSAGES = frozenset([b"message", b"subscribe", b"unsubscribe"])

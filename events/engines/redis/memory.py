@@ -5,7 +5,7 @@ Knows what INFO says, and what to make of it where it says less; does not know w
 
 from collections.abc import Mapping
 
-from events.errors import EvictingServer
+from sse_push.events.errors import EvictingServer
 
 HISTORY_SHARE = (
     0.5  # of the server's maxmemory that the history may take: keys, queues and buffers need some too

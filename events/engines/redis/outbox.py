@@ -12,12 +12,12 @@ from typing import Any
 
 import structlog
 
-from events.batch import weight_of
-from events.engines.base import NOT_PUBLISHED, Receipt
-from events.engines.redis.feed import Feed
-from events.engines.redis.store import RemoteStore
-from events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
-from events.event import Event
+from sse_push.events.batch import weight_of
+from sse_push.events.engines.base import NOT_PUBLISHED, Receipt
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.store import RemoteStore
+from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
+from sse_push.events.event import Event
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same

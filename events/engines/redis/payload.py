@@ -10,10 +10,10 @@ import msgspec
 import structlog
 from pydantic_core import from_json
 
-from events.engines.packs import unpack
-from events.event import Event
-from events.json_text import is_too_deep
-from events.wire import is_field_safe
+from sse_push.events.engines.packs import unpack
+from sse_push.events.event import Event
+from sse_push.events.json_text import is_too_deep
+from sse_push.events.wire import is_field_safe
 
 MAX_DEPTH = (
     200  # arrays and objects in each other: more than any publisher may send, now or in earlier versions

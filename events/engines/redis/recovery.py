@@ -6,12 +6,12 @@ A node that was away learns which store it is, subscribes, asks for a mark, and 
 
 import structlog
 
-from events.engines.redis.feed import Feed
-from events.engines.redis.outbox import Outbox
-from events.engines.redis.standing import Standing
-from events.engines.redis.store import RemoteStore
-from events.event import Event
-from events.ids import new_epoch
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.outbox import Outbox
+from sse_push.events.engines.redis.standing import Standing
+from sse_push.events.engines.redis.store import RemoteStore
+from sse_push.events.event import Event
+from sse_push.events.ids import new_epoch
 
 RECOVER_EVENTS = 100_000  # events missed while the server was away that are read for all streams; past it they resume one by one
 RECOVER_PAGE = 1000  # events read at once for that

@@ -12,14 +12,14 @@ from typing import Any
 import hiredis
 import structlog
 
-from events.engines.base import Missed
-from events.engines.redis.audit import Audit
-from events.engines.redis.feed import Feed
-from events.engines.redis.link import Address, Link, fault_of, forget, words_of
-from events.engines.redis.recovery import Recovery
-from events.engines.redis.standing import Standing
-from events.engines.redis.store import RemoteStore
-from events.errors import EngineUnavailable
+from sse_push.events.engines.base import Missed
+from sse_push.events.engines.redis.audit import Audit
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.link import Address, Link, fault_of, forget, words_of
+from sse_push.events.engines.redis.recovery import Recovery
+from sse_push.events.engines.redis.standing import Standing
+from sse_push.events.engines.redis.store import RemoteStore
+from sse_push.events.errors import EngineUnavailable
 
 TICK_S = 1.0  # seconds between two marks of a node that hears nothing: they raise the floor and prove the connections alive
 DEAD_S = 5.0  # seconds without the answer to a mark after which the connections are given up

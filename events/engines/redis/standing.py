@@ -6,11 +6,11 @@ feed and the window; does not know connections, nor how what was missed is found
 
 from typing import Any, Literal
 
-from events.engines.base import Broken, Kept, ignore_break
-from events.engines.redis.feed import Feed
-from events.event import Event
-from events.ids import format_id
-from events.window import Window
+from sse_push.events.engines.base import Broken, Kept, ignore_break
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id
+from sse_push.events.window import Window
 
 MAX_HELD_BYTES = (
     64 * 2**20
@@ -23,8 +23,8 @@ class Standing:
     Attributes:
         floor: Events up to this number can no longer be replayed.
         window: The newest events heard.
-        kept: Called with events, in order (:data:`events.engines.base.Kept`).
-        broken: Called when streams can't just go on (:data:`events.engines.base.Broken`).
+        kept: Called with events, in order (:data:`sse_push.events.engines.base.Kept`).
+        broken: Called when streams can't just go on (:data:`sse_push.events.engines.base.Broken`).
     """
 
     def __init__(self, feed: Feed) -> None:

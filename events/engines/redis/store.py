@@ -10,10 +10,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from events.engines.packs import pack
-from events.engines.redis.link import Link
-from events.engines.redis.memory import ServerMemory
-from events.event import Event
+from sse_push.events.engines.packs import pack
+from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.memory import ServerMemory
+from sse_push.events.event import Event
 
 PAGE_EVENTS = 500  # events one read gives at the most
 PAST_EPOCHS = 64  # remembered by the store: restarts of the server within the time that events are kept
@@ -33,14 +33,14 @@ Parts = list[str | bytes | int]
 
 @lru_cache
 def _script(name: str) -> str:
-    folder = files("events.engines.redis") / "scripts"
+    folder = files("sse_push.events.engines.redis") / "scripts"
     return "".join((folder / f"{part}.lua").read_text() for part in (*_SCRIPTS[name], name))
 
 
 class RemoteStore:
     """The store whose keys begin with *prefix*, as one node uses it.
 
-    Errors of every future are those of :meth:`events.engines.redis.link.Link.call`.
+    Errors of every future are those of :meth:`sse_push.events.engines.redis.link.Link.call`.
 
     Args:
         name: The node's, for its own channel.

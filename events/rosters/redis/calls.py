@@ -10,8 +10,8 @@ from typing import Any
 
 import hiredis
 
-from events.engines.redis.link import Address, Link
-from events.errors import EngineUnavailable
+from sse_push.events.engines.redis.link import Address, Link
+from sse_push.events.errors import EngineUnavailable
 
 CALL_S = 5.0  # seconds without an answer after which the connection is given up
 _SCRIPTS = ("renew", "move", "told", "touch", "sweep", "recall", "retire")
@@ -20,12 +20,12 @@ _KEYS = ("nodes", "holders", "activity", "graves", "state", "untold")
 
 @lru_cache
 def _script(name: str) -> str:
-    folder = files("events.rosters.redis") / "scripts"
+    folder = files("sse_push.events.rosters.redis") / "scripts"
     return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 class Calls:
-    """What *node* asks the server at *url* (:class:`events.engines.redis.link.Address`).
+    """What *node* asks the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
 
     Args:
         client: What the connection is called in the server's list of clients.

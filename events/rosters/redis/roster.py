@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from events.errors import EngineUnavailable
-from events.rosters.base import Forgotten, Moved, Roster, Untold
-from events.rosters.redis.calls import Calls
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.rosters.base import Forgotten, Moved, Roster, Untold
+from sse_push.events.rosters.redis.calls import Calls
 
 CALL_USERS = 500  # users of one script: Redis does nothing else meanwhile (1 ms)
 RETIRE_S = 10.0  # seconds that users of a node that goes away have to come to another: what `retry:` tells, and the grace
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 class RedisRoster(Roster):
-    """Holds its users on the server at *url* (:class:`events.engines.redis.link.Address`).
+    """Holds its users on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
 
     Args:
         node_id: The node's name; each of its lives is a node of its own.

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from events.batch import EventBatch
-from events.errors import EngineUnavailable, KeyReused
-from events.event import Event
-from events.ids import format_id, parse_id
+from sse_push.events.batch import EventBatch
+from sse_push.events.errors import EngineUnavailable, KeyReused
+from sse_push.events.event import Event
+from sse_push.events.ids import format_id, parse_id
 from tests.events.engines.places import (
     EVERYTHING,
     Life,

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from events.batch import EventBatch
-from events.engines.base import Engine
-from events.event import Event
-from events.ids import parse_id
-from events.router import Filter
-from events.topics import Topic, event_keys
+from sse_push.events.batch import EventBatch
+from sse_push.events.engines.base import Engine
+from sse_push.events.event import Event
+from sse_push.events.ids import parse_id
+from sse_push.events.router import Filter
+from sse_push.events.topics import Topic, event_keys
 from tests.events.fakes import Clock, until
 
 APP = Topic("app", whole=True)

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from events.event import Event
+from sse_push.events.event import Event
 from tests.events.engines.places import EVERYTHING, Place, batch_of, keys_of, said
 from tests.events.fakes import turns
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from events.batch import EventBatch
-from events.engines import packs, store
-from events.engines.history_file import FORMAT
-from events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
-from events.engines.reader import Reader
-from events.engines.store import Store
-from events.event import Event
-from events.topics import Topic, user_keys
+from sse_push.events.batch import EventBatch
+from sse_push.events.engines import packs, store
+from sse_push.events.engines.history_file import FORMAT
+from sse_push.events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
+from sse_push.events.engines.reader import Reader
+from sse_push.events.engines.store import Store
+from sse_push.events.event import Event
+from sse_push.events.topics import Topic, user_keys
 from tests.events.engines.embedded.place import copied, rows
 from tests.events.engines.places import EVERYTHING, PLENTY, batch_of, keys_of, said
 from tests.events.fakes import Clock

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from events.emitter import SSE_PUSH, Emitter
-from events.errors import BadEvent
-from events.event import Event, PushEvent
-from events.intake import Intake
-from events.topics import Topic, filter_keys
+from sse_push.events.emitter import SSE_PUSH, Emitter
+from sse_push.events.errors import BadEvent
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.intake import Intake
+from sse_push.events.topics import Topic, filter_keys
 from tests.events.fakes import Clock, MemoryEngine
 from tests.events.reference import Message, parse_stream
 

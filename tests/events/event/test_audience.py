@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.event import MAX_USERS, PushEvent
-from events.topics import MAX_NAME
+from sse_push.events.event import MAX_USERS, PushEvent
+from sse_push.events.topics import MAX_NAME
 from tests.events.event.taking import accepted, audience, refusal
 
 

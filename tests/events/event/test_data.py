@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from events.errors import BadEvent, EventTooLarge
-from events.event import PushEvent
+from sse_push.events.errors import BadEvent, EventTooLarge
+from sse_push.events.event import PushEvent
 from tests.events.event.taking import accepted, json_values, sent
 from tests.events.reference import parse_stream
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from events.event import MAX_KEY, PushEvent
-from events.wire import MAX_EVENT_NAME
+from sse_push.events.event import MAX_KEY, PushEvent
+from sse_push.events.wire import MAX_EVENT_NAME
 from tests.events.event.taking import NOW, accepted, refusal, sent
 
 

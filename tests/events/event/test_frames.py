@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from events import wire
-from events.event import Event, PushEvent
+from sse_push.events import wire
+from sse_push.events.event import Event, PushEvent
 from tests.events.event.taking import accepted, json_values
 from tests.events.reference import parse_stream
 

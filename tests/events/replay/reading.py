@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from events.replay import Replay
-from events.router import Filter
+from sse_push.events.replay import Replay
+from sse_push.events.router import Filter
 from tests.events.fakes import MemoryEngine, make_event
 from tests.events.reference import parse_stream
 

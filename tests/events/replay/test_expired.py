@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.event import Event
-from events.replay import Replay
+from sse_push.events.event import Event
+from sse_push.events.replay import Replay
 from tests.events.fakes import Clock
 from tests.events.replay.reading import (
     EPOCH,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.replay import Replay
+from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.replay.reading import EPOCH, MINE, PLENTY, engine_with, from_disk, ids, replayed
 

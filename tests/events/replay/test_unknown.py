@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from events.replay import Replay
+from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.reference import parse_stream
 from tests.events.replay.reading import (

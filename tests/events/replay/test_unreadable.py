@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from events.engines.base import until_unreadable
-from events.event import Event
-from events.replay import Replay
+from sse_push.events.engines.base import until_unreadable
+from sse_push.events.event import Event
+from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.replay.reading import EPOCH, MINE, from_disk, ids, replayed
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.rosters.base import Moved, Roster
+from sse_push.events.rosters.base import Moved, Roster
 
 NOW = 1768732200.0
 HERE = frozenset(["1", "2", "3"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from events.rosters import open_roster
-from events.rosters.local import LocalRoster
+from sse_push.events.rosters import open_roster
+from sse_push.events.rosters.local import LocalRoster
 from tests.events.rosters.contract import RosterContract
 
 

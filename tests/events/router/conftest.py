@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.router import Lane, Router
+from sse_push.events.router import Lane, Router
 from tests.events.router.listening import lane_of
 
 

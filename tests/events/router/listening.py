@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from events.event import Event
-from events.router import Filter, Lane, Router, from_event
+from sse_push.events.event import Event
+from sse_push.events.router import Filter, Lane, Router, from_event
 from tests.events.fakes import Recorder, number
 
 EPOCH = "aaaaaaaa"

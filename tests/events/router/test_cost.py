@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.router import Filter, Router, from_event
+from sse_push.events.router import Filter, Router, from_event
 from tests.events.fakes import Recorder, make_event
 from tests.events.router.listening import frames, lane_of, numbered
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.batch import EventBatch
-from events.router import Filter, Lane, Router, from_event
+from sse_push.events.batch import EventBatch
+from sse_push.events.router import Filter, Lane, Router, from_event
 from tests.events.fakes import Recorder, make_event
 from tests.events.reference import decode_chunks, parse_stream
 from tests.events.router.listening import frames, lane_of, numbered, stream_of

@@ -1,6 +1,6 @@
 """How a lane writes: in its own framing, and a batch in one write."""
 
-from events.router import Lane, Router
+from sse_push.events.router import Lane, Router
 from tests.events.fakes import make_event
 from tests.events.reference import decode_chunks
 from tests.events.router.listening import frames, lane_of, numbered, stream_of

@@ -1,6 +1,6 @@
 """HTML built by calls escapes whatever is not HTML already."""
 
-from handlers.description.html import Html, el, inline, join, prose
+from sse_push.handlers.description.html import Html, el, inline, join, prose
 
 
 def test_element_escapes_text_and_attributes() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handlers.description.schema_view import fields, type_of
+from sse_push.handlers.description.schema_view import fields, type_of
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from events.event import Name
-from handlers.description.schemas import Schemas
+from sse_push.events.event import Name
+from sse_push.handlers.description.schemas import Schemas
 
 
 class Inner(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.group_chat import abandoned
+from sse_push.service.group_chat import abandoned
 from tests.conftest import Service, Start, mint, until
 from tests.handlers.group_chat.turns import ROOM, turn, whole
 from tests.model_server import SILENT, ModelServer

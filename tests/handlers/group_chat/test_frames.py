@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from service.group_chat.frames import DONE
+from sse_push.service.group_chat.frames import DONE
 from tests.conftest import Listen, Service, Start, mint, until
 from tests.handlers.group_chat.turns import ROOM, said, turn, whole
 from tests.model_server import SECRET, SILENT, ModelServer

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from service.group_chat.jobs import Result
+from sse_push.service.group_chat.jobs import Result
 from tests.conftest import Service, Start, mint, until
 from tests.handlers.group_chat.turns import turn, whole
 from tests.model_server import SILENT, ModelServer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers import guard
+from sse_push.handlers import guard
 
 
 @pytest.fixture(autouse=True)

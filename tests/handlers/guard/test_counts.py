@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers import guard
+from sse_push.handlers import guard
 from tests.conftest import Listen, Listening, Peer, until
 from tests.handlers.guard.requests import HEALTHZ, POST
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers import protocol
+from sse_push.handlers import protocol
 from tests.conftest import Listen, until
 from tests.handlers.guard.requests import HEALTHZ, POST
 from tests.handlers.lean.publishes import ONE, known, post

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from handlers import flow, guard
-from handlers.flow import NEVER
+from sse_push.handlers import flow, guard
+from sse_push.handlers.flow import NEVER
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, until
 from tests.handlers.guard.requests import HEALTHZ
 from tests.handlers.lean.publishes import ONE, post

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from handlers import plain_publish
-from handlers.lean import LeanParser
+from sse_push.handlers import plain_publish
+from sse_push.handlers.lean import LeanParser
 
 
 @pytest.fixture

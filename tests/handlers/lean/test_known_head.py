@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from handlers.lean import LeanParser
-from handlers.protocol import GuardedHandler
-from handlers.request_checks import MAX_HEAD_BYTES
+from sse_push.handlers.lean import LeanParser
+from sse_push.handlers.protocol import GuardedHandler
+from sse_push.handlers.request_checks import MAX_HEAD_BYTES
 from tests.conftest import Clock, Listen, mint, until
 from tests.handlers.lean.publishes import ONE, head_known, known, post
 

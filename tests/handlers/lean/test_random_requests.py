@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers.lean import LeanParser
+from sse_push.handlers.lean import LeanParser
 from tests.conftest import Listen, Listening, mint
 from tests.handlers.lean.publishes import ONE, known, post
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events.engines.base import Receipt
+from sse_push.events.engines.base import Receipt
 from tests.conftest import Service, Start
 
 

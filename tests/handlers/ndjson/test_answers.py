@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from events.engines.base import Receipt
+from sse_push.events.engines.base import Receipt
 from tests.conftest import Service, mint, until
 from tests.handlers.ndjson.publisher import Lines, answers_to, event_line
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from events.engines.base import Receipt
-from handlers import ndjson
+from sse_push.events.engines.base import Receipt
+from sse_push.handlers import ndjson
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, Service, until
 from tests.handlers.ndjson.publisher import HEAD, Lines, event_line
 

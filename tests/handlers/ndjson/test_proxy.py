@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from handlers import ndjson
+from sse_push.handlers import ndjson
 from tests.conftest import DEADLINE_S, Listen, until
 from tests.handlers.ndjson.publisher import HEAD, event_line
 

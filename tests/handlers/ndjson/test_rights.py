@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handlers import ndjson as module
+from sse_push.handlers import ndjson as module
 from tests.conftest import Clock, Start, mint
 from tests.handlers.ndjson.publisher import Lines, event_line
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from handlers import ndjson
+from sse_push.handlers import ndjson
 from tests.conftest import Service, Start, mint
 
 PUBLISHER = mint("publisher", "service")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.tables import FriendshipRow
+from sse_push.service.tables import FriendshipRow
 from tests.conftest import Clock, Service, Start
 from tests.handlers.presence.watching import NOW, People, user_row
 

@@ -1,6 +1,6 @@
 """Who sees whom: friendships that begin and end, users who are shut out or removed, in this node or elsewhere."""
 
-from service.people import UserChange
+from sse_push.service.people import UserChange
 from tests.conftest import mint, until
 from tests.handlers.presence.watching import People, all_anew, befriend, change, offline, online, token, watch
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from service.tables import UserRow
+from sse_push.service.tables import UserRow
 from tests.conftest import OpenStream, Service, mint
 
 NOW = 1768732200.0

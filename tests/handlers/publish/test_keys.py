@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from events.event import PushEvent
-from events.topics import is_name
-from service.node import INBOX
+from sse_push.events.event import PushEvent
+from sse_push.events.topics import is_name
+from sse_push.service.node import INBOX
 from tests.conftest import Clock, Service, Start, mint
 from tests.handlers.publish.posting import GOOD, OTHER, SERVICE, post
 

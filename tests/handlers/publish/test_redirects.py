@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from events.errors import BadEvent
-from events.event import PushEvent
-from service.streams.client import NotificationEvent, RedirectEvent
+from sse_push.events.errors import BadEvent
+from sse_push.events.event import PushEvent
+from sse_push.service.streams.client import NotificationEvent, RedirectEvent
 from tests.conftest import Listen, Service, Start, mint
 
 SERVICE = mint("p", "service")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from events.json_text import HALF_PAIR, MAX_DEPTH, TOO_DEEP
+from sse_push.events.json_text import HALF_PAIR, MAX_DEPTH, TOO_DEEP
 from tests.conftest import Service, Start, mint
 
 PUBLISHER = mint("publisher", "service")

@@ -1,6 +1,6 @@
 """The streams of the contract, and who asks for them in the tests here."""
 
-from service.tables import UserRow
+from sse_push.service.tables import UserRow
 from tests.conftest import Service, mint
 
 ADMIN = mint("root", "admin")

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from events.event import PushEvent
+from sse_push.events.event import PushEvent
 from tests.conftest import Peer
 
 

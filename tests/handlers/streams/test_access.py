@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.streams import STREAMS
-from service.tokens import demo_token
+from sse_push.service.streams import STREAMS
+from sse_push.service.tokens import demo_token
 from tests.conftest import Service, Start, mint
 from tests.handlers.streams.every import (
     ADMIN,

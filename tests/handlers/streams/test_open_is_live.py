@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.connections import OPENS_PER_TURN
-from service.streams.client import CustomEvent
+from sse_push.service.connections import OPENS_PER_TURN
+from sse_push.service.streams.client import CustomEvent
 from tests.conftest import Listen, Listening, Peer, mint, until
 from tests.handlers.streams.raw import publish
 from tests.redis_server import RedisServer

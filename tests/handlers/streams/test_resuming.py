@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.topics import user_keys
-from service.streams import TOPICS
+from sse_push.events.topics import user_keys
+from sse_push.service.streams import TOPICS
 from tests.conftest import Clock, Service, Start, mint
 from tests.handlers.streams.every import STREAMS_FOR_ANYONE
 

@@ -5,13 +5,13 @@ from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-from events.engines.embedded import EmbeddedEngine
-from events.event import Event
-from events.router import Filter, Router
-from service.connection import Connection
-from service.connections import Connections
-from service.identity import Caller
-from service.limits import ConnectionLimits
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.event import Event
+from sse_push.events.router import Filter, Router
+from sse_push.service.connection import Connection
+from sse_push.service.connections import Connections
+from sse_push.service.identity import Caller
+from sse_push.service.limits import ConnectionLimits
 from tests.conftest import Clock, Frame
 
 HEAD = b"HEAD\r\n\r\n"

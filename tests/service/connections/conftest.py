@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded import EmbeddedEngine
 from tests.conftest import Clock
 from tests.service.connections.bench import Bench
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from events.errors import OverLimit
+from sse_push.events.errors import OverLimit
 from tests.service.connections.bench import USER
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from events.errors import ShuttingDown
-from service.identity import ANONYMOUS, Caller
+from sse_push.events.errors import ShuttingDown
+from sse_push.service.identity import ANONYMOUS, Caller
 from tests.conftest import until
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from events.event import Event
-from events.replay import Replay
-from service.connections import WHEEL_SLOTS
-from service.identity import Caller
+from sse_push.events.event import Event
+from sse_push.events.replay import Replay
+from sse_push.service.connections import WHEEL_SLOTS
+from sse_push.service.identity import Caller
 from tests.conftest import until
 from tests.service.connections.bench import HEAD
 
@@ -95,7 +95,7 @@ async def test_one_users_replays_never_take_all_readers(bench: Any, monkeypatch:
 
 
 async def test_reader_that_stops_within_its_past_is_cut(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.connections.STALLED_S", 0.05)
+    monkeypatch.setattr("sse_push.service.connections.STALLED_S", 0.05)
     one = await bench(slow_reader_bytes=64 * 1024)
     [first] = await one.push()
     for _ in range(20):

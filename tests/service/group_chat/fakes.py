@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from events.errors import AnswerFailed
-from service.group_chat.answers import Answers
-from service.group_chat.jobs import Job, Member, Result
-from service.group_chat.queue import Outcome
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.answers import Answers
+from sse_push.service.group_chat.jobs import Job, Member, Result
+from sse_push.service.group_chat.queue import Outcome
 
 
 def job(

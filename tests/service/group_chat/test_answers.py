@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.errors import AnswerFailed
-from service.group_chat.answers import CACHED_ANSWERS, Answers
-from service.group_chat.jobs import MAX_ANSWER_CHARS, Job
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.answers import CACHED_ANSWERS, Answers
+from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Job
 from tests.conftest import Clock
 from tests.service.group_chat.fakes import job
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from events.errors import EngineUnavailable
-from service.group_chat import bull
-from service.group_chat.bull import BullQueue
-from service.group_chat.jobs import QUEUE, Job, Result
-from service.group_chat.queue import Outcome
-from service.group_chat.redis_place import RedisPlace, end, split_url
-from service.group_chat.worker import BullWorker
+from sse_push.events.errors import EngineUnavailable
+from sse_push.service.group_chat import bull
+from sse_push.service.group_chat.bull import BullQueue
+from sse_push.service.group_chat.jobs import QUEUE, Job, Result
+from sse_push.service.group_chat.queue import Outcome
+from sse_push.service.group_chat.redis_place import RedisPlace, end, split_url
+from sse_push.service.group_chat.worker import BullWorker
 from tests.conftest import DEADLINE_S, until
 from tests.redis_server import RedisServer
 from tests.service.group_chat.fakes import Oracle, Seen, job

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from service.database import Database
-from service.group_chat.experience import AWARDS_KEPT_S, PRUNE_EVERY_S, Experience, level_of
-from service.tables import ExpAwardRow
+from sse_push.service.database import Database
+from sse_push.service.group_chat.experience import AWARDS_KEPT_S, PRUNE_EVERY_S, Experience, level_of
+from sse_push.service.tables import ExpAwardRow
 from tests.conftest import Clock
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from events.errors import AnswerFailed
-from service.group_chat.jobs import MAX_ANSWER_CHARS, Line
-from service.group_chat.model import ChatModel, prompt
+from sse_push.events.errors import AnswerFailed
+from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Line
+from sse_push.service.group_chat.model import ChatModel, prompt
 from tests.model_server import BREAK, ENDLESS, SECRET, SILENT, ModelServer
 from tests.service.group_chat.fakes import job
 

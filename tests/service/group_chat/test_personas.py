@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.group_chat.build import personas_of
-from service.group_chat.personas import MAX_MEMBERS, load_personas
-from service.settings import BadSettings
+from sse_push.service.group_chat.build import personas_of
+from sse_push.service.group_chat.personas import MAX_MEMBERS, load_personas
+from sse_push.service.settings import BadSettings
 from tests.conftest import SettingsFactory
 
 ADA = 'id = 1\nname = "Ada"\nprompt = "p"\n'

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from events.errors import OverLimit, Overloaded
-from service.group_chat import queue as queue_module
-from service.group_chat.bull import BullQueue
-from service.group_chat.jobs import Job
-from service.group_chat.local import LocalQueue
-from service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue, Outcome
-from service.group_chat.redis_place import RedisPlace
-from service.group_chat.worker import BullWorker
+from sse_push.events.errors import OverLimit, Overloaded
+from sse_push.service.group_chat import queue as queue_module
+from sse_push.service.group_chat.bull import BullQueue
+from sse_push.service.group_chat.jobs import Job
+from sse_push.service.group_chat.local import LocalQueue
+from sse_push.service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue, Outcome
+from sse_push.service.group_chat.redis_place import RedisPlace
+from sse_push.service.group_chat.worker import BullWorker
 from tests.conftest import DEADLINE_S, until
 from tests.events.fakes import Clock
 from tests.redis_server import RedisServer

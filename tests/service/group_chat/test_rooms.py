@@ -1,6 +1,6 @@
 """What a room is told: an answer once, whichever of several that a job may get."""
 
-from service.group_chat.jobs import Result
+from sse_push.service.group_chat.jobs import Result
 from tests.conftest import Start, mint
 from tests.service.group_chat.fakes import job
 

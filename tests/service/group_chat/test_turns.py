@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from events.errors import EngineUnavailable
-from service.database import Database
-from service.group_chat import abandoned
-from service.group_chat.experience import Experience
-from service.group_chat.jobs import Job, Result
-from service.group_chat.personas import load_personas
-from service.group_chat.queue import Done, JobQueue, Outcome, Reached
-from service.group_chat.rooms import Rooms
-from service.group_chat.turn import Said, Turn
-from service.group_chat.turns import GroupChat
+from sse_push.events.errors import EngineUnavailable
+from sse_push.service.database import Database
+from sse_push.service.group_chat import abandoned
+from sse_push.service.group_chat.experience import Experience
+from sse_push.service.group_chat.jobs import Job, Result
+from sse_push.service.group_chat.personas import load_personas
+from sse_push.service.group_chat.queue import Done, JobQueue, Outcome, Reached
+from sse_push.service.group_chat.rooms import Rooms
+from sse_push.service.group_chat.turn import Said, Turn
+from sse_push.service.group_chat.turns import GroupChat
 from tests.conftest import until
 from tests.events.fakes import turns
 

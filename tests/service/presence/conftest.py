@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.presence import clerk
+from sse_push.service.presence import clerk
 from tests.service.presence.stage import Stage
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from events.emitter import SSE_KEPT, Emitter
-from events.engines.base import Engine
-from events.errors import DatabaseUnavailable, EngineUnavailable
-from events.event import Event, PushEvent
-from events.rosters.base import Forgotten, Moved, Untold
-from events.rosters.local import LocalRoster
-from events.router import Router
-from service.presence.circles import Circle
-from service.presence.presence import Presence
-from service.presence.watches import Watch
-from service.streams.presence import TOPIC
+from sse_push.events.emitter import SSE_KEPT, Emitter
+from sse_push.events.engines.base import Engine
+from sse_push.events.errors import DatabaseUnavailable, EngineUnavailable
+from sse_push.events.event import Event, PushEvent
+from sse_push.events.rosters.base import Forgotten, Moved, Untold
+from sse_push.events.rosters.local import LocalRoster
+from sse_push.events.router import Router
+from sse_push.service.presence.circles import Circle
+from sse_push.service.presence.presence import Presence
+from sse_push.service.presence.watches import Watch
+from sse_push.service.streams.presence import TOPIC
 from tests.conftest import until
 from tests.events.fakes import Clock
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
-from service.people import UserChange
-from service.presence.circles import Circles
+from sse_push.service.people import UserChange
+from sse_push.service.presence.circles import Circles
 from tests.service.people import People
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from events.event import MAX_USERS
-from service.presence import clerk
+from sse_push.events.event import MAX_USERS
+from sse_push.service.presence import clerk
 from tests.conftest import until
 from tests.service.presence.stage import Stage
 

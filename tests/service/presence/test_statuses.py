@@ -3,8 +3,8 @@
 import pytest
 from pydantic_core import from_json
 
-from service.presence.statuses import change, connected, heartbeat, initial, status
-from service.streams.presence import Connected, Heartbeat, Initial, StatusChange
+from sse_push.service.presence.statuses import change, connected, heartbeat, initial, status
+from sse_push.service.streams.presence import Connected, Heartbeat, Initial, StatusChange
 
 NOW = 1768732200.0
 AT = "2026-01-18T10:30:00.000Z"

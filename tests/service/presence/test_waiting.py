@@ -1,6 +1,6 @@
 """What waits is taken in bulk, and is not put back over what is newer."""
 
-from service.presence.waiting import BULK, put_back, take
+from sse_push.service.presence.waiting import BULK, put_back, take
 
 
 def test_so_many_are_taken_at_once_the_first_first() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service.presence.watches import MAX_HELD_BYTES
+from sse_push.service.presence.watches import MAX_HELD_BYTES
 from tests.conftest import until
 from tests.service.presence.stage import Stage
 

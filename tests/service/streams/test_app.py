@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from events.errors import Forbidden, Unauthenticated
-from service.identity import ANONYMOUS, Caller
-from service.streams.app import AppMessage, AppStream, AppUserStream, UserParams
-from service.streams.base import Params
+from sse_push.events.errors import Forbidden, Unauthenticated
+from sse_push.service.identity import ANONYMOUS, Caller
+from sse_push.service.streams.app import AppMessage, AppStream, AppUserStream, UserParams
+from sse_push.service.streams.base import Params
 from tests.conftest import SettingsFactory
 
 USER = Caller("42", frozenset(["user"]))

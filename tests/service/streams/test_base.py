@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import pytest
 
-from events.errors import Unauthenticated
-from events.topics import Topic
-from service.identity import ANONYMOUS, Caller
-from service.settings import Settings
-from service.streams.base import Params, Stream
+from sse_push.events.errors import Unauthenticated
+from sse_push.events.topics import Topic
+from sse_push.service.identity import ANONYMOUS, Caller
+from sse_push.service.settings import Settings
+from sse_push.service.streams.base import Params, Stream
 from tests.conftest import SettingsFactory
 
 USER = Caller("42", frozenset(["user"]))

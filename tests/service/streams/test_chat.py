@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from events.errors import Forbidden, Unauthenticated
-from service.identity import ANONYMOUS, Caller
-from service.streams.chat import ChatParams, ChatStream, require_room, room_topic
+from sse_push.events.errors import Forbidden, Unauthenticated
+from sse_push.service.identity import ANONYMOUS, Caller
+from sse_push.service.streams.chat import ChatParams, ChatStream, require_room, room_topic
 from tests.conftest import SettingsFactory
 
 USER = Caller("42", frozenset(["user"]))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from events.errors import Forbidden, Unauthenticated
-from service.identity import ANONYMOUS, Caller
-from service.streams.client import ClientParams, ClientStream
+from sse_push.events.errors import Forbidden, Unauthenticated
+from sse_push.service.identity import ANONYMOUS, Caller
+from sse_push.service.streams.client import ClientParams, ClientStream
 from tests.conftest import SettingsFactory
 
 USER = Caller("42", frozenset(["user"]))

@@ -1,6 +1,6 @@
 """Topic ``custom``: the worked example."""
 
-from service.streams.custom import CustomStream
+from sse_push.service.streams.custom import CustomStream
 from tests.conftest import Clock, SettingsFactory, Start
 
 

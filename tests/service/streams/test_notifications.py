@@ -1,9 +1,9 @@
 """Topic ``notifications``: one's own and those for all."""
 
-from events.event import PushEvent
-from service.identity import Caller
-from service.streams.base import Params
-from service.streams.notifications import TOPIC, NotificationStream
+from sse_push.events.event import PushEvent
+from sse_push.service.identity import Caller
+from sse_push.service.streams.base import Params
+from sse_push.service.streams.notifications import TOPIC, NotificationStream
 from tests.conftest import SettingsFactory, Start, mint
 
 

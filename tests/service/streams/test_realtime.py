@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from events.topics import event_keys
-from service.identity import Caller
-from service.streams.realtime import TOPIC, RealtimeParams, RealtimeStream
+from sse_push.events.topics import event_keys
+from sse_push.service.identity import Caller
+from sse_push.service.streams.realtime import TOPIC, RealtimeParams, RealtimeStream
 from tests.conftest import SettingsFactory
 
 USER = Caller("42", frozenset(["user"]))

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from service.streams import BY_TOPIC, STREAMS, TOPICS, AttendedStream, SampledStream, Stream
+from sse_push.service.streams import BY_TOPIC, STREAMS, TOPICS, AttendedStream, SampledStream, Stream
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)

@@ -1,7 +1,7 @@
 """Topic ``system``: the body of the status, sampled."""
 
-from service.status import SystemStatus
-from service.streams.system import SystemStream
+from sse_push.service.status import SystemStatus
+from sse_push.service.streams.system import SystemStream
 from tests.conftest import SettingsFactory, Start
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.tokens import Tokens
+from sse_push.service.tokens import Tokens
 from tests.conftest import SettingsFactory
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from events.errors import Unauthenticated
-from service.tokens import Tokens
+from sse_push.events.errors import Unauthenticated
+from sse_push.service.tokens import Tokens
 from tests.conftest import SECRET
 
 EXAMPLE = "dGVzdDEyMzp0ZXN0dXNlcjp0ZXN0QGV4YW1wbGUuY29tOnVzZXIsYWRtaW4="

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.identity import Caller
-from service.tokens import Tokens, mint_token
+from sse_push.service.identity import Caller
+from sse_push.service.tokens import Tokens, mint_token
 from tests.conftest import Clock, SettingsFactory, Start, mint, until
 from tests.service.tokens.forgery import is_refused, signed_token
 

@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from events.errors import Unauthenticated
-from service.identity import Caller
-from service.tokens import Tokens, demo_caller, demo_token
+from sse_push.events.errors import Unauthenticated
+from sse_push.service.identity import Caller
+from sse_push.service.tokens import Tokens, demo_caller, demo_token
 from tests.conftest import SECRET, SettingsFactory, mint
 from tests.service.tokens.forgery import EXAMPLE, is_refused, signed_token
 

@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from service.jwk_document import read_document
-from service.jwks import KeySet
-from service.tokens import Tokens
+from sse_push.service.jwk_document import read_document
+from sse_push.service.jwks import KeySet
+from sse_push.service.tokens import Tokens
 from tests.conftest import SettingsFactory, mint
 from tests.service.tokens.forgery import EXAMPLE, is_refused, signed_token
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service import tokens as module
-from service.tokens import Tokens
+from sse_push.service import tokens as module
+from sse_push.service.tokens import Tokens
 from tests.conftest import Clock, SettingsFactory, mint
 from tests.service.tokens.forgery import is_refused
 

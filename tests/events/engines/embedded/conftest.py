@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from events.engines import embedded, packs, store
-from events.window import Window
+from sse_push.events.engines import embedded, packs, store
+from sse_push.events.window import Window
 from tests.events.engines.embedded.place import EmbeddedPlace
 
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from events.engines import embedded, store
-from events.engines.embedded import EmbeddedEngine
-from events.window import Window
+from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.window import Window
 from tests.events.engines.places import Life, Place
 
 _number = count()

@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.embedded import EmbeddedEngine
-from events.event import Event
-from events.replay import Replay
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.event import Event
+from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, Life, ids, said
 from tests.events.fakes import until

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines import embedded, store
-from events.engines.embedded import EmbeddedEngine
-from events.errors import EngineUnavailable
-from events.replay import Replay
+from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said
 from tests.events.fakes import until

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from events.engines import embedded, store
-from events.window import Window
+from sse_push.events.engines import embedded, store
+from sse_push.events.window import Window
 from tests.events.engines.embedded.place import EmbeddedPlace, copied, machine_restarted, rows
 from tests.events.engines.places import keys_of, said, said_of
 from tests.events.fakes import DEADLINE_S, until
@@ -81,9 +81,9 @@ async def test_machine_that_loses_the_whole_log_cannot_give_an_id_twice(
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
-from events.engines import embedded, store
-from events.engines.embedded import EmbeddedEngine
-from events.event import Event
+from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.event import Event
 
 store.ROUTES_BEHIND_EVENTS, embedded.CHORES_EVERY_S = 50, 0.001
 

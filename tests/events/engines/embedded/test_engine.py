@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from events.batch import weight_of
-from events.engines import embedded
-from events.errors import Overloaded
-from events.event import Event
+from sse_push.events.batch import weight_of
+from sse_push.events.engines import embedded
+from sse_push.events.errors import Overloaded
+from sse_push.events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.embedded.place import EmbeddedPlace, rows
 from tests.events.engines.places import Place, ids, said, said_of

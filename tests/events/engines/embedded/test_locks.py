@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines import embedded, history_file
-from events.errors import EngineUnavailable
+from sse_push.events.engines import embedded, history_file
+from sse_push.events.errors import EngineUnavailable
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import ids, said
 from tests.events.fakes import turns

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from events.engines import open_engine
-from events.engines.embedded import EmbeddedEngine
-from events.errors import EngineUnavailable, StoreInUse
+from sse_push.events.engines import open_engine
+from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.errors import EngineUnavailable, StoreInUse
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import said, said_of
 

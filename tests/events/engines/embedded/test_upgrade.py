@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from events.engines import embedded, store
-from events.replay import Replay
+from sse_push.events.engines import embedded, store
+from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said
 from tests.events.replay.reading import replayed

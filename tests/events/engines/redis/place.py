@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis.engine import RedisEngine
 from tests.events.engines.places import Life, Place
 from tests.redis_server import RedisServer
 

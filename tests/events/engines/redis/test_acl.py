@@ -4,7 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis.engine import RedisEngine
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, said
 from tests.events.fakes import Clock

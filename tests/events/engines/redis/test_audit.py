@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis import session
-from events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis import session
+from sse_push.events.engines.redis.engine import RedisEngine
 from tests.conftest import until
 from tests.events.engines.places import keys_of, said
 from tests.redis_server import RedisServer

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis import session
-from events.engines.redis.engine import RedisEngine
-from events.errors import EngineUnavailable
+from sse_push.events.engines.redis import session
+from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.errors import EngineUnavailable
 from tests.conftest import until
 from tests.events.engines.places import ids, keys_of, said
 from tests.events.engines.redis.place import RedisPlace

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from events.batch import KEY_BYTES, weight_of
-from events.engines.redis import outbox, recovery, session, standing
-from events.engines.redis.audit import Audit
-from events.engines.redis.engine import RedisEngine
-from events.engines.redis.feed import Feed
-from events.engines.redis.link import Link
-from events.engines.redis.recovery import Recovery
-from events.engines.redis.store import Answer
-from events.errors import EngineUnavailable, Overloaded
-from events.event import Event
+from sse_push.events.batch import KEY_BYTES, weight_of
+from sse_push.events.engines.redis import outbox, recovery, session, standing
+from sse_push.events.engines.redis.audit import Audit
+from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis.feed import Feed
+from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.recovery import Recovery
+from sse_push.events.engines.redis.store import Answer
+from sse_push.events.errors import EngineUnavailable, Overloaded
+from sse_push.events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import RedisPlace

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from events.engines.redis import recovery, session
-from events.engines.redis.engine import RedisEngine
-from events.engines.redis.link import Address, Link
-from events.errors import EngineUnavailable
-from events.ids import format_id
+from sse_push.events.engines.redis import recovery, session
+from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis.link import Address, Link
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.ids import format_id
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, ids, said, seqs
 from tests.events.fakes import Clock

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis.engine import RedisEngine
-from events.errors import EngineUnavailable
+from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.errors import EngineUnavailable
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, said, said_of
 from tests.events.engines.redis.place import RedisPlace

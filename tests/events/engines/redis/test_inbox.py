@@ -11,7 +11,7 @@ import hiredis
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis.inbox import (
+from sse_push.events.engines.redis.inbox import (
     CLAIM_S,
     GROUP,
     MAX_ENTRY_BYTES,
@@ -20,9 +20,9 @@ from events.engines.redis.inbox import (
     Inbox,
     read_entry,
 )
-from events.engines.redis.link import Address
-from events.errors import BadEvent, EngineUnavailable
-from events.event import PushEvent
+from sse_push.events.engines.redis.link import Address
+from sse_push.events.errors import BadEvent, EngineUnavailable
+from sse_push.events.event import PushEvent
 from tests.conftest import until
 from tests.redis_server import RedisServer
 
@@ -162,7 +162,7 @@ async def test_inbox_puts_aside_what_the_publisher_refuses(server: RedisServer, 
 async def test_inbox_keeps_what_cant_be_kept_now(
     server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    monkeypatch.setattr("sse_push.events.engines.redis.inbox._AGAIN_S", 0.01)
     desk = Desk()
     desk.refuses = EngineUnavailable("events can't be kept now")
     put(server, {"userId": "1", "data": 1})
@@ -214,7 +214,7 @@ async def test_entry_that_makes_the_service_stumble_holds_up_no_other_and_is_not
 async def test_inbox_of_a_wrong_type_is_told_and_taken_when_it_is_one_again(
     server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    monkeypatch.setattr("sse_push.events.engines.redis.inbox._AGAIN_S", 0.01)
     server.call(
         *(("SET", "{sse-push}:inbox", "x") if kind == "a text" else ("RPUSH", "{sse-push}:inbox", "x"))
     )
@@ -231,7 +231,7 @@ async def test_inbox_of_a_wrong_type_is_told_and_taken_when_it_is_one_again(
 async def test_fault_of_the_inbox_itself_is_told_and_it_goes_on(
     server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    monkeypatch.setattr("sse_push.events.engines.redis.inbox._AGAIN_S", 0.01)
     take, faults = Inbox._take, 2
 
     async def stumble(inbox: Inbox) -> None:
@@ -267,7 +267,7 @@ async def test_inbox_takes_what_a_dead_node_held(server: RedisServer, open_inbox
 async def test_inbox_goes_on_when_its_connection_broke(
     server: RedisServer, open_inbox: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("events.engines.redis.inbox._AGAIN_S", 0.01)
+    monkeypatch.setattr("sse_push.events.engines.redis.inbox._AGAIN_S", 0.01)
     desk = Desk()
     open_inbox(desk)
     put(server, {"userId": "1", "data": 1})

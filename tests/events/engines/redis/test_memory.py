@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
-from events.engines.redis import session
-from events.engines.redis.engine import RedisEngine
-from events.engines.redis.memory import FULL_AT, HISTORY_SHARE, ServerMemory
-from events.errors import EngineUnavailable, EvictingServer
-from events.event import Event
+from sse_push.events.engines.redis import session
+from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.engines.redis.memory import FULL_AT, HISTORY_SHARE, ServerMemory
+from sse_push.events.errors import EngineUnavailable, EvictingServer
+from sse_push.events.event import Event
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, ids, said
 from tests.events.fakes import Clock

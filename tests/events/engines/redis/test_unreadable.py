@@ -3,8 +3,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from events.event import Event
-from events.replay import Replay
+from sse_push.events.event import Event
+from sse_push.events.replay import Replay
 from tests.conftest import until
 from tests.events.engines.places import Life, keys_of, said
 from tests.events.engines.redis.place import RedisPlace

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
-from events.engines.packs import pack
+from sse_push.events.engines.packs import pack
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said
 from tests.events.engines.redis.place import RedisPlace
 from tests.redis_server import RedisServer

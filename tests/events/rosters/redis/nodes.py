@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from events.errors import EngineUnavailable
-from events.rosters.redis.roster import RedisRoster
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.rosters.redis.roster import RedisRoster
 from tests.events.rosters.contract import NOW
 from tests.redis_server import RedisServer
 

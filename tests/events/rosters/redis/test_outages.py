@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from events.errors import EngineUnavailable
-from events.rosters.base import Moved
-from events.rosters.redis import calls
-from events.rosters.redis import roster as module
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.rosters.base import Moved
+from sse_push.events.rosters.redis import calls
+from sse_push.events.rosters.redis import roster as module
 from tests.conftest import until
 from tests.events.rosters.contract import NOW
 from tests.events.rosters.redis.nodes import Nodes, hold, keys_of, lease_of, pass_time

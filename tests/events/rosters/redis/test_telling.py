@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from events.errors import EngineUnavailable
-from events.rosters.base import Moved
-from events.rosters.redis import roster as module
-from events.rosters.redis.roster import RedisRoster
+from sse_push.events.errors import EngineUnavailable
+from sse_push.events.rosters.base import Moved
+from sse_push.events.rosters.redis import roster as module
+from sse_push.events.rosters.redis.roster import RedisRoster
 from tests.conftest import until
 from tests.events.rosters.contract import NOW
 from tests.events.rosters.redis.nodes import Nodes, hold, keys_of, lost_answers
