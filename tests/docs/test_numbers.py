@@ -45,7 +45,7 @@ def value_of(where: str) -> Any:
     return getattr(importlib.import_module("sse_push." + path.removesuffix(".py").replace("/", ".")), name)
 
 
-LIMITS = rows(section("docs/architecture.md", "## Limits"))
+LIMITS = rows(section("docs/limits.md", "## Limits"))
 
 
 @pytest.mark.parametrize("row", LIMITS, ids=[row[0] for row in LIMITS])
