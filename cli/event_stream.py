@@ -1,6 +1,6 @@
-"""Reading a stream of server-sent events, piece by piece, by the rules of the WHATWG (HTML, section 9.2.6).
+"""An incremental parser for server-sent events (WHATWG HTML, section 9.2.6).
 
-Pure: bytes in, messages out. Knows nothing of connections, nor of what this service's events mean.
+Pure: bytes in, messages out. Does no I/O, and does not interpret the events.
 """
 
 import codecs
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_EVENT: Final = "message"
-# Milliseconds of more digits are centuries, and beyond 4300 of them int() refuses to read.
+# More digits than this are centuries; int() refuses more than 4,300.
 MAX_RETRY_DIGITS: Final = 12
 
-# The format ends a line at CR LF, LF or CR, and nowhere else (str.splitlines knows more).
+# A line ends at CR LF, LF or CR only; str.splitlines knows more.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -32,20 +32,20 @@ class Message:
 
 
 class Parser:
-    """Reads one response; another connection wants another parser.
+    """Parses one response. Every connection needs a parser of its own.
 
     Attributes:
-        last_event_id: Where the stream stands: what to send as ``Last-Event-ID`` to go on from here. An
-            ``id:`` counts once its frame is whole, so that a frame cut off is asked for again.
+        last_event_id: The ``Last-Event-ID`` that resumes the stream from here. An ``id:`` counts once
+            its frame is complete, so that a truncated frame is requested again.
         retry_ms: The last ``retry:``, or ``None``.
     """
 
     def __init__(self, last_event_id: str = "") -> None:
         self.last_event_id = last_event_id
         self.retry_ms: int | None = None
-        # "-sig" drops one byte order mark at the beginning, which the format allows.
+        # "-sig" drops a byte order mark at the start, which the format allows.
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-        self._line: list[str] = []  # pieces of the line that has not ended yet
+        self._line: list[str] = []  # parts of the line that has not ended yet
         self._after_cr = False
         self._data: list[str] = []
         self._event = ""
@@ -58,7 +58,7 @@ class Parser:
             return []
         was_after_cr, self._after_cr = self._after_cr, text[-1] == "\r"
         if was_after_cr and text[0] == "\n":
-            text = text[1:]  # the other half of a CR LF whose line has been read
+            text = text[1:]  # the LF of a CR LF; its line has been read
         *lines, rest = _LINE_END.split(text)
         if lines:
             lines[0] = "".join((*self._line, lines[0]))
@@ -80,10 +80,10 @@ class Parser:
             self._id = value
         elif name == "retry" and _is_number(value):
             self.retry_ms = int(value)
-        return None  # a comment (its name is empty) or a field that nobody knows is ignored
+        return None  # comments (empty name) and unknown fields are ignored
 
     def _dispatch(self) -> Message | None:
-        """The message of a frame that has ended; ``None`` if it has no data."""
+        """The message of the completed frame; ``None`` if it has no data."""
         data, event, id_ = self._data, self._event, self._id
         self._data, self._event, self._id = [], "", None
         if id_ is not None:

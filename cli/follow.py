@@ -1,6 +1,6 @@
-"""A stream that goes on by itself: opened again when it breaks, from the last id it has seen.
+"""A stream that reconnects: when it breaks, it is reopened from the last id received.
 
-Knows HTTP and when to try again; what is done with the events, and where its tokens come from, it does not.
+Knows HTTP and when to retry. Does not know where tokens come from or what is done with the events.
 """
 
 import asyncio
@@ -11,26 +11,26 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from sse_push.cli.answers import refusal, trouble
 from sse_push.cli.event_stream import Message, Parser
+from sse_push.cli.output import describe_error, describe_refusal
 
-RETRY_S = 3.0  # seconds before another try, until the service names its own (Firefox takes 5, Chromium 3)
-MIN_RETRY_S = 0.1  # seconds: with `retry: 0` a service that is down would be asked without a pause
-MAX_BACKOFF_S = 30.0  # seconds, and half of it more: a service that comes back is noticed within a minute
-MAX_WAIT_S = 3600.0  # seconds: what a `retry:` or `Retry-After` can ask for at most
-CONNECT_S = 10.0  # seconds for a connection to stand
-SILENCE_S = 90.0  # seconds without a byte, six of the service's heartbeats: nobody is there any more
-# Those that another try may change (RFC 9110 and RFC 6585); every other 4xx says the same again.
-_TRY_AGAIN = frozenset({408, 425, 429})
-_NEVER_ALIKE = 0.5  # a wait is drawn out by up to half of it, so that a fleet does not come back at once
+RETRY_S = 3.0  # seconds before a retry, until the service sends `retry:` (Firefox takes 5, Chromium 3)
+MIN_RETRY_S = 0.1  # seconds; with `retry: 0` a service that is down would be asked without a pause
+MAX_BACKOFF_S = 30.0  # seconds, plus up to half as jitter: a service that returns is noticed within a minute
+MAX_WAIT_S = 3600.0  # seconds; the longest wait that `retry:` or `Retry-After` can ask for
+CONNECT_S = 10.0  # seconds to connect
+SILENCE_S = 90.0  # seconds without a byte; six heartbeats of the service: the peer is gone
+# Statuses that a retry may change (RFC 9110, RFC 6585); any other 4xx is final.
+_RETRYABLE = frozenset({408, 425, 429})
+_JITTER = 0.5  # a wait is extended by up to half of it, so that a fleet does not return at once
 
 
 class Refused(Exception):
-    """The service will not give this stream; another try would be told the same."""
+    """The service refuses this stream; a retry would get the same answer."""
 
 
 class Unavailable(Exception):
-    """Not now.
+    """The service can't give the stream now.
 
     Args:
         retry_after: Seconds that the service asks to wait, or ``None``.
@@ -42,7 +42,7 @@ class Unavailable(Exception):
 
 
 class Backoff:
-    """How long to wait before the next try: the service's ``retry:``, doubled with each failure in a row."""
+    """The wait before the next attempt: the service's ``retry:``, doubled with each failure in a row."""
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
@@ -53,21 +53,21 @@ class Backoff:
         self._failures = 0
 
     def next_wait(self, retry_after: float | None = None) -> float:
-        """Seconds to wait; never less than the service asked for."""
+        """Seconds to wait: at least *retry_after*."""
         base = max(self.retry_s, MIN_RETRY_S)
         wait = min(base * 2.0**self._failures, max(MAX_BACKOFF_S, base))
         self._failures = min(self._failures + 1, 16)
         wait = max(wait, retry_after or 0.0)
-        return min(wait, MAX_WAIT_S) * (1 + _NEVER_ALIKE * self._chance())
+        return min(wait, MAX_WAIT_S) * (1 + _JITTER * self._chance())
 
 
 class Follower:
     """Follows one stream.
 
     Args:
-        headers: Makes the headers of each request, so that a token may be a fresh one.
-        report: Is told, in a line, what becomes of the connection.
-        last_event_id: Where to begin; empty for what comes from now on.
+        headers: Makes the headers of each request, so that every request has a fresh token.
+        report: Called with a line of text when the connection opens, fails or ends.
+        last_event_id: The id to resume from; empty for live events only.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Follower:
         self._sleep = sleep
 
     async def messages(self) -> AsyncGenerator[Message]:
-        """The events, without an end.
+        """The events; never ends by itself.
 
         Raises:
-            Refused: The service will not give them.
+            Refused: The service refuses the stream.
         """
         while True:
             retry_after = None
@@ -110,9 +110,9 @@ class Follower:
             except aiohttp.InvalidURL as error:
                 raise Refused(str(error)) from None
             except aiohttp.ClientConnectorCertificateError as error:
-                raise Refused(trouble(error)) from None
+                raise Refused(describe_error(error)) from None
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                why = trouble(error)
+                why = describe_error(error)
             wait = self._backoff.next_wait(retry_after)
             self._report(f"{why}; trying again in {wait:.1f} s")
             await self._sleep(wait)
@@ -136,25 +136,25 @@ class Follower:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
-    """Whether *response* is the stream that was asked for.
+    """Check that *response* is the requested stream.
 
     Raises:
         Refused, Unavailable: It is not.
     """
-    if response.status in _TRY_AGAIN or response.status >= 500:
-        raise Unavailable(await refusal(response), _retry_after(response))
+    if response.status in _RETRYABLE or response.status >= 500:
+        raise Unavailable(await describe_refusal(response), _retry_after(response))
     if response.status != 200:
-        raise Refused(await refusal(response))
+        raise Refused(await describe_refusal(response))
     if response.content_type != "text/event-stream":
         raise Refused(f"the answer is {response.content_type}, not text/event-stream")
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """``Retry-After`` in seconds: it comes as such, or as the date to wait for (RFC 9110, section 10.2.3)."""
+    """``Retry-After`` in seconds; it is a number or a date (RFC 9110, section 10.2.3)."""
     text = response.headers.get("Retry-After", "")
     if text.isascii() and text.isdigit():
         return float(text)
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):  # no date; or one without a zone, which none has that HTTP allows
+    except (ValueError, TypeError):  # not an HTTP date
         return None

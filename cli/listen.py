@@ -1,4 +1,4 @@
-"""``sse-push listen``: a stream in the terminal, an event a line, resuming by itself."""
+"""``sse-push listen``: shows a stream in the terminal, one event per line, and resumes it after a break."""
 
 import argparse
 import asyncio
@@ -9,9 +9,9 @@ import aiohttp
 from pydantic_core import from_json, to_json
 
 from sse_push.cli import target
-from sse_push.cli.answers import failed, say
 from sse_push.cli.event_stream import Message
 from sse_push.cli.follow import Follower, Refused
+from sse_push.cli.output import fail, print_error
 from sse_push.service.identity import Role
 from sse_push.service.visible import visible
 
@@ -20,15 +20,15 @@ _EPILOG = """examples:
   sse-push listen --user 42 '/v1/stream?topics=app,chat:general'
   sse-push listen --user 42 --json --count 1 /notifications/stream
 
-A line is the event's id (or -), its name and its data, with tabs between; control characters are shown
-as escapes. --json is exact. What becomes of the connection is told on stderr."""
+A line has the event's id (or -), its name and its data, separated by tabs; control characters are
+escaped. --json is exact. Messages about the connection go to stderr."""
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "listen",
         help="show a stream in the terminal",
-        description="Shows a stream in the terminal, an event a line; opened again when it breaks, without a loss.",
+        description="Shows a stream in the terminal, one event per line. Reconnects and resumes without a loss.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
         "--user",
         metavar="ID",
         type=target.user_id,
-        help="whom a token that is made is for; without one none is made",
+        help="user of the token to make; without it no token is made",
     )
     parser.add_argument(
         "--role",
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return asyncio.run(_listen(arguments))
     except (Refused, target.NoTarget) as error:
-        return failed(str(error))
+        return fail(str(error))
 
 
 async def _listen(arguments: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ async def _listen(arguments: argparse.Namespace) -> int:
             session,
             url + arguments.path,
             headers=headers,
-            report=say,
+            report=print_error,
             last_event_id=arguments.last_event_id,
         )
         left = arguments.count
@@ -84,7 +84,7 @@ async def _listen(arguments: argparse.Namespace) -> int:
                 write(message)
                 if left is not None and (left := left - 1) == 0:
                     return 0
-    return 0  # never: the stream has no end of its own
+    return 0  # never reached: the stream does not end by itself
 
 
 def _token(arguments: argparse.Namespace, url: str) -> str | None:
@@ -94,11 +94,11 @@ def _token(arguments: argparse.Namespace, url: str) -> str | None:
 
 
 def _is_of_the_service(message: Message) -> bool:
-    """Tell what the service says about the stream itself; ``False`` for an event like any other."""
+    """Report a frame about the stream itself; ``False`` for any other event."""
     if message.event == "sse.gap":
-        say(_gap(message))
+        print_error(_gap(message))
     elif message.event == "sse.expired":
-        say("the token has expired; the stream ends (sse.expired)")
+        print_error("the token has expired; the stream ends (sse.expired)")
     else:
         return False
     return True

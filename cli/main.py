@@ -1,4 +1,4 @@
-"""``sse-push COMMAND``: reads the command line and runs the command's module."""
+"""``sse-push COMMAND``: parses the command line and runs the command's module."""
 
 import argparse
 import gc
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     standard_streams.prepare()
     try:
         return _run(sys.argv[1:] if argv is None else argv)
-    except KeyboardInterrupt:  # while the command's modules are imported, too
+    except KeyboardInterrupt:  # also while modules are imported
         return 130
 
 
@@ -29,7 +29,7 @@ def _run(given: Sequence[str]) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in modules:
         module.add_to(commands)
-    if not given:  # somebody who looks around
+    if not given:
         parser.print_help(sys.stderr)
         return 2
     arguments = parser.parse_args(given)
@@ -40,20 +40,20 @@ def _run(given: Sequence[str]) -> int:
         standard_streams.flush()
         return status
     except BadSettings as error:
-        standard_streams.tell(f"these settings can't be used:\n{error}")
+        standard_streams.write_stderr(f"these settings can't be used:\n{error}")
         return 2
     except BrokenPipeError:  # `sse-push listen | head`
         standard_streams.drop_output()
         return 0
-    except OSError as error:  # the disk is full, most often: each command sees to what else can fail
+    except OSError as error:  # most often the disk is full; commands handle their other errors
         standard_streams.drop_output()
-        standard_streams.tell(str(error))
+        standard_streams.write_stderr(str(error))
         return 1
 
 
 def _load(names: Sequence[str]) -> list[ModuleType]:
-    """The commands' modules: of a command that is named its own alone, for to load all takes twice as long."""
-    gc.disable()  # what an import makes stays: to look for garbage in it is a tenth of a start
+    """The modules of the commands *names*; a named command loads only its own, which halves the start."""
+    gc.disable()  # imports leave no garbage, and collecting costs a tenth of a start
     try:
         return [import_module(f"sse_push.cli.{name}") for name in names]
     finally:

@@ -1,6 +1,6 @@
-"""Many events in one request: the lines of stdin go out as they come, the answers are printed as they come.
+"""``publish --ndjson``: sends the lines of stdin as they arrive, and prints the answers as they arrive.
 
-Knows lines and their answers; what is in a line is the service's to judge.
+Does not look into the lines: the service validates them.
 """
 
 import asyncio
@@ -12,52 +12,52 @@ from contextlib import suppress
 
 import aiohttp
 
-from sse_push.cli.answers import failed, refusal, trouble
+from sse_push.cli.output import describe_error, describe_refusal, fail
 from sse_push.service.visible import visible
 
-PIECES_AHEAD = 2  # pieces read before the one before them is sent
-PIECE_BYTES = 64 * 1024  # bytes read from stdin at most at once: a pipe's buffer
-_NOT_KNOWN = "others may have been published: to send them again is safe where each has a key"
-CONNECT_S = 10.0  # seconds for a connection to stand
+CHUNKS_AHEAD = 2  # chunks read ahead of the one being sent
+CHUNK_BYTES = 64 * 1024  # bytes read from stdin at once; a pipe's buffer
+_UNKNOWN_OUTCOME = "other events may have been published; repeating them is safe if each has a key"
+CONNECT_S = 10.0  # seconds to connect
 
 
 class Lines:
-    """What a file descriptor gives, read by a thread of its own: a terminal or pipe may keep its reader for ever.
+    """Chunks of a file descriptor, read by a thread: reading a terminal or pipe may block forever.
 
     Attributes:
-        count: Lines read so far that are not blank, each of which is owed an answer.
+        count: Lines read so far that are not blank; each gets an answer.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
-        self._room = threading.Semaphore(PIECES_AHEAD)
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self._free_slots = threading.Semaphore(CHUNKS_AHEAD)
         self._loop = asyncio.get_running_loop()
         self._in_line = False
         self.count = 0
-        # A daemon: it may still wait for its file when all else is done.
+        # A daemon: it may still block on its file when the command ends.
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
     def _read(self) -> None:
-        # Not sys.stdin: a thread that holds its lock at the end of the process is a fatal error.
+        # Not sys.stdin: a thread that holds its lock at exit is a fatal error.
         with suppress(RuntimeError):  # the loop has ended first
-            while self._room.acquire():
-                piece = os.read(self._fd, PIECE_BYTES)
-                self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
-                if not piece:
+            while self._free_slots.acquire():
+                chunk = os.read(self._fd, CHUNK_BYTES)
+                self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
+                if not chunk:
                     return
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        # aiohttp sends a request's head with the first of its body, and a service closes a connection that
-        # says nothing. A blank line means nothing in NDJSON, so it can go ahead of a stdin that takes its time.
+        # aiohttp sends the request head with the first chunk of the body, and the service closes a silent
+        # connection. NDJSON ignores blank lines, so one is sent before stdin has anything.
         yield b"\n"
-        while piece := await self._pieces.get():
-            self._count(piece)
-            yield piece
-            self._room.release()
+        while chunk := await self._chunks.get():
+            self._count(chunk)
+            yield chunk
+            self._free_slots.release()
 
-    def _count(self, piece: bytes) -> None:
-        for number, part in enumerate(piece.split(b"\n")):
+    def _count(self, chunk: bytes) -> None:
+        for number, part in enumerate(chunk.split(b"\n")):
             if number:
                 self._in_line = False
             if not self._in_line and part.strip():
@@ -66,7 +66,7 @@ class Lines:
 
 
 async def publish_lines(url: str, headers: dict[str, str]) -> int:
-    """Send stdin to *url* and print the answers; the command's exit status."""
+    """Send stdin to *url* and print the answers. Returns the exit status."""
     lines = Lines(sys.stdin.fileno())
     headers = headers | {"Content-Type": "application/x-ndjson"}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
@@ -77,15 +77,15 @@ async def publish_lines(url: str, headers: dict[str, str]) -> int:
             session.post(url, data=aiter(lines), headers=headers) as response,
         ):
             if response.status != 200:
-                return failed(await refusal(response))
+                return fail(await describe_refusal(response))
             async for line in response.content:
                 print(visible(line.decode(errors="replace").rstrip("\n")), flush=True)
                 answered += 1
                 refused += line.startswith(b'{"error"')
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return failed(f"{trouble(error)}, after {answered} answers; {_NOT_KNOWN}")
+        return fail(f"{describe_error(error)}, after {answered} answers; {_UNKNOWN_OUTCOME}")
     if answered < lines.count:
-        return failed(
-            f"the service ended the answer: {answered} answers to {lines.count} events; {_NOT_KNOWN}"
+        return fail(
+            f"the service ended its response: {answered} answers for {lines.count} events; {_UNKNOWN_OUTCOME}"
         )
     return 1 if refused else 0

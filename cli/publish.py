@@ -1,4 +1,4 @@
-"""``sse-push publish``: an event from the shell, or a stream of them from stdin."""
+"""``sse-push publish``: publishes an event from the shell, or many from stdin."""
 
 import argparse
 import asyncio
@@ -10,28 +10,28 @@ import aiohttp
 from pydantic_core import from_json, to_json
 
 from sse_push.cli import target
-from sse_push.cli.answers import failed, refusal_and_outcome, trouble
 from sse_push.cli.ndjson import publish_lines
+from sse_push.cli.output import describe_error, fail, read_refusal
 from sse_push.service.identity import Role
 
-PUBLISHER = "sse-push-cli"  # whom a token that is made is for
+PUBLISHER = "sse-push-cli"  # user of the token that is made
 TIMEOUT_S = 30.0  # seconds for the answer to one event
-TRY_AGAIN_S = (0.5, 2.0, 5.0, 0.0)  # seconds after each try of an event that may have been published or not
+RETRY_DELAYS_S = (0.5, 2.0, 5.0, 0.0)  # seconds after each attempt whose outcome is unknown
 
 _EPILOG = """examples:
   sse-push publish --user 42 '{"message":"hi"}'
   sse-push publish --users 42,43 --topic notifications --ttl 60 '{"title":"Backup","message":"done"}'
   date | sse-push publish --room general --text -
-  sse-push publish --ndjson < events.ndjson      each line an event, as POST /v1/events takes it
+  sse-push publish --ndjson < events.ndjson      one event per line, as POST /v1/events takes it
 
-Prints the event's id; with --ndjson an answer a line, {"id"} or {"error"}, as each event is safe."""
+Prints the event's id. With --ndjson, prints one answer per line, {"id"} or {"error"}, once each event is stored."""
 
 
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "publish",
         help="publish an event",
-        description="Publishes an event, or with --ndjson all that stdin gives.",
+        description="Publishes an event, or with --ndjson every line of stdin.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,12 +41,12 @@ def add_to(commands: Any) -> None:
     audience.add_argument("--users", metavar="ID,ID", help="for these users")
     audience.add_argument("--room", help="for a chat room")
     audience.add_argument("--broadcast", action="store_true", help="for everybody")
-    parser.add_argument("--text", action="store_true", help="DATA is text and goes out as it is")
-    parser.add_argument("--topic", help="where it belongs; default app")
+    parser.add_argument("--text", action="store_true", help="DATA is text, not JSON")
+    parser.add_argument("--topic", help="topic; default app")
     parser.add_argument("--event", metavar="NAME", help="the event's name")
-    parser.add_argument("--ttl", metavar="SECONDS", type=float, help="how long it may be replayed")
-    parser.add_argument("--key", help="publishes once, however often it is sent")
-    parser.add_argument("--ndjson", action="store_true", help="read events from stdin, a line each")
+    parser.add_argument("--ttl", metavar="SECONDS", type=float, help="how long the event can be replayed")
+    parser.add_argument("--key", help="idempotency key: the event is published at most once")
+    parser.add_argument("--ndjson", action="store_true", help="read events from stdin, one per line")
     target.add_options(parser)
     parser.set_defaults(run=run, refuse=parser.error)
 
@@ -60,17 +60,17 @@ def run(arguments: argparse.Namespace) -> int:
             return asyncio.run(publish_lines(url + "/v1/events", target.headers_of(token)))
         return asyncio.run(_publish(url + "/v1/events", target.headers_of(token), _event(arguments)))
     except target.NoTarget as error:
-        return failed(str(error))
+        return fail(str(error))
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Exit with a usage error (status 2) where the options don't make an event."""
+    """Exit with a usage error (status 2) if the options do not describe an event."""
     audience = (arguments.user, arguments.users, arguments.room)
     named = any(value is not None for value in audience) or arguments.broadcast
     of_one = (arguments.data, arguments.topic, arguments.event, arguments.ttl, arguments.key)
     if arguments.ndjson:
         if named or arguments.text or any(value is not None for value in of_one):
-            arguments.refuse("--ndjson takes its events whole from stdin; give nothing else of an event")
+            arguments.refuse("--ndjson reads complete events from stdin; remove the other event options")
     elif arguments.data is None:
         arguments.refuse("DATA is required, or --ndjson")
     elif not named:
@@ -103,30 +103,30 @@ def _data(arguments: argparse.Namespace) -> Any:
 
 
 def _stdin() -> str:
-    """All of stdin, without the line end that ``echo`` and editors put at its end."""
+    """All of stdin, without the newline that ``echo`` and editors append."""
     return sys.stdin.read().removesuffix("\n")
 
 
 async def _publish(url: str, headers: dict[str, str], event: dict[str, Any]) -> int:
-    """Publish *event* and print its id; the command's exit status.
+    """Publish *event* and print its id. Returns the exit status.
 
-    Where it may have been published or not, it is tried again, by a key that the event has from the start.
+    While the outcome is unknown it retries, with an idempotency key that the event has from the first attempt.
     """
     key = event.setdefault("key", str(uuid4()))
     headers = headers | {"Content-Type": "application/json"}
     maybe_published = False
-    for wait in TRY_AGAIN_S:
+    for wait in RETRY_DELAYS_S:
         try:
             return _printed(await _post(url, headers, to_json(event)))
         except (aiohttp.ClientConnectorError, _Refused) as error:
-            why = str(error) if isinstance(error, _Refused) else trouble(error)
-            if not maybe_published:  # else this says nothing of the tries before
-                return failed(why)
-        except (_NotKnown, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            why = str(error) if isinstance(error, _NotKnown) else trouble(error)
+            why = str(error) if isinstance(error, _Refused) else describe_error(error)
+            if not maybe_published:  # otherwise an earlier attempt may have succeeded
+                return fail(why)
+        except (_MaybePublished, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            why = str(error) if isinstance(error, _MaybePublished) else describe_error(error)
             maybe_published = True
         await asyncio.sleep(wait)
-    return failed(f"{why}; an earlier try may have published it: --key {key} makes another one safe")
+    return fail(f"{why}; an earlier attempt may have published it; --key {key} makes a retry safe")
 
 
 def _printed(id_: str) -> int:
@@ -135,18 +135,18 @@ def _printed(id_: str) -> int:
 
 
 class _Refused(Exception):
-    """It was surely not published."""
+    """The event was not published."""
 
 
-class _NotKnown(Exception):
-    """It may have been published."""
+class _MaybePublished(Exception):
+    """The event may have been published."""
 
 
 async def _post(url: str, headers: dict[str, str], body: bytes) -> str:
-    """The id that the event was given.
+    """Send one request; returns the event's id.
 
     Raises:
-        _Refused, _NotKnown: There is none; the text says why.
+        _Refused, _MaybePublished: No id came back; the text says why.
     """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with (
@@ -155,6 +155,6 @@ async def _post(url: str, headers: dict[str, str], body: bytes) -> str:
     ):
         if response.status == 200:
             return str((await response.json())["id"])
-        why, outcome = await refusal_and_outcome(response)
+        why, outcome = await read_refusal(response)
         is_known = response.status < 500 or outcome == "not_published"
-        raise _Refused(why) if is_known else _NotKnown(why)
+        raise _Refused(why) if is_known else _MaybePublished(why)

@@ -12,9 +12,9 @@ import structlog
 from aiohttp import web
 
 from sse_push.cli.signals import ending_signals
-from sse_push.cli.standard_streams import tell
+from sse_push.cli.standard_streams import write_stderr
 from sse_push.cli.starting import CLOSE_S, Watchdog, started
-from sse_push.cli.workers import MAX_WORKERS, Place, Workers
+from sse_push.cli.workers import MAX_WORKERS, WorkerContext, Workers
 from sse_push.events.engines import EMBEDDED
 from sse_push.events.errors import SsePushError
 from sse_push.handlers.app import build_app
@@ -24,11 +24,11 @@ from sse_push.service.log_output import LogOutput
 from sse_push.service.logging import configure_logging, open_output
 from sse_push.service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
 
-# Seconds a thread may keep the interpreter from another that waits: the thread that commits must not
-# wait for the whole of a broadcast. Python's own is 5 ms.
+# Seconds until a running thread yields to a waiting one. The commit thread must not wait for a whole
+# broadcast. Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.0005
-LEFT_OVER_S = 1.0  # seconds for requests that a drain has left unanswered, before they are cut
-# Collections of garbage walk all that lives, some hundred thousand objects; most dies by counting alone.
+UNANSWERED_REQUESTS_S = 1.0  # seconds for requests still unanswered after the drain; then they are aborted
+# The cyclic collector walks all live objects, some hundred thousand; most garbage has no cycles.
 GC_THRESHOLDS = (50_000, 10, 10)
 
 _log = structlog.get_logger()
@@ -47,13 +47,13 @@ def add_to(commands: Any) -> None:
         type=_count,
         default=1,
         metavar="N",
-        help="so many nodes on the one port, each a process of its own, kept running; with the Redis engine",
+        help="number of nodes on the port, each a supervised process; needs the Redis engine",
     )
     parser.add_argument(
         "--worker-ports",
         type=int,
         metavar="PORT",
-        help="worker 1 listens on 127.0.0.1:PORT too, worker 2 on the next, ...: for the metrics of each",
+        help="worker 1 also listens on 127.0.0.1:PORT, worker 2 on the next port, and so on: for per-worker metrics",
     )
     parser.set_defaults(run=run)
 
@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers == 1:
         return _run_node(settings, output)
     if settings.engine_url == EMBEDDED:
-        tell(
-            "--workers wants the Redis engine, SSE_PUSH_ENGINE_URL=redis://...: what is embedded serves one process"
+        write_stderr(
+            "--workers needs the Redis engine (SSE_PUSH_ENGINE_URL=redis://...); the embedded engine serves one process"
         )
         return 2
     first = arguments.worker_ports
@@ -80,10 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
         return Workers(
             settings,
             arguments.workers,
-            lambda place: _run_node(place.settings, output, place, first and first + place.number - 1),
+            lambda context: _run_node(
+                context.settings, output, context, first and first + context.number - 1
+            ),
         ).run()
     except OSError as error:
-        return _not_started(error, settings.port)
+        return _report_failed_start(error, settings.port)
 
 
 def _count(text: str) -> int:
@@ -94,108 +96,114 @@ def _count(text: str) -> int:
 
 
 def _run_node(
-    settings: Settings, output: LogOutput, place: Place | None = None, own_port: int | None = None
+    settings: Settings, output: LogOutput, context: WorkerContext | None = None, own_port: int | None = None
 ) -> int:
     output.start()
     try:
         with Watchdog(output.close) as watchdog, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(settings, place, own_port, watchdog))
+            return runner.run(_serve(settings, context, own_port, watchdog))
     except BadSettings as error:
-        return _unusable(error, place)
+        return _report_bad_settings(error, context)
     finally:
         output.close()
 
 
-async def _serve(settings: Settings, place: Place | None, own_port: int | None, watchdog: Watchdog) -> int:
-    # The drain has the time that the settings give; what is left after it gets no more.
-    runner = web.AppRunner(build_app(settings), shutdown_timeout=LEFT_OVER_S)
+async def _serve(
+    settings: Settings, context: WorkerContext | None, own_port: int | None, watchdog: Watchdog
+) -> int:
+    # The drain takes up to SHUTDOWN_S; what is unanswered after it gets this.
+    runner = web.AppRunner(build_app(settings), shutdown_timeout=UNANSWERED_REQUESTS_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in ending_signals():
         loop.add_signal_handler(sign, stop.set)
-    if place is not None:
-        loop.add_reader(place.line, stop.set)  # nothing ever comes there but the parent's end
-    status = await _start(runner, settings, place, own_port, stop)
+    if context is not None:
+        loop.add_reader(context.parent, stop.set)  # readable only when the parent is gone
+    status = await _start(runner, settings, context, own_port, stop)
     if status is not None:
         watchdog.end_within(CLOSE_S, status)
         await runner.cleanup()
         return status
     await stop.wait()
-    if place is not None:
-        loop.remove_reader(place.line)
-    # Still listening meanwhile, so that /readyz can say 503 to whoever asks.
+    if context is not None:
+        loop.remove_reader(context.parent)
+    # The node still listens while it drains, so that /readyz can answer 503.
     await runner.app.shutdown()
     await runner.cleanup()
     return 0
 
 
 async def _start(
-    runner: web.AppRunner, settings: Settings, place: Place | None, own_port: int | None, stop: asyncio.Event
+    runner: web.AppRunner,
+    settings: Settings,
+    context: WorkerContext | None,
+    own_port: int | None,
+    stop: asyncio.Event,
 ) -> int | None:
-    """Start all; the exit status where that fails, or is stopped."""
+    """Start the node. Returns an exit status if that fails or is stopped, else ``None``."""
     try:
-        sites = await started(_listen(runner, settings, own_port, place), stop)
+        sites = await started(_listen(runner, settings, own_port, context), stop)
     except (OSError, SsePushError) as error:
-        return _not_started(error, settings.port, place)
-    except BadSettings as error:  # something that they want is not installed
-        return _unusable(error, place)
-    except Exception as error:  # noqa: BLE001 - a fault of ours: whatever was opened is closed all the same
+        return _report_failed_start(error, settings.port, context)
+    except BadSettings as error:  # an optional package that the settings need is not installed
+        return _report_bad_settings(error, context)
+    except Exception as error:  # noqa: BLE001 - a bug: still close what was opened
         _log.error("server.start_failed", exc_info=error)
-        return _told(f"can't start: {error!r}; the log has more", 1, place)
+        return _report(f"can't start: {error!r}; the log has more", 1, context)
     if sites is None:
         _log.info("server.start_stopped")
         return 0
-    gc.freeze()  # what a start made stays: it need not be walked again
+    gc.freeze()  # objects made by a start stay: exempt them from collection
     for site in sites:
         _log.info("server.listening", url=site.name, auth_mode=settings.auth_mode)
-    if place is not None:
-        place.ready()
+    if context is not None:
+        context.ready()
     return None
 
 
 async def _listen(
-    runner: web.AppRunner, settings: Settings, own_port: int | None, place: Place | None
+    runner: web.AppRunner, settings: Settings, own_port: int | None, context: WorkerContext | None
 ) -> list[GuardedSite]:
     await runner.setup()
     sites: list[GuardedSite] = []
     port = settings.port
     for host in settings.hosts:
-        listener = place.listeners.get(host) if place is not None else None
+        listener = context.listeners.get(host) if context is not None else None
         first = sites[0] if sites else None
         site = GuardedSite(
-            runner, host, port, shared=place is not None, beside=first, listener=listener and listener.dup()
+            runner, host, port, shared=context is not None, beside=first, listener=listener and listener.dup()
         )
         await site.start()
-        port = site.port  # of 0, any free one, the one that the first found
+        port = site.port  # port 0 means any free one: all sites share the one that the first got
         sites.append(site)
     if own_port:
         await GuardedSite(runner, "127.0.0.1", own_port, beside=sites[0]).start()
     return sites
 
 
-def _not_started(error: Exception, port: int, place: Place | None = None) -> int:
-    """Tell why a start failed; its exit status."""
+def _report_failed_start(error: Exception, port: int, context: WorkerContext | None = None) -> int:
+    """Report why the start failed. Returns the exit status."""
     why = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         why = f"port {port} is in use; set {variable('port')} to another" if f", {port})" in why else why
-    return _told(f"can't start: {why}", 1, place)
+    return _report(f"can't start: {why}", 1, context)
 
 
-def _unusable(error: BadSettings, place: Place | None) -> int:
-    return _told(f"these settings can't be used:\n{error}", 2, place)
+def _report_bad_settings(error: BadSettings, context: WorkerContext | None) -> int:
+    return _report(f"these settings can't be used:\n{error}", 2, context)
 
 
-def _told(why: str, status: int, place: Place | None) -> int:
-    """Tell *why* on standard error; a worker leaves that to its parent, for others fail as it does."""
-    if place is not None:
-        place.failed(why)
+def _report(why: str, status: int, context: WorkerContext | None) -> int:
+    """Print *why* on stderr. A worker sends it to its parent instead, which prints it once for all workers."""
+    if context is not None:
+        context.failed(why)
     else:
-        tell(why)
+        write_stderr(why)
     return status
 
 
 def _loop_factory() -> Any:
-    """uvloop's loop where it is installed, else asyncio's own."""
+    """uvloop's loop if it is installed, else ``None`` for asyncio's own."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""Standard streams as they come: closed, read by nobody any more, or in an encoding that does not have every character."""
+"""Makes stdin, stdout and stderr safe to use: they may be closed, without a reader, or in a narrow encoding."""
 
 import codecs
 import io
@@ -9,34 +9,34 @@ from types import TracebackType
 
 from sse_push.service.log_output import LogOutput
 
-_ERRORS = "sse-push.json"  # the name of our way with characters that an encoding does not have
+_ERRORS = "sse-push.json"  # our codec error handler's name
 
 
 def prepare() -> None:
-    """Make the standard streams fit for use, whatever they are."""
+    """Open closed descriptors on /dev/null and install the codec error handler."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # or the next file that is opened gets its number, and what others print
+        except OSError:  # otherwise the next file opened would get its number, and receive prints
             os.open(os.devnull, os.O_RDWR)
     codecs.register_error(_ERRORS, _json_escape)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ERRORS)
-    sys.excepthook = _tell_fault
+    sys.excepthook = _print_traceback
 
 
 def flush() -> None:
-    """Write what was printed.
+    """Flush stdout.
 
     Raises:
-        OSError: It can't be written.
+        OSError: The write failed.
     """
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def drop_output() -> None:
-    """Nobody reads standard output any more: what is still to be written goes nowhere, silently."""
+    """Redirect stdout to /dev/null: its reader is gone, and buffered text must not raise at exit."""
     try:
         descriptor = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):
@@ -46,18 +46,18 @@ def drop_output() -> None:
     os.close(nowhere)
 
 
-def tell(text: str) -> None:
-    """Tell *text* on stderr, for a tenth of a second; where nobody reads it, it is lost."""
+def write_stderr(text: str) -> None:
+    """Write *text* to stderr. Waits a tenth of a second at most; without a reader the text is lost."""
     try:
         descriptor = sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):  # it is closed, or no file
+    except (AttributeError, OSError, ValueError):  # closed, or not a file
         print(f"sse-push: {text}", file=sys.stderr)
         return
     LogOutput(descriptor).write(f"sse-push: {text}".encode(errors="backslashreplace"))
 
 
 def _json_escape(error: UnicodeError) -> tuple[str, int]:
-    r"""Characters as JSON writes them, \uXXXX: a line of JSON stays exact, other text can still be read."""
+    r"""Encode a character as JSON does, \uXXXX: JSON lines stay exact, other text stays readable."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     found = error.object[error.start : error.end]
@@ -65,5 +65,5 @@ def _json_escape(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)), error.end
 
 
-def _tell_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    tell("".join(traceback.format_exception(kind, error, trace)).rstrip())
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    write_stderr("".join(traceback.format_exception(kind, error, trace)).rstrip())

@@ -1,4 +1,4 @@
-"""A start ends, well or badly: within its time, at a signal, and the process with it. Knows no command and no service."""
+"""Bounds a start in time: it completes, times out or is stopped by a signal. Knows no command and no service."""
 
 import asyncio
 import os
@@ -7,15 +7,15 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-START_S = 60.0  # seconds of a start: every wait in it is shorter, and all of them together hardly ever longer
-CLOSE_S = 10.0  # seconds to close what a start that failed had opened; then the process ends as it is
-CANCEL_AGAIN_S = 0.1  # seconds between two tries to cancel: some libraries lose one
+START_S = 60.0  # seconds; every single wait during a start is shorter
+CLOSE_S = 10.0  # seconds to close what a failed start opened; then the process exits regardless
+CANCEL_AGAIN_S = 0.1  # seconds between two cancellations: some libraries swallow one
 
 Started = TypeVar("Started")
 
 
 async def started(work: Coroutine[Any, Any, Started], stop: asyncio.Event) -> Started | None:
-    """What *work* gives; ``None`` if *stop* was set before that. Then, and when its time is over, it is cancelled.
+    """Run *work*; returns its result, or ``None`` if *stop* was set first. Then, and at a timeout, it is cancelled.
 
     Raises:
         TimeoutError: It took longer than ``START_S``.
@@ -28,7 +28,7 @@ async def started(work: Coroutine[Any, Any, Started], stop: asyncio.Event) -> St
             return await task
         if stop.is_set():
             return None
-        raise TimeoutError(f"it takes longer than {START_S:.0f} s")
+        raise TimeoutError(f"the start takes longer than {START_S:.0f} s")
     finally:
         await _cancel(stopping)
         await _cancel(task)
@@ -43,10 +43,10 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 
 class Watchdog:
-    """Ends the process where closing does not: a thread that waits for a file or a name would keep it for ever.
+    """Exits the process if closing hangs: a thread blocked on a file or a name lookup would keep it alive.
 
     Args:
-        before: Is called before that; it ends within a second.
+        before: Called before the exit; takes at most a second.
     """
 
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
@@ -54,7 +54,7 @@ class Watchdog:
         self._timer: threading.Timer | None = None
 
     def end_within(self, seconds: float, status: int) -> None:
-        """End the process with *status* in *seconds*, unless the block that this guards is left before."""
+        """Exit with *status* after *seconds*, unless the ``with`` block is left before."""
         self._timer = threading.Timer(seconds, self._abandon, (status,))
         self._timer.daemon = True
         self._timer.start()

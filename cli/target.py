@@ -1,6 +1,6 @@
-"""Which service a command talks to, and with which token: by its options, else by the environment.
+"""The URL and token for a command: from its options, else from the environment.
 
-Knows the names of the settings; reads the settings themselves only to sign a token with their secret.
+Reads the settings only to sign a token with their secret.
 """
 
 import argparse
@@ -14,43 +14,43 @@ from sse_push.service.identity import Role, as_user_id
 from sse_push.service.settings import PREFIX, Settings, load_settings
 from sse_push.service.tokens import demo_token, mint_token
 
-# Seconds a minted token is good for. A stream that outlives its token is opened again with another.
+# Seconds until a minted token expires. A stream that outlives its token reconnects with a new one.
 LIFETIME_S = 3600
 
 
 class NoTarget(Exception):
-    """It can't be told which service is meant, or who asks; the text says what to set."""
+    """The service or the token is not known; the text says what to set."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every command has which talks to a service."""
+    """Add the options that every client command has."""
     parser.add_argument(
         "--url",
-        help=f"the service; default {PREFIX}URL, else http:// and {PREFIX}HOST and {PREFIX}PORT",
+        help=f"URL of the service; default {PREFIX}URL, else http:// and {PREFIX}HOST and {PREFIX}PORT",
     )
     parser.add_argument(
         "--token",
-        help=f"default {PREFIX}TOKEN; else one is made: signed with {PREFIX}JWT_SECRET where that is set, a demo "
+        help=f"default {PREFIX}TOKEN; else one is minted: signed with {PREFIX}JWT_SECRET where that is set, a demo "
         f"token where {PREFIX}AUTH_MODE is demo or the service is on this machine",
     )
 
 
 def url_of(arguments: argparse.Namespace) -> str:
-    """The service's URL, without a slash at its end.
+    """The service's URL, without a trailing slash.
 
     Raises:
-        NoTarget: There is none to be made, or it is no URL.
+        NoTarget: None is set, or it is not a URL.
     """
     url = str(arguments.url or _setting("URL") or _own_url())
     if not _is_url(url):
-        raise NoTarget(f"{url!r} is no URL of a service: http://HOST:PORT or https://HOST")
+        raise NoTarget(f"{url!r} is not a URL of a service; use http://HOST:PORT or https://HOST")
     return url.rstrip("/")
 
 
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
@@ -60,23 +60,23 @@ def _own_url() -> str:
     host = _setting("HOST") or str(Settings.model_fields["host"].default)
     port = _setting("PORT") or str(Settings.model_fields["port"].default)
     if port == "0":
-        raise NoTarget(f"{PREFIX}PORT is 0, any free one; say which with --url or {PREFIX}URL")
+        raise NoTarget(f"{PREFIX}PORT is 0 (any free port); set the URL with --url or {PREFIX}URL")
     if not (port.isascii() and port.isdigit()):
-        raise NoTarget(f"{PREFIX}PORT is {port!r}, no number")
+        raise NoTarget(f"{PREFIX}PORT is {port!r}, not a number")
     url = local_url(split_hosts(host), int(port))
     if url is None:
-        raise NoTarget(f"{PREFIX}HOST names Unix sockets alone; say which service with --url or {PREFIX}URL")
+        raise NoTarget(f"{PREFIX}HOST names only Unix sockets; set the URL with --url or {PREFIX}URL")
     return url
 
 
 def token_of(arguments: argparse.Namespace, url: str, user: str, roles: Sequence[Role]) -> str | None:
-    """The token to show to the service at *url*; ``None`` where none is given and none can be made.
+    """The token for the service at *url*; ``None`` if none is given and none can be made.
 
     Args:
-        user: Whom a token that is made is for; *roles* are theirs.
+        user: The user of a minted token, with *roles*.
 
     Raises:
-        BadSettings: A secret is set, but the settings can't be.
+        BadSettings: A secret is set, but the settings are invalid.
     """
     if (given := given_token(arguments)) is not None:
         return given
@@ -88,10 +88,10 @@ def token_of(arguments: argparse.Namespace, url: str, user: str, roles: Sequence
 
 
 def demo_token_for(user: str, roles: Sequence[Role], name: str = "", email: str = "") -> str:
-    """A demo token that the service will take.
+    """A demo token.
 
     Raises:
-        NoTarget: There is none such: its parts are parted by colons.
+        NoTarget: A part has a colon, which separates the parts.
     """
     if ":" in user + name + email:
         raise NoTarget("a demo token can't hold a colon in its user, name or address")
@@ -99,7 +99,7 @@ def demo_token_for(user: str, roles: Sequence[Role], name: str = "", email: str 
 
 
 def user_id(text: str) -> str:
-    """A user id as an option's value."""
+    """Parse a user id (argparse type)."""
     if as_user_id(text) is None:
         raise argparse.ArgumentTypeError(
             "a user id has 1 to 128 characters, none of them a control character, and does not begin with ai:"
@@ -108,10 +108,10 @@ def user_id(text: str) -> str:
 
 
 def given_token(arguments: argparse.Namespace) -> str | None:
-    """The token that an option or the environment holds.
+    """The token from the option or the environment.
 
     Raises:
-        NoTarget: It can't be a token.
+        NoTarget: It has characters that no token has.
     """
     given = str(arguments.token or _setting("TOKEN")).strip()
     if not (given.isascii() and given.isprintable()):

@@ -1,4 +1,4 @@
-"""``sse-push worker``: answer for AI members, beside the nodes or on another machine, until SIGTERM or SIGINT."""
+"""``sse-push worker``: answers group-chat jobs of AI members until SIGTERM or SIGINT, on any machine."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from sse_push.cli.signals import ending_signals
-from sse_push.cli.standard_streams import tell
+from sse_push.cli.standard_streams import write_stderr
 from sse_push.service.descriptors import raise_limit
 from sse_push.service.group_chat.build import build_worker
 from sse_push.service.logging import configure_logging, open_output
@@ -19,18 +19,20 @@ _log = structlog.get_logger()
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "worker",
-        help="answer for AI members",
-        description="Takes jobs of group chat from the Redis of SSE_PUSH_ENGINE_URL and answers them, until SIGTERM or"
-        " SIGINT. Of the settings (`sse-push serve --help`) it reads those of the engine, of AI and of logs.",
+        help="answer jobs of AI members",
+        description="Takes group-chat jobs from the Redis of SSE_PUSH_ENGINE_URL and answers them until SIGTERM or"
+        " SIGINT. Reads the engine, AI and log settings (`sse-push serve --help`).",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    # It serves nobody: how callers say who they are is no business of its, and need not be set.
+    # It serves no requests, so authentication settings may be missing.
     settings = load_settings(auth_mode="demo", host="127.0.0.1")
     if not settings.on_redis:
-        tell("a worker needs SSE_PUSH_ENGINE_URL=redis://...; the embedded engine's nodes work themselves")
+        write_stderr(
+            "a worker needs SSE_PUSH_ENGINE_URL=redis://...; nodes with the embedded engine answer their own jobs"
+        )
         return 2
     output = open_output()
     configure_logging(settings.log_format, settings.log_level, output)

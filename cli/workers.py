@@ -1,7 +1,7 @@
-"""Several nodes on one port of one machine: a parent that keeps them running, and serves nobody itself.
+"""``serve --workers``: a parent process that supervises several nodes on one port. It serves no requests itself.
 
-Knows processes, signals and the port; what a worker does is a function it is given. Workers are forked before there is
-a thread or a loop, so what all have imported is in memory once.
+Knows processes, signals and the port; the worker's work is a function passed in. Workers are forked before any thread
+or loop exists, so imported modules are in memory once.
 """
 
 import os
@@ -18,17 +18,20 @@ from dataclasses import dataclass, field
 import structlog
 
 from sse_push.cli.signals import ending_signals
-from sse_push.cli.standard_streams import tell
+from sse_push.cli.standard_streams import write_stderr
 from sse_push.handlers.listeners import SocketPath, listen, reserve
 from sse_push.service.hosts import unix_path
 from sse_push.service.settings import Settings
 
-MAX_WORKERS = 64  # of one parent: each is a node with a window, connections to Redis and to the database
-RESTART_S = (0.5, 30.0)  # seconds before a dead worker is started again: doubled with each death, to at most
-STEADY_S = 60.0  # seconds of life after which a death is the first again
-AFTER_SHUTDOWN_S = 10.0  # seconds beyond SHUTDOWN_S for workers to keep what they hold, then they are killed
-MAX_WHY_BYTES = (
-    4096  # of what a worker that can't start tells its parent: some lines, well within a socket's buffer
+MAX_WORKERS = 64  # of one parent; each is a node with a cache and connections to Redis and the database
+RESTART_S = (
+    0.5,
+    30.0,
+)  # seconds before an exited worker is restarted: first wait, doubled with each exit, and maximum
+STABLE_UPTIME_S = 60.0  # seconds of uptime after which the restart wait begins again
+AFTER_SHUTDOWN_S = 10.0  # seconds beyond SHUTDOWN_S for workers to store what they hold; then they are killed
+MAX_REASON_BYTES = (
+    4096  # bytes of a failed worker's message to its parent; some lines, well within a socket buffer
 )
 _READY, _FAILED = b"1", b"0"
 
@@ -36,76 +39,81 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Place:
-    """What a worker gets: its settings, its end of the line to its parent, and sockets to listen on."""
+class WorkerContext:
+    """What a worker gets: its settings, its socket to the parent, and sockets to listen on."""
 
     settings: Settings
     number: int
-    line: socket.socket
-    listeners: dict[str, socket.socket] = field(default_factory=dict)  # that all workers share, by host
+    parent: socket.socket
+    listeners: dict[str, socket.socket] = field(default_factory=dict)  # shared by all workers, by host
 
     def ready(self) -> None:
-        """Tell the parent that it listens."""
-        self.line.sendall(_READY)
+        """Tell the parent that this worker listens."""
+        self.parent.sendall(_READY)
 
     def failed(self, why: str) -> None:
-        """Tell the parent why it does not, and never will."""
+        """Tell the parent why this worker can't start."""
         with suppress(OSError):  # the parent is gone
-            self.line.sendall(_FAILED + why.encode(errors="replace")[:MAX_WHY_BYTES])
+            self.parent.sendall(_FAILED + why.encode(errors="replace")[:MAX_REASON_BYTES])
 
 
-# Serves until SIGTERM, SIGINT, or until its line ends, for then the parent is gone; gives its exit status.
-Serve = Callable[[Place], int]
+# Serves until SIGTERM, SIGINT, or until the parent is gone (its socket closes); returns the exit status.
+Serve = Callable[[WorkerContext], int]
 
 
 @dataclass(slots=True)
 class _Worker:
     number: int
     pid: int = 0
-    line: socket.socket | None = None
+    channel: socket.socket | None = None
     since: float = 0.0
-    deaths: int = 0
-    due: float = 0.0  # when it is to be started, while it does not run
+    exits: int = 0
+    due: float = 0.0  # when to start it, while it does not run
 
     def was_ready(self) -> bool:
         try:
             return (
-                self.line is not None and self.line.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == _READY
+                self.channel is not None
+                and self.channel.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == _READY
             )
         except OSError:
             return False
 
-    def why_failed(self) -> str:
-        """Why it could not start, in its own words, if it had any."""
+    def failure_reason(self) -> str:
+        """Why it could not start, as it said; else empty."""
         try:
-            told = self.line.recv(1 + MAX_WHY_BYTES, socket.MSG_DONTWAIT) if self.line is not None else b""
+            told = (
+                self.channel.recv(1 + MAX_REASON_BYTES, socket.MSG_DONTWAIT)
+                if self.channel is not None
+                else b""
+            )
         except OSError:
             return ""
         return told[1:].decode(errors="replace") if told[:1] == _FAILED else ""
 
 
 class Workers:
-    """The parent of *count* workers, each a node of its own id, on the one port of *settings*."""
+    """The parent of *count* workers on the port of *settings*; each is a node with its own id."""
 
     def __init__(self, settings: Settings, count: int, serve: Serve) -> None:
         self._serve = serve
         self._name = settings.node_id or secrets.token_hex(4)
         self._settings = settings
         self._workers = [_Worker(number) for number in range(1, count + 1)]
-        self._started = False  # all were ready once: from now on a worker that dies is started again
+        self._started = False  # all were ready once: from now on an exited worker is restarted
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT; the exit status: 0 where all ended in order, 1 where they could not start.
+        """Run until SIGTERM or SIGINT. Returns 0 if all shut down cleanly, 1 if they could not start.
 
         Raises:
-            OSError: The port is taken, or the address is not this machine's.
+            OSError: The port is in use, or the address is not this machine's.
         """
         with ExitStack() as opened:
             self._listeners = self._open(opened)
             return self._run()
 
     def _open(self, opened: ExitStack) -> dict[str, socket.socket]:
-        """Hold the port on each address; the Unix sockets, which workers can't open each for itself."""
+        """Reserve the port on each address, and open the Unix sockets, which workers have to share."""
         listeners = {}
         for host in self._settings.hosts:
             path = unix_path(host)
@@ -118,7 +126,7 @@ class Workers:
         return listeners
 
     def _run(self) -> int:
-        # Blocked, so that each waits until it is taken by sigtimedwait: none comes between two lines.
+        # Blocked, so that each stays pending until sigtimedwait takes it.
         self._signals = {*ending_signals(), signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         try:
@@ -134,44 +142,44 @@ class Workers:
                     self._start(worker)
             self._started = self._started or all(worker.was_ready() for worker in self._workers)
             due = [worker.due for worker in self._workers if not worker.pid]
-            # Until all are ready they are looked at now and then; a death is a signal.
+            # Readiness is polled until all are ready; an exit is a signal.
             wait = max(0.0, min(due) - now) if due else 3600.0 if self._started else 0.1
             got = signal.sigtimedwait(self._signals, wait)
-            dead = self._reap()
+            exited = self._reap()
             if got is not None and got.si_signo != signal.SIGCHLD:
                 return self._stop()
-            for worker, status in dead:
+            for worker, status in exited:
                 if not self._started and not worker.was_ready():
-                    why = worker.why_failed() or f"a worker ended with status {status}; the log has more"
-                    tell(why)
+                    why = worker.failure_reason() or f"a worker ended with status {status}; the log has more"
+                    write_stderr(why)
                     self._stop()
                     return max(1, status)
-                self._start_later(worker, status)
+                self._schedule_restart(worker, status)
 
     def _start(self, worker: _Worker) -> None:
-        ours, its = socket.socketpair()
+        parent_end, child_end = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            ours.close()
-            self._become(worker.number, its)
-        its.close()
-        if worker.line is not None:
-            worker.line.close()
-        worker.pid, worker.line, worker.since = pid, ours, time.monotonic()
+            parent_end.close()
+            self._run_child(worker.number, child_end)
+        child_end.close()
+        if worker.channel is not None:
+            worker.channel.close()
+        worker.pid, worker.channel, worker.since = pid, parent_end, time.monotonic()
         _log.info("worker.started", node=self._node(worker.number), pid=pid)
 
-    def _become(self, number: int, line: socket.socket) -> None:
-        """Be a worker, in the new process; does not return."""
+    def _run_child(self, number: int, parent: socket.socket) -> None:
+        """Run the worker in the child process; does not return."""
         status = 1
         try:
             for other in self._workers:
-                if other.line is not None:
-                    other.line.close()
+                if other.channel is not None:
+                    other.channel.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             settings = self._settings.model_copy(update={"node_id": self._node(number)})
-            status = self._serve(Place(settings, number, line, self._listeners))
-        except BaseException as error:  # noqa: BLE001 - nothing of the parent's may run here
-            tell("".join(traceback.format_exception(error)))
+            status = self._serve(WorkerContext(settings, number, parent, self._listeners))
+        except BaseException as error:  # noqa: BLE001 - the parent's code must not run in the child
+            write_stderr("".join(traceback.format_exception(error)))
         finally:
             os._exit(status)
 
@@ -179,25 +187,25 @@ class Workers:
         return f"{self._name}-{number}"
 
     def _reap(self) -> list[tuple[_Worker, int]]:
-        """Those that have ended, each with its exit status."""
-        dead = []
+        """Workers that have exited, each with its exit status."""
+        exited = []
         for worker in self._workers:
             if worker.pid:
                 pid, status = os.waitpid(worker.pid, os.WNOHANG)
                 if pid:
                     worker.pid = 0
-                    dead.append((worker, os.waitstatus_to_exitcode(status)))
-        return dead
+                    exited.append((worker, os.waitstatus_to_exitcode(status)))
+        return exited
 
-    def _start_later(self, worker: _Worker, status: int) -> None:
+    def _schedule_restart(self, worker: _Worker, status: int) -> None:
         now = time.monotonic()
-        worker.deaths = 1 if now - worker.since > STEADY_S else worker.deaths + 1
+        worker.exits = 1 if now - worker.since > STABLE_UPTIME_S else worker.exits + 1
         first, most = RESTART_S
-        wait = min(first * 2.0 ** min(worker.deaths - 1, 16), most) * random.uniform(0.75, 1.25)
+        wait = min(first * 2.0 ** min(worker.exits - 1, 16), most) * random.uniform(0.75, 1.25)
         worker.due = now + wait
-        why = worker.why_failed()
+        why = worker.failure_reason()
         _log.error(
-            "worker.died",
+            "worker.exited",
             node=self._node(worker.number),
             status=status,
             again_s=round(wait, 3),
@@ -205,14 +213,14 @@ class Workers:
         )
 
     def _stop(self) -> int:
-        """End all in order, at last without asking; 0 where each ended in order."""
+        """Shut all workers down, and kill those that do not end. Returns 0 if all ended cleanly."""
         running = [worker for worker in self._workers if worker.pid]
         for worker in running:
             os.kill(worker.pid, signal.SIGTERM)
-        deadline = time.monotonic() + self._settings.shutdown_s + AFTER_SHUTDOWN_S
+        exitedline = time.monotonic() + self._settings.shutdown_s + AFTER_SHUTDOWN_S
         statuses: list[int] = []
         while any(worker.pid for worker in running):
-            left = deadline - time.monotonic()
+            left = exitedline - time.monotonic()
             if left <= 0:
                 for worker in running:
                     if worker.pid:
@@ -220,5 +228,5 @@ class Workers:
                 left = AFTER_SHUTDOWN_S
             signal.sigtimedwait({signal.SIGCHLD}, left)
             statuses += [status for _, status in self._reap()]
-        # One that was told to end before it could listen died of the signal itself.
+        # A worker that got SIGTERM before its handler was installed ends by the signal itself.
         return int(any(status not in (0, -signal.SIGTERM) for status in statuses))

@@ -160,7 +160,7 @@ def test_publish_tells_that_nobody_is_there(start: Start, more: list[str]) -> No
 def test_publish_tells_what_is_no_url(publish: Run) -> None:
     done = publish("--user", "42", "--url", "localhost:8000", "1")
     assert done.status == 1
-    assert "is no URL of a service" in done.err
+    assert "is not a URL of a service" in done.err
 
 
 # -- many at once --------------------------------------------------------------------------------------

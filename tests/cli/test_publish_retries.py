@@ -38,7 +38,7 @@ async def published(
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "TRY_AGAIN_S", (0, 0, 0))
+    monkeypatch.setattr(publish, "RETRY_DELAYS_S", (0, 0, 0))
 
 
 NOT_PUBLISHED = (503, {"detail": "nothing was published", "outcome": "not_published"})
@@ -64,7 +64,7 @@ async def test_key_that_was_given_is_the_key(capsys: pytest.CaptureFixture[str])
 
     assert (status, [event["key"] for event in sent]) == (1, ["mine"] * 3)
     assert (
-        "an earlier try may have published it: --key mine makes another one safe" in capsys.readouterr().err
+        "an earlier attempt may have published it; --key mine makes a retry safe" in capsys.readouterr().err
     )
 
 

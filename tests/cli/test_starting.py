@@ -64,7 +64,7 @@ async def test_work_that_is_stopped_closes_what_it_opened_though_a_cancel_was_lo
 async def test_work_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "START_S", 0.01)
 
-    with pytest.raises(TimeoutError, match="it takes longer than"):
+    with pytest.raises(TimeoutError, match="the start takes longer than"):
         await started(asyncio.sleep(3600), asyncio.Event())
 
 

@@ -57,7 +57,7 @@ def test_url_is_the_options_then_the_environments(env: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("url", ["push.example", "ftp://push.example", "http://", "http://[::1", "http://h:port", "http://h/?a"])  # fmt: skip
 def test_url_that_is_none_is_refused(env: pytest.MonkeyPatch, url: str) -> None:
-    with pytest.raises(target.NoTarget, match="is no URL"):
+    with pytest.raises(target.NoTarget, match="is not a URL"):
         target.url_of(parsed("--url", url))
 
 

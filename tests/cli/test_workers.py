@@ -80,7 +80,7 @@ async def test_workers_are_nodes_on_one_port_and_one_that_dies_is_started_again(
         [dead, *others] = pids(parent)
         os.kill(dead, signal.SIGKILL)
         await listening(parent, WORKERS + 1)
-        [died] = parent.logged("worker.died")
+        [died] = parent.logged("worker.exited")
         assert (died["node"], died["status"]) == ("box-1", -signal.SIGKILL)
         assert all(map(lives, others))
         assert [record["node"] for record in parent.logged("worker.started")] == ["box-1", "box-2", "box-1"]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sse_push.cli.main import main
-from sse_push.cli.serve import LEFT_OVER_S
+from sse_push.cli.serve import UNANSWERED_REQUESTS_S
 from sse_push.handlers.app import build_app
 from sse_push.handlers.ndjson import LINGER_S
 from sse_push.service.addresses import parse_network
@@ -66,7 +66,7 @@ def test_settings_can_be_and_leave_time_for_a_drain(monkeypatch: pytest.MonkeyPa
     stopping = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = POD["spec"]["terminationGracePeriodSeconds"]
     assert grace >= stopping + settings.shutdown_s + AFTER_A_DRAIN_S
-    assert AFTER_A_DRAIN_S >= LINGER_S + LEFT_OVER_S
+    assert AFTER_A_DRAIN_S >= LINGER_S + UNANSWERED_REQUESTS_S
 
 
 def test_no_network_of_many_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What is shown of a refusal, and what of others' text reaches a terminal."""
+"""What is shown of a describe_refusal, and what of others' text reaches a terminal."""
 
 import ssl
 from typing import Any
@@ -9,7 +9,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sse_push.cli.answers import refusal, say, trouble
+from sse_push.cli.output import describe_error, describe_refusal, print_error
 from sse_push.service.visible import visible
 
 
@@ -28,7 +28,7 @@ def test_visible_leaves_nothing_for_a_terminal_to_obey(text: str, shown: str) ->
 
 
 def test_say_takes_one_line_whatever_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    say("a\nforged: line")
+    print_error("a\nforged: line")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "sse-push: a\\nforged: line\n")
 
@@ -44,7 +44,7 @@ async def _refused(response: web.Response) -> str:
         aiohttp.ClientSession() as session,
         session.get(server.make_url("/")) as answer,
     ):
-        return await refusal(answer)
+        return await describe_refusal(answer)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ async def test_refusal_for_want_of_a_token_says_how_to_give_one() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (TimeoutError(), "nothing was heard in time"),
+        (TimeoutError(), "no answer in time"),
         (aiohttp.ServerDisconnectedError(), "Server disconnected"),
         (aiohttp.ClientPayloadError(), "ClientPayloadError"),
     ],
 )
 def test_trouble_is_never_empty(error: Exception, said: str) -> None:
-    assert trouble(error) == said
+    assert describe_error(error) == said
 
 
 async def test_trouble_with_a_certificate_says_how_to_trust_it() -> None:
@@ -95,7 +95,7 @@ async def test_trouble_with_a_certificate_says_how_to_trust_it() -> None:
     async with server, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorCertificateError) as caught:
             await session.get(server.make_url("/"))
-    assert trouble(caught.value) == (
-        f"localhost:{port} can't be trusted: unable to get local issuer certificate; "
+    assert describe_error(caught.value) == (
+        f"localhost:{port} has a certificate that is not trusted: unable to get local issuer certificate; "
         "SSL_CERT_FILE names certificates to trust"
     )

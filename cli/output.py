@@ -1,6 +1,6 @@
-"""What a command tells its user beside its results: a service's refusal as one readable text, on stderr.
+"""Error messages on stderr: refusals and connection errors as one readable line.
 
-Text of others is made safe to show in a terminal.
+Text from outside is escaped, so that a terminal does not interpret it.
 """
 
 import os
@@ -10,55 +10,55 @@ from typing import Any
 import aiohttp
 from pydantic_core import from_json
 
-from sse_push.cli.standard_streams import tell
+from sse_push.cli.standard_streams import write_stderr
 from sse_push.service.visible import visible
 
-MAX_PROBLEM_BYTES = 64 * 1024  # bytes read of a refusal; a problem document has some hundred
+MAX_PROBLEM_BYTES = 64 * 1024  # bytes of a refusal that are read; a problem document has a few hundred
 
 
-def say(text: str) -> None:
-    """Tell *text*, in one line, on stderr."""
-    tell(visible(text))
+def print_error(text: str) -> None:
+    """Print *text* on stderr, as one line."""
+    write_stderr(visible(text))
 
 
-def failed(why: str) -> int:
-    """Tell why a command failed; its exit status."""
-    say(why)
+def fail(why: str) -> int:
+    """Print why the command failed, and return its exit status."""
+    print_error(why)
     return 1
 
 
-async def refusal(response: aiohttp.ClientResponse) -> str:
-    """Why *response* is not what was asked for: its status, and what its problem document says."""
-    return (await refusal_and_outcome(response))[0]
+async def describe_refusal(response: aiohttp.ClientResponse) -> str:
+    """The status of *response* and what its problem document says."""
+    return (await read_refusal(response))[0]
 
 
-async def refusal_and_outcome(response: aiohttp.ClientResponse) -> tuple[str, str | None]:
-    """The same, and what became of what was to be published, where the document says so."""
+async def read_refusal(response: aiohttp.ClientResponse) -> tuple[str, str | None]:
+    """What :func:`describe_refusal` gives, and the document's ``outcome`` if it has one."""
     status = f"{response.status} {response.reason or _phrase(response.status)}"
     try:
         body = await response.content.read(MAX_PROBLEM_BYTES)
     except (aiohttp.ClientError, TimeoutError):
         body = b""
-    hint = ["--token, --user and --help say who asks"] if response.status == 401 else []
+    hint = ["--token, --user and --help print_error who asks"] if response.status == 401 else []
     problem = _parsed(body)
     return "; ".join([": ".join([status, *_details(problem)]), *hint]), problem.get("outcome")
 
 
-def trouble(error: Exception) -> str:
-    """What went wrong with a connection, in words."""
+def describe_error(error: Exception) -> str:
+    """A connection error as text for people."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         why = getattr(cause, "verify_message", "") or str(cause)
-        return f"{error.host}:{error.port} can't be trusted: {why}; SSL_CERT_FILE names certificates to trust"
+        return f"{error.host}:{error.port} has a certificate that is not trusted: {why}; SSL_CERT_FILE names certificates to trust"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"can't reach {error.host}:{error.port}: {_reason(error.os_error)}"
     if isinstance(error, TimeoutError):
-        return "nothing was heard in time"
+        return "no answer in time"
     return str(error) or type(error).__name__
 
 
 def _reason(cause: OSError) -> str:
-    # The number of a look-up that failed is negative, and no system's; its text is good.
+    # A failed name lookup has a negative number that the system does not know; its text is good.
     if cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno)
     return cause.strerror or str(cause)
@@ -67,13 +67,13 @@ def _reason(cause: OSError) -> str:
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         document = from_json(body)
-    except ValueError:  # a proxy's page, say
+    except ValueError:  # a proxy's page, print_error
         return {}
     return document if isinstance(document, dict) else {}
 
 
 def _details(problem: dict[str, Any]) -> list[str]:
-    """The parts of a problem document that a person wants to read (RFC 9457 and this service's own)."""
+    """The parts of a problem document that people want to read (RFC 9457, and our own fields)."""
     details = [str(problem["detail"])] if problem.get("detail") else []
     errors = problem.get("errors")
     if isinstance(errors, list) and len(errors) > 1:
