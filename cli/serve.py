@@ -22,7 +22,14 @@ from sse_push.handlers.server import GuardedSite
 from sse_push.service.descriptors import raise_limit, warn_where_few
 from sse_push.service.log_output import LogOutput
 from sse_push.service.logging import configure_logging, open_output
-from sse_push.service.settings import BadSettings, Settings, load_settings, unknown_variables, variable
+from sse_push.service.settings import (
+    BadSettings,
+    Settings,
+    load_settings,
+    renamed_variables,
+    unknown_variables,
+    variable,
+)
 
 # Seconds until a running thread yields to a waiting one. The commit thread must not wait for a whole
 # broadcast. Python's default is 5 ms.
@@ -64,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.log_format, settings.log_level, output)
     for name, meant in unknown_variables(os.environ).items():
         _log.warning("settings.unknown", name=name, meant=meant)
+    for name, new_name in renamed_variables(os.environ).items():
+        _log.warning("settings.renamed", name=name, new_name=new_name)
     raise_limit()
     warn_where_few(settings)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -111,7 +120,7 @@ def _run_node(
 async def _serve(
     settings: Settings, context: WorkerContext | None, own_port: int | None, watchdog: Watchdog
 ) -> int:
-    # The drain takes up to SHUTDOWN_S; what is unanswered after it gets this.
+    # The drain takes up to SHUTDOWN_TIMEOUT_S; what is unanswered after it gets this.
     runner = web.AppRunner(build_app(settings), shutdown_timeout=UNANSWERED_REQUESTS_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

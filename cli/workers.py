@@ -29,7 +29,9 @@ RESTART_S = (
     30.0,
 )  # seconds before an exited worker is restarted: first wait, doubled with each exit, and maximum
 STABLE_UPTIME_S = 60.0  # seconds of uptime after which the restart wait begins again
-AFTER_SHUTDOWN_S = 10.0  # seconds beyond SHUTDOWN_S for workers to store what they hold; then they are killed
+AFTER_SHUTDOWN_S = (
+    10.0  # seconds beyond SHUTDOWN_TIMEOUT_S for workers to store what they hold; then they are killed
+)
 MAX_REASON_BYTES = (
     4096  # bytes of a failed worker's message to its parent; some lines, well within a socket buffer
 )
@@ -217,10 +219,10 @@ class Workers:
         running = [worker for worker in self._workers if worker.pid]
         for worker in running:
             os.kill(worker.pid, signal.SIGTERM)
-        exitedline = time.monotonic() + self._settings.shutdown_s + AFTER_SHUTDOWN_S
+        deadline = time.monotonic() + self._settings.shutdown_timeout_s + AFTER_SHUTDOWN_S
         statuses: list[int] = []
         while any(worker.pid for worker in running):
-            left = exitedline - time.monotonic()
+            left = deadline - time.monotonic()
             if left <= 0:
                 for worker in running:
                     if worker.pid:

@@ -86,7 +86,7 @@ def _listen_at(settings: Settings, host: str, port: int, *, shared: bool) -> soc
     listener = _create(settings, host, port, backlog=BACKLOG, reuse_port=shared)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # A heartbeat that is not acknowledged for this long ends the connection (RFC 5482).
-    unheard_ms = round((settings.dead_peer_s - settings.heartbeat_s) * 1000)
+    unheard_ms = round((settings.peer_timeout_s - settings.heartbeat_s) * 1000)
     for option, value in (
         ("TCP_USER_TIMEOUT", unheard_ms),
         ("TCP_KEEPIDLE", max(1, round(settings.heartbeat_s))),

@@ -91,7 +91,7 @@ class Node:
             max_events=settings.history_max_events,
             max_bytes=settings.history_max_bytes,
             max_age=settings.history_max_age_s,
-            key_age=settings.idempotency_s,
+            key_age=settings.idempotency_ttl_s,
             sync=settings.history_sync,
             clock=clock,
         )
@@ -254,13 +254,15 @@ class Node:
             return
         _log.info("node.draining", streams=len(self.connections))
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.settings.shutdown_s
+        deadline = loop.time() + self.settings.shutdown_timeout_s
         await self.samplers.close()
         self.presence.drain()
         for task in self.reading:
             task.cancel()
-        turns = max(0.0, self.settings.shutdown_s - TURNS_END_S)
-        await asyncio.gather(self.connections.drain(self.settings.shutdown_s), self.group_chat.drain(turns))
+        turns = max(0.0, self.settings.shutdown_timeout_s - TURNS_END_S)
+        await asyncio.gather(
+            self.connections.drain(self.settings.shutdown_timeout_s), self.group_chat.drain(turns)
+        )
         # Looked at, not told of: to tell would cost each of a million requests what this costs one stop.
         while self.answering and loop.time() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(DRAIN_LOOKS_S)

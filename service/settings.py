@@ -1,9 +1,10 @@
-"""The settings: environment variables with the prefix SSE_PUSH_, read once, checked, then frozen.
+"""The settings: environment variables with the prefix SSE_PUSH_, read once, validated, then frozen.
 
-Each has its unit in its name and its reason in its description; ``sse-push serve --help`` prints them.
+Names end in their unit; descriptions give the reason. ``sse-push serve --help`` prints them.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -31,7 +32,7 @@ from sse_push.service.origins import OriginPattern, check_app_origin, origin_of,
 
 PREFIX = "SSE_PUSH_"
 MIN_SECRET_BYTES = 32  # bytes of a secret that signs tokens (RFC 7518, section 3.2)
-MAX_SECRETS = 4  # secrets at once: a token that none has signed is tried with each
+MAX_SECRETS = 4  # secrets at once; a token with a bad signature is checked with each
 
 
 def _split(value: object) -> object:
@@ -67,7 +68,7 @@ def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         origin = origin_of(f"https://{value}")
         if origin is None or origin.host != value.lower():
-            raise ValueError(f"{value!r} is no host name; write it without scheme and port")
+            raise ValueError(f"{value!r} is not a host name; write it without scheme and port")
     return tuple([value.lower() for value in values])
 
 
@@ -101,9 +102,9 @@ def _secrets(value: SecretStr) -> SecretStr:
 
 
 def split_secrets(text: str) -> tuple[str, ...]:
-    """The secrets that *text* lists: separated by commas, or as a JSON list of texts.
+    """The secrets in *text*: comma-separated, or a JSON list of strings.
 
-    One secret that holds a comma is taken as it is, unless one of its parts is long enough to be a secret.
+    A text with commas is one secret unless one of its parts is long enough to be a secret.
     """
     try:
         listed = json.loads(text) if text.startswith("[") else None
@@ -139,14 +140,22 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "true", "yes", "on", "y", "t", "enabled"), True),
     **dict.fromkeys(("0", "false", "no", "off", "n", "f", "disabled"), False),
 }
+# Former names, still read: load_settings() takes them, serve warns (settings.renamed).
+_RENAMED = {
+    "ai_lock_s": "ai_job_lock_s",
+    "dead_peer_s": "peer_timeout_s",
+    "idempotency_s": "idempotency_ttl_s",
+    "max_waiting_jobs": "max_queued_jobs",
+    "shutdown_s": "shutdown_timeout_s",
+}
 _OTHER_WORDS = {"warn": "warning"}
-_OF_COMMANDS = ("URL", "TOKEN")  # what `publish` and `listen` read beside the settings
-# What Kubernetes and Docker tell of a service that is named as this one.
+_OF_COMMANDS = ("URL", "TOKEN")  # read by `publish` and `listen`, not by the service
+# Variables that Kubernetes and Docker set for a service named sse-push.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)")
 
 
 class BadSettings(Exception):
-    """The environment holds settings that can't be; the message has a line for each."""
+    """Invalid settings; the message has a line for each."""
 
 
 class Settings(BaseSettings):
@@ -161,113 +170,115 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    # Where it listens and keeps its things
+    # Addresses and storage
     host: Annotated[str, AfterValidator(_listening)] = Field("127.0.0.1", description="Addresses to listen on; :: takes IPv4 too, unix:/path is a Unix socket.")  # fmt: skip
-    socket_mode: str = Field("660", pattern="^0?[0-7]{3}$", description="Mode of that socket: who may write to it may connect.")  # fmt: skip
+    socket_mode: str = Field("660", pattern="^0?[0-7]{3}$", description="Mode of the Unix socket; users with write permission can connect.")  # fmt: skip
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
     data_dir: Path = Field(
         Path("sse-push-data"),
-        description="Folder of what is kept: events, accounts. Made for its owner alone where there is none.",
+        description="Folder for events and accounts. Created with access for its owner only.",
     )
     engine_url: Annotated[str, AfterValidator(_engine)] = Field(
         "embedded:",
-        description="Where events are kept: embedded: (in DATA_DIR), or redis://host:port/db (rediss:, unix:).",
+        description="Where events are stored: embedded: (in DATA_DIR), or redis://host:port/db (rediss:, unix:).",
     )
-    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(SecretStr(""), description="Database of accounts, sqlite:///path or postgresql://user:password@host/name; by default accounts.db in DATA_DIR.")  # fmt: skip
-    node_id: str = Field("", description="Name of this node in logs and status; made up when empty.")
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(SecretStr(""), description="Database of accounts: sqlite:///path or postgresql://user:password@host/name; default accounts.db in DATA_DIR.")  # fmt: skip
+    node_id: str = Field("", description="Name of this node in logs and status; random when empty.")
 
-    # Who may ask
+    # Authentication
     auth_mode: Literal["jwt", "demo"] = Field("jwt", description="demo accepts unsigned demo tokens.")
-    allow_public_demo: bool = Field(False, description="Lets demo mode listen on other than loopback.")
-    demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names by which demo mode may be called, beside localhost, addresses and names without a dot: by any other a page of another site may command.")  # fmt: skip
-    jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, each of 32 bytes or more: the first signs, all verify. One of which a part between commas is that long too is written in a JSON list.")  # fmt: skip
+    allow_public_demo: bool = Field(False, description="Allows demo mode on addresses other than loopback.")
+    demo_hosts: Annotated[Texts, AfterValidator(_hosts)] = Field((), description="Host names that demo mode accepts besides localhost, IP addresses and names without a dot. Any other name could be a page of another site (DNS rebinding).")  # fmt: skip
+    jwt_secret: Annotated[SecretStr, AfterValidator(_secrets)] = Field(SecretStr(""), description="Shared secrets for HS256, comma-separated, each of 32 bytes or more: the first signs, all verify. A secret that itself has a comma between parts of 32 bytes is written as a JSON list.")  # fmt: skip
     jwks_url: Annotated[str, AfterValidator(_http)] = Field("", repr=False, description="JWKS document for RS256, ES256, EdDSA (http, https).")  # fmt: skip
-    jwks_refresh_s: float = Field(300, ge=1, description="The JWKS document is fetched again this often; a key that left it is trusted that long.")  # fmt: skip
-    jwt_leeway_s: float = Field(10, ge=0, le=300, description="An issuer's clock may be ahead of this one by so much (`iat`, `nbf`).")  # fmt: skip
-    jwt_algorithms: Annotated[Texts, AfterValidator(_algorithms)] = Field((), description="Accepted algorithms; by default HS256, or with JWKS_URL RS256,ES256,EdDSA.")  # fmt: skip
-    jwt_issuer: str = Field("", description="Required `iss`, checked where set.")
-    jwt_audience: str = Field("", description="Required `aud`, checked where set.")
-    token_ttl_s: int = Field(28_800, ge=1, description="A token that a login gives is good this long: a working day.")  # fmt: skip
-    open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * is all. Default general, in demo mode *.")  # fmt: skip
-    cors_origins: Callers = Field((), description="Origins whose pages may call, with credentials: https://host, https://*.example.com, of apps capacitor://localhost, chrome-extension://ID, moz-extension://*; null (without credentials).")  # fmt: skip
+    jwks_refresh_s: float = Field(300, ge=1, description="Interval between fetches of the JWKS document; a removed key stays valid for up to this long.")  # fmt: skip
+    jwt_leeway_s: float = Field(10, ge=0, le=300, description="How far an issuer's clock may be ahead (`iat`, `nbf`).")  # fmt: skip
+    jwt_algorithms: Annotated[Texts, AfterValidator(_algorithms)] = Field((), description="Accepted algorithms; default HS256, or RS256,ES256,EdDSA with JWKS_URL.")  # fmt: skip
+    jwt_issuer: str = Field("", description="Required `iss`, checked if set.")
+    jwt_audience: str = Field("", description="Required `aud`, checked if set.")
+    token_ttl_s: int = Field(28_800, ge=1, description="Lifetime of a token from a login: a working day.")  # fmt: skip
+    open_rooms: Texts | None = Field(None, description="Rooms for users whose token names none; * means all. Default general, in demo mode *.")  # fmt: skip
+    cors_origins: Callers = Field((), description="Origins whose pages may call, with credentials: https://host, https://*.example.com; for apps capacitor://localhost, chrome-extension://ID, moz-extension://*; null (without credentials).")  # fmt: skip
     trusted_proxies: Networks = Field(
         (),
-        description="Networks of the proxies whose X-Forwarded-For or Forwarded is believed; unix: for those on a Unix socket.",
+        description="Networks of the proxies whose X-Forwarded-For or Forwarded is trusted; unix: for those on a Unix socket.",
     )
 
     # Channel functions
-    redirect_origins: Origins = Field((), description="Origins a client may be sent to; https://*.example.com for subdomains.")  # fmt: skip
+    redirect_origins: Origins = Field((), description="Origins that a client may be redirected to; https://*.example.com for subdomains.")  # fmt: skip
     function_signing_key: Annotated[SecretStr, AfterValidator(_hex)] = Field(SecretStr(""), description="Hex key of X-Signature on PUT /functions.")  # fmt: skip
 
     # Limits of connections
     max_connections: int = Field(1000, ge=1, description="Open streams on this node.")
-    max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: a browser's tabs, some devices.")  # fmt: skip
-    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node, an office behind one NAT; IPv6 counts by IPV6_PREFIX.")  # fmt: skip
-    ipv6_prefix: int = Field(IPV6_PREFIX, ge=32, le=128, description="Bits of an IPv6 address that count as one address in all limits: 64 is a network, 56 all that many homes have.")  # fmt: skip
-    anonymous_share: float = Field(0.5, gt=0, le=1, description="Share of MAX_CONNECTIONS, and of MAX_CONNECTIONS_PER_ADDRESS, that streams without a token may take; the rest is kept for users.")  # fmt: skip
-    opens_per_user_per_minute: float = Field(300, ge=0, description="Streams opened by one user on this node, that many at once at the most: 20 tabs that are reloaded, or come back after each of some restarts; 0 is no limit.")  # fmt: skip
-    opens_per_address_per_minute: float = Field(1200, ge=0, description="The same without a token from one address: all streams that it may have, after each of some restarts.")  # fmt: skip
-    max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 is MAX_CONNECTIONS + 1000.")  # fmt: skip
+    max_connections_per_user: int = Field(20, ge=1, description="Open streams of one user on this node: the tabs of a browser, and some devices.")  # fmt: skip
+    max_connections_per_address: int = Field(200, ge=1, description="Open streams from one address on this node: an office behind one NAT. IPv6 is counted by IPV6_PREFIX.")  # fmt: skip
+    ipv6_prefix: int = Field(IPV6_PREFIX, ge=32, le=128, description="Prefix length that counts as one IPv6 address in all limits: 64 is a network, 56 is what many homes get.")  # fmt: skip
+    anonymous_share: float = Field(0.5, gt=0, le=1, description="Share of MAX_CONNECTIONS, and of MAX_CONNECTIONS_PER_ADDRESS, for streams without a token; the rest is reserved for users.")  # fmt: skip
+    opens_per_user_per_minute: float = Field(300, ge=0, description="Streams that one user may open on this node, also the largest burst: 20 tabs that reload, or reconnect after several restarts. 0 means no limit.")  # fmt: skip
+    opens_per_address_per_minute: float = Field(1200, ge=0, description="The same for one address without tokens: all its streams, reconnecting after several restarts.")  # fmt: skip
+    max_sockets: int = Field(0, ge=0, description="Open sockets on this node, streams and requests; 0 means MAX_CONNECTIONS + 1000.")  # fmt: skip
     max_topics: int = Field(32, ge=1, description="Topics of one /v1/stream.")
-    slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Bytes that may wait for one stream; past it the stream is closed and resumes.")  # fmt: skip
-    send_buffer_bytes: int = Field(128 * 1024, ge=64 * 1024, description="Kernel send buffer of a socket, which a reader that stopped fills first.")  # fmt: skip
-    dead_peer_s: float = Field(60, ge=5, description="A peer that vanished without a word loses its slot within this.")  # fmt: skip
+    slow_reader_bytes: int = Field(2**20, ge=16 * 1024, description="Unsent bytes of one stream; past it the stream is closed, and the client resumes.")  # fmt: skip
+    send_buffer_bytes: int = Field(128 * 1024, ge=64 * 1024, description="Kernel send buffer of a socket; a stalled reader fills it first.")  # fmt: skip
+    peer_timeout_s: float = Field(60, ge=5, description="A peer that vanished without closing its connection is detected within this.")  # fmt: skip
 
     # Limits of requests
-    max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Body of a list of events (NDJSON has no end, only lines).")  # fmt: skip
+    max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Body of a request with a list of events; an NDJSON stream is not limited.")  # fmt: skip
     max_event_bytes: int = Field(64 * 1024, ge=64, description="Encoded data of one event.")
     max_batch_events: int = Field(1000, ge=1, description="Events in one list.")
-    max_routing_keys: int = Field(10_000, ge=4000, description="Routing keys in one list, one for each user of each event at the least: Redis does nothing else while it keeps them, some 3 us each.")  # fmt: skip
-    request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its whole request by then is closed.")  # fmt: skip
-    user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 is no limit.")  # fmt: skip
+    max_routing_keys: int = Field(10_000, ge=4000, description="Routing keys of one list; each user of each event needs one or more. Redis is blocked while it stores them, about 3 us each.")  # fmt: skip
+    request_timeout_s: float = Field(10, gt=0, description="A connection that has not sent its complete request by then is closed.")  # fmt: skip
+    user_commands_per_s: float = Field(10, ge=0, description="Commands of one user, with a burst of twice as many; 0 means no limit.")  # fmt: skip
     service_commands_per_s: float = Field(0, ge=0, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
-    logins_per_account_per_minute: float = Field(10, ge=0, description="Wrong passwords for one account from one network address, that many at once at the most; 0 is no limit.")  # fmt: skip
-    logins_per_account_everywhere_per_minute: float = Field(60, ge=0, description="The same from all addresses; past it only those go on from which the account logged in before.")  # fmt: skip
-    logins_per_address_per_minute: float = Field(60, ge=0, description="Logins tried from one network address: an office in the morning.")  # fmt: skip
-    idempotency_s: float = Field(600, gt=0, description="An idempotency key is remembered this long.")
+    logins_per_account_per_minute: float = Field(10, ge=0, description="Wrong passwords for one account from one network address, also the largest burst; 0 means no limit.")  # fmt: skip
+    logins_per_account_everywhere_per_minute: float = Field(60, ge=0, description="The same from all addresses; past it only addresses that this account logged in from before can try.")  # fmt: skip
+    logins_per_address_per_minute: float = Field(60, ge=0, description="Login attempts from one network address: an office in the morning.")  # fmt: skip
+    idempotency_ttl_s: float = Field(600, gt=0, description="How long an idempotency key is remembered.")
 
     # Streams
-    heartbeat_s: float = Field(15, gt=0, description="A comment goes out this often, below proxies' usual 30 to 60.")  # fmt: skip
-    retry_ms: int = Field(3000, ge=0, description="Reconnection time told to clients, give or take half.")
-    custom_interval_s: float = Field(1, gt=0, description="/custom/stream sends this often.")
-    status_interval_s: float = Field(5, gt=0, description="/system/status/stream sends this often.")
-    presence_heartbeat_s: float = Field(30, gt=0, description="A presence stream's heartbeat event goes out this often, and the user is active then.")  # fmt: skip
-    presence_grace_s: float = Field(3, ge=0, description="A user without a stream stays online this long: a page that is loaded again shows no flicker.")  # fmt: skip
-    presence_timeout_s: float = Field(45, ge=3, description="The users of a node that died without a word are offline within this.")  # fmt: skip
-    io_uring: Literal["auto", "off"] = Field("auto", description="auto writes to many streams with one system call where Linux' io_uring is to be had; off never asks for it.")  # fmt: skip
-    shutdown_s: float = Field(10, ge=0, description="After SIGTERM streams get this long to take what is theirs.")  # fmt: skip
+    heartbeat_s: float = Field(15, gt=0, description="Interval between heartbeat comments; proxies usually cut after 30 to 60 s of silence.")  # fmt: skip
+    retry_ms: int = Field(
+        3000, ge=0, description="Reconnection time sent to clients, with a jitter of plus or minus half."
+    )
+    custom_interval_s: float = Field(1, gt=0, description="Interval between events of /custom/stream.")
+    status_interval_s: float = Field(5, gt=0, description="Interval between events of /system/status/stream.")
+    presence_heartbeat_s: float = Field(30, gt=0, description="Interval between heartbeat events of a presence stream; each marks the user as active.")  # fmt: skip
+    presence_grace_s: float = Field(3, ge=0, description="How long a user without a stream stays online, so that a page reload does not flicker.")  # fmt: skip
+    presence_timeout_s: float = Field(45, ge=3, description="The users of a node that crashed are offline within this.")  # fmt: skip
+    io_uring: Literal["auto", "off"] = Field("auto", description="auto uses Linux' io_uring, if it is available, to write to many streams with one system call; off never does.")  # fmt: skip
+    shutdown_timeout_s: float = Field(10, ge=0, description="How long readers may take after SIGTERM to receive what is queued for them.")  # fmt: skip
 
     # Group chat with AI members
-    personas_file: Path | None = Field(None, description="TOML file of the AI members of rooms; without one two sit in every room.")  # fmt: skip
-    ai_base_url: Annotated[str, AfterValidator(_http)] = Field("", description="Chat-completions interface of OpenAI's form that personas speak by, https://host/v1; with none, and no key, they are scripted.")  # fmt: skip
-    ai_api_key: SecretStr = Field(SecretStr(""), description="Its key.")
-    ai_model: str = Field("", description="The model, for personas that name none.")
-    ai_timeout_s: float = Field(25, gt=0, description="A model's whole answer may take this long.")
-    ai_cache_s: float = Field(0, ge=0, description="Equal questions to one persona in one room are answered alike for this long; 0 is never, for an answer hangs on what was said before.")  # fmt: skip
-    ai_history_messages: int = Field(20, ge=0, le=100, description="Earlier messages of the room that a persona is told.")  # fmt: skip
-    ai_worker_concurrency: int = Field(4, ge=0, validation_alias="AI_WORKER_CONCURRENCY", description="Answers worked on at once by this process; 0 leaves all to `sse-push worker`. The one setting without prefix.")  # fmt: skip
-    max_waiting_jobs: int = Field(1000, ge=1, description="Answers that wait for a worker; past it AI members can't be asked.")  # fmt: skip
-    ai_jobs_per_user: int = Field(16, ge=8, description="Answers that one user may wait for, on all nodes together: two turns in a room full of AI members.")  # fmt: skip
-    turns_per_user_per_minute: float = Field(30, ge=0, description="Messages of one user to AI members on this node, that many at once at the most; each asks a model for every member. 0 is no limit.")  # fmt: skip
-    ai_lock_s: float = Field(10, ge=1, description="A worker that gives no sign of life for this long loses its job to another.")  # fmt: skip
-    group_chat_timeout_s: float = Field(30, gt=0, description="A caller waits this long for all AI members.")
+    personas_file: Path | None = Field(None, description="TOML file of the AI members of rooms; without it, two default members are in every room.")  # fmt: skip
+    ai_base_url: Annotated[str, AfterValidator(_http)] = Field("", description="Base URL of an OpenAI-compatible chat-completions API, https://host/v1. Without it and without a key, personas answer by script.")  # fmt: skip
+    ai_api_key: SecretStr = Field(SecretStr(""), description="API key of that interface.")
+    ai_model: str = Field("", description="The model for personas that name none.")
+    ai_timeout_s: float = Field(25, gt=0, description="Timeout of a model's complete answer.")
+    ai_cache_s: float = Field(0, ge=0, description="How long an answer is cached for the same question to one persona in one room. 0, the default, means never: answers depend on the conversation.")  # fmt: skip
+    ai_history_messages: int = Field(20, ge=0, le=100, description="Earlier messages of the room that a persona gets as context.")  # fmt: skip
+    ai_worker_concurrency: int = Field(4, ge=0, validation_alias="AI_WORKER_CONCURRENCY", description="Concurrent answers in this process; 0 leaves all to `sse-push worker`. The only setting without the prefix.")  # fmt: skip
+    max_queued_jobs: int = Field(1000, ge=1, description="Queued answers; past it AI members can't be asked.")  # fmt: skip
+    ai_jobs_per_user: int = Field(16, ge=8, description="Pending answers of one user on all nodes: two turns in a full room.")  # fmt: skip
+    turns_per_user_per_minute: float = Field(30, ge=0, description="Messages of one user to AI members on this node, also the largest burst; each asks a model once per member. 0 means no limit.")  # fmt: skip
+    ai_job_lock_s: float = Field(10, ge=1, description="Lock of a job: a worker that does not renew it for this long loses the job to another.")  # fmt: skip
+    group_chat_timeout_s: float = Field(30, gt=0, description="How long a caller waits for all AI members.")
 
     # History
-    history_max_events: int = Field(1_000_000, ge=1, description="Newest events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
-    history_max_bytes: int = Field(2**30, ge=2**20, description="Bytes that the history takes, its indexes with it; past it the oldest events go. On Redis no more than half of its maxmemory.")  # fmt: skip
-    history_max_age_s: float = Field(86_400, gt=0, description="An event can be replayed this long.")
-    history_user_share: float = Field(0.05, ge=0, le=1, description="Share of the history that one user may fill through this node within HISTORY_MAX_AGE_S, half of it at once; 0 is no limit.")  # fmt: skip
+    history_max_events: int = Field(1_000_000, ge=1, description="Number of events that can be replayed; about 300 bytes of disk each.")  # fmt: skip
+    history_max_bytes: int = Field(2**30, ge=2**20, description="Size of the history with its indexes; past it the oldest events are removed. On Redis at most half of its maxmemory.")  # fmt: skip
+    history_max_age_s: float = Field(86_400, gt=0, description="How long an event can be replayed.")
+    history_user_share: float = Field(0.05, ge=0, le=1, description="Share of the history that one user may fill through this node within HISTORY_MAX_AGE_S, half of it in one burst; 0 means no limit.")  # fmt: skip
     history_service_share: float = Field(0, ge=0, le=1, description="The same for one service or admin: trusted, so unlimited by default.")  # fmt: skip
-    history_sync: Literal["normal", "full"] = Field("normal", description="full also survives the death of the machine: a disk flush a commit.")  # fmt: skip
+    history_sync: Literal["normal", "full"] = Field("normal", description="full also survives a crash of the machine: it flushes the disk at every commit.")  # fmt: skip
 
     # Logs
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto is console on a terminal.")  # fmt: skip
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")  # fmt: skip
 
     @field_validator("*", mode="before")
     @classmethod
     def _read_word(cls, value: object, info: ValidationInfo) -> object:
-        """Text without white space around it; words in the case that is ours; nothing at all is the default."""
+        """Strip white space, accept words in any case, and take the default for an empty text."""
         if not isinstance(value, str) or info.field_name == "jwt_secret":
             return value
         text, field = value.strip(), cls.model_fields[str(info.field_name)]
@@ -280,7 +291,7 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Where it listens."""
+        """The addresses to listen on."""
         return split_hosts(self.host)
 
     @property
@@ -289,19 +300,19 @@ class Settings(BaseSettings):
 
     @property
     def rooms_open_to_all(self) -> frozenset[str]:
-        """Rooms for users whose token names none; ``*`` is all."""
+        """Rooms for users whose token names none; ``*`` means all."""
         if self.open_rooms is not None:
             return frozenset(self.open_rooms)
         return frozenset(["*"] if self.demo else ["general"])
 
     @property
     def on_redis(self) -> bool:
-        """Events are kept by a Redis, which nodes and workers share."""
+        """Events are stored on a Redis server that nodes and workers share."""
         return not self.engine_url.startswith("embedded:")
 
     @property
     def asks_a_model(self) -> bool:
-        """Personas speak by a model; otherwise by scripts."""
+        """Personas answer by a model; otherwise by script."""
         return bool(self.ai_base_url or self.ai_api_key.get_secret_value())
 
     @property
@@ -336,16 +347,16 @@ class Settings(BaseSettings):
         if self.demo and not self.allow_public_demo and not all(map(is_of_this_machine, self.hosts)):
             raise ValueError(
                 f"SSE_PUSH_AUTH_MODE=demo accepts anybody, and SSE_PUSH_HOST={self.host} is not loopback; use jwt, or set "
-                "SSE_PUSH_ALLOW_PUBLIC_DEMO=true if that is what you want"
+                "SSE_PUSH_ALLOW_PUBLIC_DEMO=true to allow it"
             )
-        if self.dead_peer_s <= self.heartbeat_s:
+        if self.peer_timeout_s <= self.heartbeat_s:
             raise ValueError(
-                "SSE_PUSH_DEAD_PEER_S must be more than SSE_PUSH_HEARTBEAT_S, by which a dead peer is noticed"
+                "SSE_PUSH_PEER_TIMEOUT_S must be more than SSE_PUSH_HEARTBEAT_S: heartbeats detect a vanished peer"
             )
         if self.slow_reader_bytes < 2 * self.max_event_bytes:
             raise ValueError("SSE_PUSH_SLOW_READER_BYTES must be at least twice SSE_PUSH_MAX_EVENT_BYTES")
         if bad := [room for room in self.open_rooms or () if not is_name(room)]:
-            raise ValueError(f"SSE_PUSH_OPEN_ROOMS: {bad[0]!r} is no room name")
+            raise ValueError(f"SSE_PUSH_OPEN_ROOMS: {bad[0]!r} is not a room name")
         return self
 
 
@@ -356,8 +367,10 @@ def variable(name: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables with our prefix that nothing reads, each with the name that may have been meant, or ``""``."""
-    known = {variable(name) for name in Settings.model_fields} | {PREFIX + name for name in _OF_COMMANDS}
+    """Variables with our prefix that nothing reads, each with the most similar known name, or ``""``."""
+    known = {variable(name) for name in (*Settings.model_fields, *_RENAMED)} | {
+        PREFIX + name for name in _OF_COMMANDS
+    }
     found = {}
     for name in environment:
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINK.search(name):
@@ -367,12 +380,22 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def renamed_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables of *environment* with a former name, each with its new name."""
+    former = {variable(old): variable(new) for old, new in _RENAMED.items()}
+    return {name: former[name.upper()] for name in environment if name.upper() in former}
+
+
 def load_settings(**overrides: Any) -> Settings:
-    """The settings from the environment.
+    """The settings from the environment. A setting's former name counts where its new name is not set.
 
     Raises:
-        BadSettings: Some can't be; its text names each, and never shows a secret's value.
+        BadSettings: Some are invalid; the text names each, and never shows a secret.
     """
+    upper = {name.upper(): value for name, value in os.environ.items()}
+    for old, new in _RENAMED.items():
+        if upper.get(variable(old), "").strip() and not upper.get(variable(new), "").strip():
+            overrides.setdefault(new, upper[variable(old)])
     try:
         return Settings(**overrides)
     except ValidationError as error:

@@ -103,7 +103,7 @@ def settings_for(tmp_path: Path) -> SettingsFactory:
     def make(**overrides: Any) -> Settings:
         nonlocal made
         made += 1
-        usual: dict[str, Any] = {"data_dir": tmp_path / f"data{made}", "port": 0, "shutdown_s": 2}
+        usual: dict[str, Any] = {"data_dir": tmp_path / f"data{made}", "port": 0, "shutdown_timeout_s": 2}
         if overrides.get("auth_mode") != "demo" and "jwks_url" not in overrides:
             usual["jwt_secret"] = SECRET
         return GivenSettings(**{**usual, **overrides})
@@ -196,7 +196,7 @@ async def listen(settings_for: SettingsFactory) -> AsyncIterator[Listen]:
     async def starting(*, clock: Callable[[], float] = time.time, **overrides: Any) -> Listening:
         settings = settings_for(**overrides)
         app = build_app(settings, clock=clock)
-        runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_s)
+        runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_timeout_s)
         await runner.setup()
         site = GuardedSite(runner, settings.host, settings.port)
         await site.start()

@@ -49,7 +49,7 @@ def _parameter(name: str, where: str, description: str, **form: Any) -> Json:
 PARAMETERS: Mapping[str, Json] = {
     "Last-Event-ID": _parameter("Last-Event-ID", "header", "The last id that was seen: everything missed since comes first.", examples=[ID]),
     "lastEventId": _parameter("lastEventId", "query", "The same, where no header can be set; the header wins."),
-    "Idempotency-Key": _parameter("Idempotency-Key", "header", "Seen in the last 10 minutes (`SSE_PUSH_IDEMPOTENCY_S`), it publishes nothing again and answers with the first id. For one event; in a list each has its own `key`.", minLength=1, maxLength=MAX_KEY),
+    "Idempotency-Key": _parameter("Idempotency-Key", "header", "Seen in the last 10 minutes (`SSE_PUSH_IDEMPOTENCY_TTL_S`), it publishes nothing again and answers with the first id. For one event; in a list each has its own `key`.", minLength=1, maxLength=MAX_KEY),
     "If-None-Match": _parameter("If-None-Match", "header", "An `ETag` that was answered: 304 where it still holds."),
 }  # fmt: skip
 

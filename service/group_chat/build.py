@@ -84,13 +84,13 @@ def build_worker(settings: Settings, clock: Callable[[], float] = time.time) -> 
         RedisPlace(settings.engine_url),
         build_answers(settings, clock),
         concurrency=max(1, settings.ai_worker_concurrency),
-        lock_s=settings.ai_lock_s,
+        lock_s=settings.ai_job_lock_s,
         clock=clock,
     )
 
 
 def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
-    limit, per_user = settings.max_waiting_jobs, settings.ai_jobs_per_user
+    limit, per_user = settings.max_queued_jobs, settings.ai_jobs_per_user
     concurrency = settings.ai_worker_concurrency
     if not settings.on_redis:
         answers = build_answers(settings, clock)
@@ -102,7 +102,7 @@ def _queue(settings: Settings, clock: Callable[[], float]) -> JobQueue:
         RedisPlace(settings.engine_url),
         limit=limit,
         per_user=per_user,
-        unseen_s=settings.idempotency_s / 2,
+        unseen_s=settings.idempotency_ttl_s / 2,
         worker=build_worker(settings, clock) if concurrency else None,
         clock=clock,
     )

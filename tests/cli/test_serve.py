@@ -91,12 +91,14 @@ def test_serve_says_that_its_port_is_taken(start: Start, tmp_path: Path) -> None
 
 
 @pytest.mark.process
-def test_serve_warns_of_a_variable_that_nothing_reads(
+def test_serve_warns_of_unknown_and_renamed_variables(
     start: Start, service: ServerProcess, tmp_path: Path
 ) -> None:
     port = service.url.rpartition(":")[2]  # taken: it ends at once
-    server = start("serve", AUTH_MODE="demo", PORT=port, DATA_DIR=str(tmp_path), LOG_FORMAT="json", MAX_CONNECTONS="5")  # fmt: skip
+    server = start("serve", AUTH_MODE="demo", PORT=port, DATA_DIR=str(tmp_path), LOG_FORMAT="json", MAX_CONNECTONS="5", SHUTDOWN_S="5")  # fmt: skip
     out, _ = server.communicate(timeout=WITHIN_S)
+    [renamed] = [line for line in map(json.loads, out.splitlines()) if line["event"] == "settings.renamed"]
+    assert (renamed["name"], renamed["new_name"]) == ("SSE_PUSH_SHUTDOWN_S", "SSE_PUSH_SHUTDOWN_TIMEOUT_S")
     [warned] = [line for line in map(json.loads, out.splitlines()) if line["event"] == "settings.unknown"]
     assert (warned["name"], warned["meant"]) == ("SSE_PUSH_MAX_CONNECTONS", "SSE_PUSH_MAX_CONNECTIONS")
 

@@ -18,12 +18,12 @@ def test_worker_needs_no_way_to_tell_callers(run: Run, monkeypatch: pytest.Monke
     """No JWT secret, no address: it stops at what it does need."""
     monkeypatch.setenv("SSE_PUSH_HOST", "0.0.0.0")
     monkeypatch.setenv("SSE_PUSH_ENGINE_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("SSE_PUSH_AI_LOCK_S", "nothing")
+    monkeypatch.setenv("SSE_PUSH_AI_JOB_LOCK_S", "nothing")
 
     done = run("worker")
 
     assert done.status == 2
-    assert "SSE_PUSH_AI_LOCK_S" in done.err and "JWT" not in done.err and "HOST" not in done.err
+    assert "SSE_PUSH_AI_JOB_LOCK_S" in done.err and "JWT" not in done.err and "HOST" not in done.err
 
 
 def test_node_says_which_persona_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def own_ports() -> int:
 async def parent(shared_redis: RedisServer, tmp_path: Path, own_ports: int) -> AsyncIterator[ServerProcess]:
     server = ServerProcess(
         tmp_path, "--workers", str(WORKERS), "--worker-ports", str(own_ports),
-        engine_url=shared_redis.url, node_id="box", shutdown_s=3,
+        engine_url=shared_redis.url, node_id="box", shutdown_timeout_s=3,
     )  # fmt: skip
     try:
         await server.start()

@@ -7,7 +7,7 @@ from sse_push.service.settings import PREFIX, Settings
 from tests.process import ROOT
 
 DEPLOY = ROOT / "deploy"
-# A drain takes SHUTDOWN_S; then come the last answers, requests left over (some 2 s each), and what is to be kept.
+# A drain takes SHUTDOWN_TIMEOUT_S; then come the last answers, requests left over (some 2 s each), and what is to be kept.
 AFTER_A_DRAIN_S = 5
 
 

@@ -73,7 +73,7 @@ def test_nodes_have_settings_that_can_be(services: dict[str, Any], monkeypatch: 
     for name, node in nodes_of(services).items():
         settings = settings_of(node["environment"], monkeypatch)
         assert settings.node_id == name
-        assert seconds(node["stop_grace_period"]) >= settings.shutdown_s + AFTER_A_DRAIN_S
+        assert seconds(node["stop_grace_period"]) >= settings.shutdown_timeout_s + AFTER_A_DRAIN_S
         assert node["ulimits"]["nofile"] >= settings.socket_limit + RESERVED_SOCKETS + 100
 
 

@@ -65,7 +65,7 @@ def test_settings_can_be_and_leave_time_for_a_drain(monkeypatch: pytest.MonkeyPa
     assert settings.database_url.get_secret_value().startswith("postgresql:")
     stopping = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = POD["spec"]["terminationGracePeriodSeconds"]
-    assert grace >= stopping + settings.shutdown_s + AFTER_A_DRAIN_S
+    assert grace >= stopping + settings.shutdown_timeout_s + AFTER_A_DRAIN_S
     assert AFTER_A_DRAIN_S >= LINGER_S + UNANSWERED_REQUESTS_S
 
 

@@ -53,5 +53,5 @@ def value(name: str) -> str:
 
 def test_unit_leaves_time_for_a_drain_and_room_for_sockets() -> None:
     settings = Settings(auth_mode="demo")
-    assert int(value("TimeoutStopSec")) >= settings.shutdown_s + AFTER_A_DRAIN_S
+    assert int(value("TimeoutStopSec")) >= settings.shutdown_timeout_s + AFTER_A_DRAIN_S
     assert int(value("LimitNOFILE")) >= settings.socket_limit + RESERVED_SOCKETS + 100

@@ -33,7 +33,7 @@ async def nodes(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[list
     settings = {
         "engine_url": redis_server.url,
         "trusted_proxies": f"{HOST}/32",
-        "shutdown_s": 2,
+        "shutdown_timeout_s": 2,
         "heartbeat_s": 2,
     }
     async with AsyncExitStack() as stack:

@@ -57,7 +57,7 @@ def test_limit_is_the_number_in_the_code(row: list[str]) -> None:
 def test_limits_table_has_every_setting_that_limits() -> None:
     named = {where for row in LIMITS for where in names(row[4])}
     limiting = re.compile(
-        r"^(max_|.*_bytes$|.*_commands_per_s$|history_max|dead_peer_s|request_timeout_s|idempotency_s|shutdown_s)"
+        r"^(max_|.*_bytes$|.*_commands_per_s$|history_max|peer_timeout_s|request_timeout_s|idempotency_ttl_s|shutdown_timeout_s)"
     )
     for name in Settings.model_fields:
         if limiting.match(name) and name != "max_sockets":  # Settings.socket_limit is its row

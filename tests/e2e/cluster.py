@@ -30,7 +30,7 @@ class Cluster:
         self.redis = RedisServer()
         self.proxies = [TcpProxy(self.redis.port) for _ in range(count)]
         self.nodes: list[ServerProcess] = []
-        self._settings = {"heartbeat_s": HEARTBEAT_S, "retry_ms": 100, "shutdown_s": 3, **settings}
+        self._settings = {"heartbeat_s": HEARTBEAT_S, "retry_ms": 100, "shutdown_timeout_s": 3, **settings}
         self._folder = folder
         self.api = Api()
 

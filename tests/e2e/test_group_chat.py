@@ -128,7 +128,7 @@ async def test_worker_killed_amid_its_jobs_is_replaced(
         "engine_url": redis_server.url,
         "ai_base_url": model_server.url,
         "ai_model": "m",
-        "ai_lock_s": 1,
+        "ai_job_lock_s": 1,
     }
     model_server.answers = {"m": SILENT}
     node, worker = await asyncio.gather(serve(**settings, ai_worker_concurrency=0), work(**settings))

@@ -115,7 +115,7 @@ async def test_streams_of_all_kinds_share_the_limits(server: ServerProcess) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="NOT TESTED: only Linux lets a socket drop what it gets")
 async def test_a_peer_that_vanishes_without_a_word_frees_its_slot(serve: Serve, api: Api) -> None:
-    server = await serve(max_connections=1, heartbeat_s=0.5, dead_peer_s=5, shutdown_s=1)
+    server = await serve(max_connections=1, heartbeat_s=0.5, peer_timeout_s=5, shutdown_timeout_s=1)
     async with await Stream.open(server, "/v1/app/sse", demo("gone")) as stream:
         assert await stream.frame()
         assert await stream.chunk() == b": hb\n\n"  # it was alive and well

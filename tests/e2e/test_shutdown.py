@@ -33,7 +33,7 @@ async def stall(server: ServerProcess, api: Api, user: str) -> Stream:
 
 
 async def test_sigterm_drains_streams_and_ends_in_time(serve: Serve, api: Api) -> None:
-    server = await serve(shutdown_s=SHUTDOWN_S, retry_ms=1000)
+    server = await serve(shutdown_timeout_s=SHUTDOWN_S, retry_ms=1000)
     targets = ["/v1/app/sse", "/v1/stream?topics=app", "/custom/stream", "/system/status/stream"]
     streams = [await Stream.open(server, target, demo("ann")) for target in targets]
     stalled = await stall(server, api, "slow")
@@ -70,7 +70,7 @@ async def test_sigterm_drains_streams_and_ends_in_time(serve: Serve, api: Api) -
 
 
 async def test_a_slow_reader_gets_what_is_its_own_before_the_end(serve: Serve, api: Api) -> None:
-    server = await serve(shutdown_s=10)
+    server = await serve(shutdown_timeout_s=10)
     stream = await stall(server, api, "slow")
     last = await api.publish(server, {"userId": "slow", "data": "last"})
     server.send_signal(signal.SIGTERM)
@@ -83,7 +83,7 @@ async def test_a_slow_reader_gets_what_is_its_own_before_the_end(serve: Serve, a
 
 
 async def test_idle_and_half_sent_requests_do_not_hold_up_the_end(serve: Serve) -> None:
-    server = await serve(shutdown_s=1)
+    server = await serve(shutdown_timeout_s=1)
     idle = await connect(server)
     half_head = await connect(server)
     half_head[1].write(b"GET /healthz HTT")
@@ -100,7 +100,7 @@ async def test_idle_and_half_sent_requests_do_not_hold_up_the_end(serve: Serve) 
 
 
 async def test_a_stream_of_lines_is_answered_for_all_that_was_read(serve: Serve) -> None:
-    server = await serve(shutdown_s=SHUTDOWN_S)
+    server = await serve(shutdown_timeout_s=SHUTDOWN_S)
     async with await Stream.open(server, "/v1/app/sse", ADMIN) as stream:
         first = await stream.frame()
     reader, writer = await connect(server)

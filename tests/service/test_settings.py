@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sse_push.service.settings import PREFIX, BadSettings, Settings, load_settings, unknown_variables
+from sse_push.service.settings import (
+    PREFIX,
+    BadSettings,
+    Settings,
+    load_settings,
+    renamed_variables,
+    unknown_variables,
+)
 from tests.conftest import SECRET
 
 JWKS = "https://issuer.example.com/jwks.json"
@@ -105,9 +112,9 @@ def test_defaults_are_those_of_the_contract() -> None:
         settings.max_connections_per_address,
     )
     assert limits == (1000, 20, 200)
-    assert (settings.heartbeat_s, settings.dead_peer_s) == (15, 60)
+    assert (settings.heartbeat_s, settings.peer_timeout_s) == (15, 60)
     assert (settings.custom_interval_s, settings.status_interval_s) == (1, 5)
-    assert settings.idempotency_s == 600
+    assert settings.idempotency_ttl_s == 600
     assert settings.redirect_origins == settings.cors_origins == settings.trusted_proxies == ()
 
 
@@ -173,8 +180,8 @@ def test_every_setting_says_what_it_is() -> None:
         ({"auth_mode": "demo", "host": "example.com"}, "ALLOW_PUBLIC_DEMO"),
         ({"auth_mode": "demo", "host": "localhost.example.com"}, "ALLOW_PUBLIC_DEMO"),
         ({"auth_mode": "none"}, "SSE_PUSH_AUTH_MODE"),
-        ({"heartbeat_s": 60}, "DEAD_PEER_S"),
-        ({"heartbeat_s": 10, "dead_peer_s": 10}, "DEAD_PEER_S"),
+        ({"heartbeat_s": 60}, "PEER_TIMEOUT_S"),
+        ({"heartbeat_s": 10, "peer_timeout_s": 10}, "PEER_TIMEOUT_S"),
         ({"slow_reader_bytes": 65536, "max_event_bytes": 65536}, "SLOW_READER_BYTES"),
         ({"open_rooms": "a\x00b"}, "OPEN_ROOMS"),
         ({"open_rooms": "x" * 129}, "OPEN_ROOMS"),
@@ -225,7 +232,7 @@ def test_every_fault_has_a_line() -> None:
         {"jwt_secret": "very-secret" * 5, "jwks_url": JWKS},
         {"jwt_secret": "very-secret" * 5, "jwt_algorithms": "none"},
         {"jwt_secret": "very-secret" * 5, "port": -1, "heartbeat_s": 0},
-        {"jwt_secret": "very-secret" * 5, "dead_peer_s": 5},
+        {"jwt_secret": "very-secret" * 5, "peer_timeout_s": 5},
         {"function_signing_key": "very-secret"},
         {"jwks_url": "ftp://user:very-secret@issuer/jwks"},
         {"jwt_secret": "very-secret" * 5, "engine_url": "nosuch://user:very-secret@host"},
@@ -370,3 +377,27 @@ def test_word_that_is_none_is_refused_by_its_variable(
 def test_secret_stays_as_it_is() -> None:
     secret = f" {SECRET}\n"
     assert _load(jwt_secret=secret).jwt_secret.get_secret_value() == secret
+
+
+def test_former_name_of_a_setting_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_PUSH_AUTH_MODE", "demo")
+    monkeypatch.setenv("SSE_PUSH_DEAD_PEER_S", "90")
+    assert load_settings().peer_timeout_s == 90
+
+    monkeypatch.setenv("SSE_PUSH_PEER_TIMEOUT_S", "80")
+    assert load_settings().peer_timeout_s == 80
+
+
+def test_former_name_with_a_bad_value_is_refused_by_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSE_PUSH_SHUTDOWN_S", "soon")
+    with pytest.raises(BadSettings, match="SSE_PUSH_SHUTDOWN_TIMEOUT_S"):
+        load_settings(auth_mode="demo")
+
+
+def test_former_names_are_found_and_are_not_unknown() -> None:
+    environment = {"SSE_PUSH_IDEMPOTENCY_S": "60", "sse_push_shutdown_s": "5", "SSE_PUSH_PORT": "8000"}
+    assert renamed_variables(environment) == {
+        "SSE_PUSH_IDEMPOTENCY_S": "SSE_PUSH_IDEMPOTENCY_TTL_S",
+        "sse_push_shutdown_s": "SSE_PUSH_SHUTDOWN_TIMEOUT_S",
+    }
+    assert unknown_variables(environment) == {}

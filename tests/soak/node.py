@@ -39,7 +39,7 @@ class Node:
         self.proxy = TcpProxy(self._own_port)
         self._settings = {
             "auth_mode": "demo", "host": HOST, "port": self._own_port, "data_dir": self.data, "log_format": "json",
-            "heartbeat_s": 0.5, "retry_ms": 100, "shutdown_s": 3, "max_connections_per_address": 1000, **settings,
+            "heartbeat_s": 0.5, "retry_ms": 100, "shutdown_timeout_s": 3, "max_connections_per_address": 1000, **settings,
         }  # fmt: skip
         self._process: asyncio.subprocess.Process | None = None
         self._log: LogPipe | None = None

@@ -120,7 +120,7 @@ async def test_nothing_is_missing_or_doubled_after_a_kill_and_what_is_lost_is_to
 async def test_service_that_is_stopping_is_told_and_comes_back(
     context: BrowserContext, api: Api, tmp_path: Path
 ) -> None:
-    async with running(tmp_path, retry_ms=100, shutdown_s=20) as server:
+    async with running(tmp_path, retry_ms=100, shutdown_timeout_s=20) as server:
         console = await Console.open(context, server, demo("42"))
         await console.is_live()
         sent = [await notify(api, server, "42", 1)]

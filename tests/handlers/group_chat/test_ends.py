@@ -47,7 +47,7 @@ async def test_turn_ends_with_its_token(
 async def test_drain_lets_a_turn_end(
     with_model: Callable[..., Awaitable[Service]], model_server: ModelServer
 ) -> None:
-    service = await with_model(shutdown_s=10)
+    service = await with_model(shutdown_timeout_s=10)
     model_server.answers = {"ada": SILENT}
     stream = await turn(service)
     await stream.next()
@@ -65,7 +65,7 @@ async def test_drain_lets_a_turn_end(
 async def test_drain_ends_a_turn_that_takes_too_long(
     with_model: Callable[..., Awaitable[Service]], model_server: ModelServer
 ) -> None:
-    service = await with_model(shutdown_s=1)
+    service = await with_model(shutdown_timeout_s=1)
     model_server.answers = {"ada": SILENT, "basil": SILENT}
     stream = await turn(service)
 
@@ -77,7 +77,7 @@ async def test_drain_ends_a_turn_that_takes_too_long(
 async def test_full_queue_is_told_in_the_turn(
     with_model: Callable[..., Awaitable[Service]], model_server: ModelServer
 ) -> None:
-    service = await with_model(max_waiting_jobs=2, ai_worker_concurrency=0, shutdown_s=1)
+    service = await with_model(max_queued_jobs=2, ai_worker_concurrency=0, shutdown_timeout_s=1)
 
     waiting = await turn(service)
     frames = await whole(await turn(service))

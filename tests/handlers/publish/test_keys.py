@@ -140,7 +140,7 @@ async def test_keys_of_no_two_publishers_meet(service: Service) -> None:
 
 async def test_key_is_forgotten_after_its_time(start: Start) -> None:
     clock = Clock()
-    service = await start(clock=clock, idempotency_s=60)
+    service = await start(clock=clock, idempotency_ttl_s=60)
     first = await post(service, {**GOOD, "key": "k"})
     clock.advance(61)
 
