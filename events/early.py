@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from threading import Lock
 
 from sse_push.events.batch import data_bytes_of
-from sse_push.events.engines.base import Receipt
 from sse_push.events.errors import EngineUnavailable, Overloaded
 from sse_push.events.event import Event
+from sse_push.events.receipts import Receipt
 
 MAX_EARLY_EVENTS = 10_000  # events: what a start publishes for itself, not a queue for hours without a store
 MAX_EARLY_BYTES = 16 * 1024 * 1024  # bytes of their data, for the same reason

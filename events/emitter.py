@@ -13,10 +13,7 @@ import structlog
 from pyee.asyncio import AsyncIOEventEmitter
 
 SSE_PUSH: Final = "sse.push"  # (*PushEvent, receipt=Future | None): something happened, push it
-SSE_KEPT: Final = (
-    "sse.kept"  # (Sequence[Event]): these are safe (or of a topic that is not kept); deliver them
-)
-SSE_LOST: Final = "sse.lost"  # ("refused" | "failed", how many): events that were not published
+SSE_STORED: Final = "sse.stored"  # (Sequence[Event]): these were stored (or are ephemeral) and delivered
 
 _log = structlog.get_logger()
 
@@ -37,6 +34,10 @@ class Emitter:
         if name == "error":
             raise ValueError("the error listener is the emitter's own")
         self._pyee.on(name, listener)
+
+    def has_listeners(self, name: str) -> bool:
+        """Whether anybody listens to *name*."""
+        return bool(self._pyee.listeners(name))
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> bool:
         """Tell everybody who listens to *name*; ``False`` when nobody does. Never raises what they raise."""

@@ -70,7 +70,7 @@ async def _publish(request: web.Request, caller: Caller, event: PushEvent, sent:
     budget = budget_of(request.app[NODE], caller)
     if budget.is_limited:
         budget.take(caller.require_user(), len(event.data_json()))
-    [id_] = await request.app[NODE].publisher.publish(event, publisher=caller.require_user())
+    [id_] = await request.app[NODE].pipeline.publish(event, publisher=caller.require_user())
     _log.info(
         "event.published",
         id=id_,

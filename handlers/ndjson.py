@@ -11,12 +11,12 @@ from contextlib import suppress
 from aiohttp import web
 from pydantic_core import to_json
 
-from sse_push.events.engines.base import Receipt
 from sse_push.events.errors import BadEvent, DatabaseUnavailable, OverLimit, SsePushError, Unauthenticated
 from sse_push.events.event import Push
 from sse_push.events.faults import described, together
 from sse_push.events.json_text import NotJson
 from sse_push.events.push_body import is_list, read_pushes
+from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers.bodies import budget_of, reading_body
 from sse_push.handlers.client_address import is_forwarded
 from sse_push.handlers.errors import STATUS
@@ -79,13 +79,13 @@ class _Answers:
 
     def __init__(self, unanswered: int) -> None:
         self._room = asyncio.Semaphore(unanswered)
-        self._receipts: asyncio.Queue[Receipt | None] = asyncio.Queue()
+        self._receipts: asyncio.Queue[FutureReceipt | None] = asyncio.Queue()
 
     async def room(self) -> None:
         """Wait until one more may be put: before its event is submitted, or it could go unanswered."""
         await self._room.acquire()
 
-    def put(self, receipt: Receipt) -> None:
+    def put(self, receipt: FutureReceipt) -> None:
         receipt.add_done_callback(_seen)  # its publisher may leave before it is answered
         self._receipts.put_nowait(receipt)
 
@@ -109,7 +109,7 @@ class _Answers:
         if ready:
             await response.write(ready)
 
-    async def _next(self, response: _Response) -> Receipt | None:
+    async def _next(self, response: _Response) -> FutureReceipt | None:
         if response.begun or not self._receipts.empty():
             return await self._receipts.get()
         with suppress(TimeoutError):
@@ -186,7 +186,7 @@ async def _read(request: web.Request, node: Node, caller: Caller, answers: _Answ
     return True
 
 
-def _submit(node: Node, line: bytes | None, caller: Caller) -> Receipt:
+def _submit(node: Node, line: bytes | None, caller: Caller) -> FutureReceipt:
     publisher = caller.require_publisher()
     try:
         if line is None:
@@ -199,7 +199,7 @@ def _submit(node: Node, line: bytes | None, caller: Caller) -> Receipt:
         return _failed(described([error, *error.others]))
     except OverLimit as error:
         return _failed(str(error))
-    return node.publisher.submit([push], publisher)
+    return node.pipeline.submit([push], publisher)
 
 
 def _push_of(line: bytes) -> Push:
@@ -216,18 +216,18 @@ def _push_of(line: bytes) -> Push:
     return push
 
 
-def _seen(receipt: Receipt) -> None:
+def _seen(receipt: FutureReceipt) -> None:
     if not receipt.cancelled():
         receipt.exception()
 
 
-def _failed(detail: str) -> Receipt:
-    receipt: Receipt = asyncio.get_running_loop().create_future()
+def _failed(detail: str) -> FutureReceipt:
+    receipt: FutureReceipt = asyncio.get_running_loop().create_future()
     receipt.set_exception(BadEvent(detail))
     return receipt
 
 
-async def _answer_to(receipt: Receipt) -> bytes:
+async def _answer_to(receipt: FutureReceipt) -> bytes:
     try:
         [id_] = await receipt
     except BadEvent as error:

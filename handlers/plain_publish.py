@@ -12,8 +12,8 @@ from typing import cast
 import structlog
 from pydantic_core import to_json
 
-from sse_push.events.engines.base import Receipt
 from sse_push.events.errors import SsePushError
+from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers import cors
 from sse_push.handlers.errors import SERVER, problem, problem_of
 from sse_push.handlers.front import NO_STORE, count_answer, request_id_of
@@ -52,22 +52,25 @@ class PlainPublish:
         except SsePushError as error:
             self._fail(error)
             return
-        if publisher is not None and not self._is_list and node.intake.can_join(pushes[0]):
-            node.publisher.join(pushes[0], publisher, self._told)
+        if publisher is not None and not self._is_list and node.pipeline.validator.can_coalesce(pushes[0]):
+            node.pipeline.coalesce(pushes[0], self._published)
         else:
-            node.publisher.submit(pushes, publisher).add_done_callback(self._kept)
+            node.pipeline.submit(pushes, publisher).add_done_callback(self._done)
 
-    def _kept(self, receipt: Receipt) -> None:
+    def _published(self, answer: str | BaseException) -> None:
+        if isinstance(answer, str):
+            self._succeed([answer])
+        else:
+            self._fail(answer)
+
+    def _done(self, receipt: FutureReceipt) -> None:
         error = receipt.exception()
         if error is None:
-            self._told(receipt.result())
+            self._succeed(receipt.result())
         else:
             self._fail(error)
 
-    def _told(self, ids: list[str] | BaseException) -> None:
-        if isinstance(ids, BaseException):
-            self._fail(ids)
-            return
+    def _succeed(self, ids: list[str]) -> None:
         if self._node.logs_debug:
             _log.debug(
                 "event.published", ids=ids, publisher=self._caller.user_id, request_id=self._request_id

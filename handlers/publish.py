@@ -44,7 +44,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, node.settings.max_body_bytes)
     pushes, array = read_events(node, body, request.headers.get("Idempotency-Key"), publisher)
     count_bytes(request, caller, len(body), len(pushes))
-    ids = await node.publisher.publish(*pushes, publisher=publisher)
+    ids = await node.pipeline.publish(*pushes, publisher=publisher)
     _log.debug("event.published", ids=ids, publisher=publisher, request_id=request[REQUEST_ID])
     return json_response({"ids": ids} if array else {"id": ids[0]})
 
@@ -74,7 +74,7 @@ def read_events(
     if faults:
         for index, push in enumerate(pushes):
             if push is not None:
-                faults += [fault.at(index) for fault in node.intake.faults_of(push, publisher)]
+                faults += [fault.at(index) for fault in node.pipeline.validator.errors_of(push, publisher)]
         raise together(faults)
     if key is not None:
         pushes = [with_key(cast("PushEvent", push), key) for push in pushes]

@@ -207,7 +207,7 @@ def begin(
 def _greeting(node: Node, streams: Sequence[Stream], visits: Sequence[Visit]) -> list[Event]:
     """What is so now, for streams that are not kept: nobody waits an interval for the first of it."""
     samples = [
-        node.intake.encode(sample_event(stream, node))
+        node.pipeline.validator.encode(sample_event(stream, node))
         for stream in streams
         if isinstance(stream, SampledStream)
     ]

@@ -7,17 +7,17 @@ from pydantic import BaseModel
 
 from sse_push.events.engines.base import Engine
 from sse_push.events.event import PushEvent
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.router import Router
 from sse_push.events.topics import filter_keys
-from sse_push.service.publisher import Publisher
 from sse_push.service.streams.client import TOPIC
 
 
 class Clients:
     """The clients of all nodes."""
 
-    def __init__(self, publisher: Publisher, router: Router, engine: Engine) -> None:
-        self._publisher = publisher
+    def __init__(self, pipeline: Pipeline, router: Router, engine: Engine) -> None:
+        self._pipeline = pipeline
         self._router = router
         self._engine = engine
 
@@ -30,7 +30,7 @@ class Clients:
         if not await self.is_client_connected(client_id):
             return False
         data = event.model_dump(by_alias=True)
-        await self._publisher.publish(PushEvent(topic=TOPIC.name, user_id=client_id, data=data))
+        await self._pipeline.publish(PushEvent(topic=TOPIC.name, user_id=client_id, data=data))
         return True
 
     async def broadcast(self, event: BaseModel) -> str:
@@ -40,7 +40,7 @@ class Clients:
             BadEvent, Overloaded, EngineUnavailable: It was not published.
         """
         data = event.model_dump(by_alias=True)
-        [id_] = await self._publisher.publish(PushEvent(topic=TOPIC.name, broadcast=True, data=data))
+        [id_] = await self._pipeline.publish(PushEvent(topic=TOPIC.name, broadcast=True, data=data))
         return id_
 
     async def is_client_connected(self, client_id: str) -> bool:

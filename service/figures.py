@@ -41,10 +41,6 @@ class Figures:
         self._latency[bisect_left(LATENCY_BUCKETS_S, seconds)] += events
         self._latency_sum += seconds * events
 
-    def lost(self, outcome: str, count: int) -> None:
-        """Count events that were not published."""
-        self.events[outcome] += count
-
     def latency(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulative buckets and the sum, as Prometheus has them."""
         buckets, total = [], 0

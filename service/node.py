@@ -3,26 +3,26 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import structlog
 
-from sse_push.events.batch import EventBatch
-from sse_push.events.emitter import SSE_KEPT, SSE_LOST, Emitter
+from sse_push.events.emitter import SSE_PUSH, Emitter
 from sse_push.events.engines import open_engine
 from sse_push.events.engines.base import Engine
-from sse_push.events.event import Event
-from sse_push.events.intake import Intake
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.rosters import open_roster
 from sse_push.events.router import Router
+from sse_push.events.validation import Validator
 from sse_push.service.account_checks import AccountChecks
 from sse_push.service.byte_budget import ByteBudget
 from sse_push.service.clients import Clients
 from sse_push.service.connections import Connections
 from sse_push.service.database import Database
+from sse_push.service.delivery import Delivery
 from sse_push.service.descriptors import DescriptorWatch
 from sse_push.service.figures import Figures, new_registry
 from sse_push.service.functions import Functions
@@ -32,7 +32,6 @@ from sse_push.service.limits import ConnectionLimits, RateLimit
 from sse_push.service.logins import LoginLimits
 from sse_push.service.passwords import Passwords
 from sse_push.service.presence.presence import Presence
-from sse_push.service.publisher import Publisher
 from sse_push.service.redirects import check_redirect
 from sse_push.service.samplers import Samplers
 from sse_push.service.secret import kept_secret
@@ -96,19 +95,24 @@ class Node:
             clock=clock,
         )
         self.database = Database(settings.database_url.get_secret_value(), settings.data_dir)
-        self.emitter.on(SSE_KEPT, self._deliver)
-        self.emitter.on(SSE_LOST, self.figures.lost)
-        self.intake = Intake(
+        self.delivery = Delivery(
+            self.router,
             self.emitter,
-            self.engine,
+            self.figures,
+            on_discontinued=lambda *gap: self.connections.break_off(*gap),  # noqa: PLW0108 - made below
+            on_ephemeral_missed=lambda: self.presence.refresh(),  # noqa: PLW0108 - made below
+            clock=clock,
+        )
+        validator = Validator(
             TOPICS,
             max_bytes=settings.max_event_bytes,
             max_keys=settings.max_routing_keys,
             checks={CLIENT.name: _redirect_check(settings)},
             clock=clock,
         )
-        self.publisher = Publisher(self.emitter)
-        self.clients = Clients(self.publisher, self.router, self.engine)
+        self.pipeline = Pipeline(validator, self.engine, self.delivery)
+        self.emitter.on(SSE_PUSH, self.pipeline.on_push)
+        self.clients = Clients(self.pipeline, self.router, self.engine)
         self.functions = Functions(self.clients, settings, clock)
         self.connections = Connections(
             self.engine,
@@ -128,13 +132,14 @@ class Node:
         self.user_bytes = self._byte_budget(settings.history_user_share)
         self.service_bytes = self._byte_budget(settings.history_service_share)
         self.group_chat = build_group_chat(
-            settings, self.publisher, self.engine, self.router, self.database, self.user_bytes.charge, clock
+            settings, self.pipeline, self.engine, self.router, self.database, self.user_bytes.charge, clock
         )
         self.presence = Presence(
             open_roster(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
             lambda: self.circles,
             self.engine,
             self.emitter,
+            self.delivery.stored,
             grace=settings.presence_grace_s,
             beat=settings.presence_heartbeat_s,
             clock=clock,
@@ -219,16 +224,11 @@ class Node:
             self.writer.open()
         opened.callback(self.passwords.close)
         opened.push_async_callback(self.database.close)
-        opened.callback(self.intake.close)
-        await self.engine.start(
-            lambda events: self.emitter.emit(SSE_KEPT, events),
-            lambda count: self.emitter.emit(SSE_LOST, "failed", count),
-            self.connections.break_off,
-            self.presence.refresh,
-        )
+        opened.callback(self.pipeline.close)
+        await self.engine.start(self.delivery)
         opened.push_async_callback(self.engine.close)
-        opened.callback(self.intake.close)  # before the engine: what comes then is refused, not lost
-        self.intake.open(asyncio.get_running_loop())
+        opened.callback(self.pipeline.close)  # before the engine: what comes then is refused, not lost
+        self.pipeline.open(asyncio.get_running_loop())
         await self.database.start()
         opened.push_async_callback(self.presence.close)
         opened.push_async_callback(self.group_chat.close)
@@ -242,7 +242,7 @@ class Node:
             self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         opened.push_async_callback(self.account_checks.close)
         self.account_checks.start()
-        self.engine.take_in(lambda events: self.publisher.submit(events, INBOX))
+        self.engine.take_in(lambda events: self.pipeline.submit(events, INBOX))
         self.connections.start()
         self.presence.start()
         opened.push_async_callback(self.samplers.close)
@@ -280,13 +280,6 @@ class Node:
         task = asyncio.get_running_loop().create_task(revoked, name="revoke")
         self._revoking.add(task)
         task.add_done_callback(self._revoking.discard)
-
-    def _deliver(self, events: Sequence[Event]) -> None:
-        reached = self.router.deliver(events)
-        kept = len(events) if type(events) is EventBatch else sum([event.kept for event in events])
-        self.figures.events["kept"] += kept
-        self.figures.events["passed"] += len(events) - kept
-        self.figures.delivered(len(events), reached, max(0.0, self.clock() - events[0].at))
 
 
 def _per_minute(name: str, per_minute: float) -> RateLimit:

@@ -1,12 +1,12 @@
 """What every engine promises. tests/events/engines/contract.py holds each of them to it.
 
 1.  Order: every kept event gets a number above all before it, the same on every node.
-2.  Kept, then told: an event is handed to ``kept``, and its receipt answered, only when it survives
+2.  Kept, then told: an event is handed to the listener, and its receipt answered, only when it survives
     the death of this process. What fails is answered with an error and never delivered.
 3.  Groups: the events of one ``append`` are kept together, in their order, or not at all.
 4.  Keys: an event whose idempotency key was seen is not kept again; its receipt has the first id.
 5.  Window: where ``holds`` says so, ``window`` has every event above a number up to ``head``; ``read`` gives the
-    rest, and never tells of more than ``head``. ``kept`` is called for every key listened to.
+    rest, and never tells of more than ``head``. The listener gets the events of every key listened to.
 6.  Floor: events up to ``floor`` are gone for every reader at once; events above it are all there.
 7.  Epoch: ids of a store that was lost are of another epoch.
 
@@ -14,37 +14,45 @@ Engines know events and routing keys. They do not know sinks, users or HTTP.
 """
 
 from abc import ABC, abstractmethod
-from asyncio import Future
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from sse_push.events.event import Event, PushEvent
+from sse_push.events.receipts import FutureReceipt, Receipt
 from sse_push.events.window import Window
 
 NOT_PUBLISHED = "events can't be kept now; nothing was published"  # what a publisher is told
 
-Receipt = Future[list[str]]
-Kept = Callable[[Sequence[Event]], object]
-Failed = Callable[[int], object]
-Publish = Callable[[Sequence[PushEvent]], Receipt]  # events of others, all or none
-Missed = Callable[[], object]
+Publish = Callable[[Sequence[PushEvent]], FutureReceipt]  # publishes events of the inbox, all or none
+DiscontinuityReason = Literal["unknown", "behind"]
 
 
-class Broken(Protocol):
-    """Called when streams can't just go on."""
+class EngineListener:
+    """What the engine and the pipeline tell their node. Every method does nothing here."""
 
-    def __call__(
-        self, reason: Literal["unknown", "behind"], stood: str, keys: Collection[str] | None = None, /
-    ) -> object:
-        """Tell the streams.
+    def stored(self, events: Sequence[Event]) -> None:
+        """*events*, the next in order, are safe, or of a topic that is not kept: deliver them."""
+
+    def failed(self, count: int) -> None:
+        """*count* events could not be stored."""
+
+    def rejected(self, count: int) -> None:
+        """*count* events were not valid."""
+
+    def discontinued(
+        self, reason: DiscontinuityReason, position: str, keys: Collection[str] | None = None
+    ) -> None:
+        """Open streams can't continue without a gap.
 
         Args:
-            reason: ``unknown`` (the store is another one, and its ids too; or events were lost on their way here, or
-                can't be read) or ``behind`` (more was missed than can be handed on: streams must come back, each from
-                its own id).
-            stood: The id up to which streams had everything.
-            keys: The routing keys of the events that are missing, where all others had theirs.
+            reason: ``unknown``: the store is another one, or events were lost or can't be read. ``behind``: more was
+                missed than can be delivered; streams must reconnect, each from its own id.
+            position: The id up to which streams had everything.
+            keys: Routing keys of the missing events, if only these are affected.
         """
+
+    def ephemeral_missed(self) -> None:
+        """Events of topics that are not kept may have been missed."""
 
 
 class Unreadable(Exception):
@@ -74,10 +82,6 @@ def until_unreadable(
     raise Unreadable(max(seq for seq in unreadable if seq < next_))
 
 
-def ignore_break(reason: str, stood: str, keys: Collection[str] | None = None, /) -> None:
-    """For an engine that nobody's streams depend on."""
-
-
 class Engine(ABC):
     """Keeps events and numbers them. Where it stands is for others to read only."""
 
@@ -89,7 +93,7 @@ class Engine(ABC):
     @property
     @abstractmethod
     def head(self) -> int:
-        """The number of the newest event handed to ``kept`` on this node."""
+        """The number of the newest event handed to the listener on this node."""
 
     @property
     @abstractmethod
@@ -122,17 +126,10 @@ class Engine(ABC):
         """Whether streams can be opened: what is published elsewhere comes here."""
 
     @abstractmethod
-    async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
-    ) -> None:
-        """Open the store; from now on call *kept* with each batch of events that is safe, in order.
+    async def start(self, listener: EngineListener) -> None:
+        """Open the store; from now on *listener* gets each group of events that is safe, in order.
 
-        What fails, or is cancelled, leaves nothing open.
-
-        Args:
-            failed: Called with how many events could not be kept.
-            broken: Called when streams can't just go on, with the reason and with where they stood.
-            missed: Called when events that are not kept may have been missed.
+        A start that fails, or is cancelled, leaves nothing open.
 
         Raises:
             EngineUnavailable: It can't be opened; the message says why.

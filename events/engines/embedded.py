@@ -26,13 +26,8 @@ from sse_push.events.engines.ages import steady_clock
 from sse_push.events.engines.alone import AloneEngine
 from sse_push.events.engines.base import (
     NOT_PUBLISHED,
-    Broken,
-    Failed,
-    Kept,
-    Missed,
-    Receipt,
+    EngineListener,
     Unreadable,
-    ignore_break,
 )
 from sse_push.events.engines.damage import is_busy, is_damage, set_aside
 from sse_push.events.engines.history_file import LOCK_WAIT_S
@@ -42,6 +37,7 @@ from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown,
 from sse_push.events.event import Event
 from sse_push.events.ids import format_id
 from sse_push.events.private_files import make_private_database, open_private
+from sse_push.events.receipts import Receipt
 from sse_push.events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
@@ -107,12 +103,9 @@ class EmbeddedEngine(AloneEngine):
     def max_bytes(self) -> int:
         return self._max_bytes
 
-    async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
-    ) -> None:
+    async def start(self, listener: EngineListener) -> None:
         self._loop = asyncio.get_running_loop()
-        self._kept, self._lost = kept, failed
-        self._broken = broken
+        self._listener = listener
         path = self._dir / "events.db"
         try:
             self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -182,7 +175,7 @@ class EmbeddedEngine(AloneEngine):
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
-            self._lost(len(events))
+            self._listener.failed(len(events))
             _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         self._waiting.append((events, receipt))
@@ -266,7 +259,7 @@ class EmbeddedEngine(AloneEngine):
             if result:
                 self.window.append(result, self._store.indexed)
                 self.head = self._store.head
-                self._kept(result)
+                self._listener.stored(result)
             ids = iter(ids_of(events))
             for entry, receipt in group:
                 its = [*islice(ids, len(entry))]
@@ -285,7 +278,7 @@ class EmbeddedEngine(AloneEngine):
         self.failing = str(error)
         count = sum([len(events) for events, _ in group])
         _log.error("engine.failed", error=self.failing, events=count)
-        self._lost(count)
+        self._listener.failed(count)
         unavailable = EngineUnavailable(NOT_PUBLISHED) if _did_nothing(error) else OutcomeUnknown()
         for _, receipt in group:
             _refuse(receipt, unavailable)
@@ -313,7 +306,7 @@ class EmbeddedEngine(AloneEngine):
                 _log.error("engine.failed", error=self.failing, events=0)
                 return
             self._begin(events)
-            self._broken("unknown", stood)
+            self._listener.discontinued("unknown", stood)
             self._succeeded()
         self._schedule()
 
@@ -325,7 +318,7 @@ class EmbeddedEngine(AloneEngine):
         return self._open_store(path)
 
     def pass_on(self, events: Sequence[Event]) -> None:
-        self._kept(list(events))  # there is no other node
+        self._listener.stored(list(events))  # there is no other node
 
     # -- chores ------------------------------------------------------------------------------------
 

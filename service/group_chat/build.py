@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sse_push.events.engines.base import Engine
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.router import Router
 from sse_push.service.database import Database
 from sse_push.service.group_chat.answers import Answers
@@ -15,7 +16,6 @@ from sse_push.service.group_chat.personas import Personas, load_personas
 from sse_push.service.group_chat.queue import JobQueue
 from sse_push.service.group_chat.rooms import Rooms
 from sse_push.service.group_chat.turns import GroupChat
-from sse_push.service.publisher import Publisher
 from sse_push.service.settings import PREFIX, BadSettings, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def build_group_chat(
     settings: Settings,
-    publisher: Publisher,
+    pipeline: Pipeline,
     engine: Engine,
     router: Router,
     database: Database,
@@ -42,7 +42,7 @@ def build_group_chat(
     return GroupChat(
         personas_of(settings),
         _queue(settings, clock),
-        Rooms(publisher, engine, router, messages=settings.ai_history_messages, clock=clock),
+        Rooms(pipeline, engine, router, messages=settings.ai_history_messages, clock=clock),
         Experience(database, clock),
         timeout=settings.group_chat_timeout_s,
         charge=charge,

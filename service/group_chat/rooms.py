@@ -15,12 +15,12 @@ from sse_push.events.engines.base import Engine
 from sse_push.events.event import Event, PushEvent
 from sse_push.events.fingerprint import fingerprint_of
 from sse_push.events.newest import newest
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.router import Router
 from sse_push.events.topics import filter_keys
 from sse_push.service.group_chat.jobs import Job, Line, Result
 from sse_push.service.group_chat.personas import Persona
 from sse_push.service.identity import AI_PREFIX
-from sse_push.service.publisher import Publisher
 from sse_push.service.streams.chat import ChatMessage, room_topic
 from sse_push.service.timestamps import timestamp
 
@@ -56,14 +56,14 @@ class Rooms:
 
     def __init__(
         self,
-        publisher: Publisher,
+        pipeline: Pipeline,
         engine: Engine,
         router: Router,
         *,
         messages: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._publisher = publisher
+        self._pipeline = pipeline
         self._engine = engine
         self._router = router
         self._callers: Counter[str] = Counter()  # of open turns, by room
@@ -123,7 +123,7 @@ class Rooms:
         """
         event = _event(room, message, user_id, name, at)
         keyed = event if key is None else event.with_key(key.key, asked=key.asked)
-        await self._publisher.publish(keyed, publisher=user_id)
+        await self._pipeline.publish(keyed, publisher=user_id)
 
     async def answer(self, job: Job, result: Result, at: float) -> None:
         """Tell the room of *job* its answer. However often and on whichever node, the room gets it once.
@@ -135,7 +135,7 @@ class Rooms:
         event = _event(job.room_id, result.content, f"{AI_PREFIX}{persona.id}", persona.name, at)
         # Of answers that differ, from a job done twice or at another time, the first is the job's.
         key = f"group-chat/{job.id}"
-        await self._publisher.publish(event.with_key(key, asked=fingerprint_of(key)))
+        await self._pipeline.publish(event.with_key(key, asked=fingerprint_of(key)))
 
     async def has_answer(self, job: Job, result: Result) -> bool:
         """Whether the room of *job* has its answer, as far as its newest messages tell.

@@ -4,10 +4,10 @@ Counts, and keeps two timers for all of them; what follows from it is the clerk'
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sse_push.events.emitter import SSE_KEPT, Emitter
+from sse_push.events.emitter import Emitter
 from sse_push.events.engines.base import Engine
 from sse_push.events.errors import DatabaseUnavailable
 from sse_push.events.event import Event
@@ -52,6 +52,7 @@ class Presence:
         circles: "Callable[[], Circles]",
         engine: Engine,
         emitter: Emitter,
+        deliver: Callable[[Sequence[Event]], object],
         *,
         grace: float,
         beat: float,
@@ -59,7 +60,7 @@ class Presence:
     ) -> None:
         self._roster = roster
         self._circles = circles
-        self._emitter = emitter
+        self._deliver = deliver
         self._grace = grace
         self._tick_s = beat / SLOTS
         self._clock = clock
@@ -186,7 +187,7 @@ class Presence:
         users = self._slots[self._hand]
         self._hand = (self._hand + 1) % SLOTS
         if users:
-            self._emitter.emit(SSE_KEPT, [heartbeat(users, self._clock())])
+            self._deliver([heartbeat(users, self._clock())])
             self.update_activity(users)
             self.look(users)
 

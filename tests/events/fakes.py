@@ -3,13 +3,14 @@ remembers what was written to it, an engine in memory. They keep the promises of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sse_push.events.engines.alone import AloneEngine
-from sse_push.events.engines.base import Kept, Receipt
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.event import Event
 from sse_push.events.ids import format_id
+from sse_push.events.receipts import Receipt
 from sse_push.events.topics import Topic, event_keys
 from sse_push.events.window import Window
 
@@ -60,6 +61,35 @@ def number(event: Event, epoch: str, seq: int) -> Event:
     return event
 
 
+class CallbackListener(EngineListener):
+    """Passes what an engine tells on to the functions given."""
+
+    def __init__(
+        self,
+        stored: Callable[[Sequence[Event]], object] = list,
+        *,
+        discontinued: Callable[[str, str], object] = lambda reason, position: None,
+        failed: Callable[[int], object] = abs,
+        ephemeral_missed: Callable[[], object] = tuple,
+    ) -> None:
+        self._stored = stored
+        self._discontinued = discontinued
+        self._failed = failed
+        self._ephemeral_missed = ephemeral_missed
+
+    def stored(self, events: Sequence[Event]) -> None:
+        self._stored(events)
+
+    def discontinued(self, reason: str, position: str, keys: Collection[str] | None = None) -> None:
+        self._discontinued(reason, position)
+
+    def failed(self, count: int) -> None:
+        self._failed(count)
+
+    def ephemeral_missed(self) -> None:
+        self._ephemeral_missed()
+
+
 class MemoryEngine(AloneEngine):
     """Keeps events in memory, at once, unless told to fail.
 
@@ -86,11 +116,11 @@ class MemoryEngine(AloneEngine):
         self.error: Exception | None = None
         self.page = 1000
         self.reading: Callable[[], Awaitable[None]] | None = None
-        self._kept: Kept = lambda events: None
+        self._listener = EngineListener()
         self._clock = clock or Clock()
 
-    async def start(self, kept: Kept) -> None:
-        self._kept = kept
+    async def start(self, listener: EngineListener) -> None:
+        self._listener = listener
 
     def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
         events = list(events)  # a batch makes its events anew each time
@@ -104,13 +134,13 @@ class MemoryEngine(AloneEngine):
             number(event, self.epoch, self.head)
         self.events += events
         self.window.append(events, 0)
-        self._kept(list(events))
+        self._listener.stored(list(events))
         if receipt is not None:
             receipt.set_result([str(event.id) for event in events])
 
     def pass_on(self, events: Sequence[Event]) -> None:
         self.passed += events
-        self._kept(list(events))
+        self._listener.stored(list(events))
 
     def forget_window(self) -> None:
         """As a restart would: from now on all there is has to be read."""

@@ -159,7 +159,7 @@ async def test_other_modes_are_called_by_any_name_and_page(start: Start) -> None
 
 @pytest.mark.parametrize("host", ["https://x", "x:80", "*.example.com", "x/y", "a b", "*"])
 def test_host_that_is_none_is_refused(settings_for: Any, host: str) -> None:
-    with pytest.raises(ValueError, match="no host name"):
+    with pytest.raises(ValueError, match="not a host name"):
         settings_for(demo_hosts=host)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.events.emitter import SSE_KEPT, SSE_PUSH
+from sse_push.events.emitter import SSE_PUSH, SSE_STORED
 from sse_push.events.errors import BadEvent, EngineUnavailable
 from sse_push.events.event import PushEvent
 from sse_push.service.node import Node
@@ -33,10 +33,10 @@ async def test_emit_before_the_start_is_kept_at_the_start(settings_for: Settings
     node.emitter.emit(SSE_PUSH, EVENT, receipt=receipt)
     starting = asyncio.create_task(node.start())
     await asyncio.sleep(0)
-    while_starting = node.publisher.submit([EVENT])
+    while_starting = node.pipeline.submit([EVENT])
     await starting
 
-    assert await node.publisher.publish(EVENT) == [f"{node.engine.epoch}-4"]
+    assert await node.pipeline.publish(EVENT) == [f"{node.engine.epoch}-4"]
     assert receipt.result() == [f"{node.engine.epoch}-2"]
     assert while_starting.result() == [f"{node.engine.epoch}-3"]
     await node.close()
@@ -49,7 +49,7 @@ async def test_emit_before_the_start_that_is_bad_is_refused_at_once(settings_for
         await receipt
     await node.start()
 
-    assert await node.publisher.publish(EVENT) == [f"{node.engine.epoch}-1"]
+    assert await node.pipeline.publish(EVENT) == [f"{node.engine.epoch}-1"]
     await node.close()
 
 
@@ -75,7 +75,7 @@ async def test_emit_after_the_close_is_refused(settings_for: SettingsFactory) ->
     with pytest.raises(EngineUnavailable):
         await receipt
     with pytest.raises(EngineUnavailable):
-        await node.publisher.publish(EVENT)
+        await node.pipeline.publish(EVENT)
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ async def test_publish_goes_on_after_garbage_was_emitted(
 ) -> None:
     emit(service.node.emitter)
 
-    assert await service.node.publisher.publish(EVENT) == [f"{service.node.engine.epoch}-1"]
+    assert await service.node.pipeline.publish(EVENT) == [f"{service.node.engine.epoch}-1"]
 
 
 @pytest.mark.parametrize("raised", [ValueError(), asyncio.CancelledError()], ids=repr)
-@pytest.mark.parametrize("name", [SSE_PUSH, SSE_KEPT])
+@pytest.mark.parametrize("name", [SSE_PUSH, SSE_STORED])
 async def test_publish_goes_on_beside_a_listener_that_raises(
     service: Service, name: str, raised: BaseException
 ) -> None:
@@ -109,17 +109,17 @@ async def test_publish_goes_on_beside_a_listener_that_raises(
     service.node.emitter.on(name, listener)
 
     for number in (1, 2):
-        assert await service.node.publisher.publish(EVENT) == [f"{service.node.engine.epoch}-{number}"]
+        assert await service.node.pipeline.publish(EVENT) == [f"{service.node.engine.epoch}-{number}"]
 
 
 async def test_emit_in_a_listener_of_what_was_kept_is_kept(service: Service) -> None:
     node = service.node
-    node.emitter.on(SSE_KEPT, lambda events: node.engine.head < 3 and node.emitter.emit(SSE_PUSH, EVENT))
+    node.emitter.on(SSE_STORED, lambda events: node.engine.head < 3 and node.emitter.emit(SSE_PUSH, EVENT))
 
-    await node.publisher.publish(EVENT)
+    await node.pipeline.publish(EVENT)
     await until(lambda: node.engine.head == 3)
 
-    assert await node.publisher.publish(EVENT) == [f"{node.engine.epoch}-4"]
+    assert await node.pipeline.publish(EVENT) == [f"{node.engine.epoch}-4"]
 
 
 async def test_emit_in_another_thread_is_kept(service: Service) -> None:
@@ -135,9 +135,9 @@ async def test_emit_of_another_threads_loop_is_answered_there(service: Service) 
     outcomes: list[Any] = []
 
     async def publish() -> None:
-        outcomes.append(await node.publisher.publish(EVENT))
+        outcomes.append(await node.pipeline.publish(EVENT))
         outcomes.extend(
-            await asyncio.gather(node.publisher.publish(PushEvent(data=1)), return_exceptions=True)
+            await asyncio.gather(node.pipeline.publish(PushEvent(data=1)), return_exceptions=True)
         )
 
     thread = threading.Thread(target=asyncio.run, args=[publish()])
@@ -151,4 +151,4 @@ async def test_emit_of_another_threads_loop_is_answered_there(service: Service) 
 async def test_emit_during_the_drain_is_kept(service: Service) -> None:
     await service.node.drain()
 
-    assert await service.node.publisher.publish(EVENT) == [f"{service.node.engine.epoch}-1"]
+    assert await service.node.pipeline.publish(EVENT) == [f"{service.node.engine.epoch}-1"]

@@ -16,7 +16,7 @@ async def test_node_keeps_what_was_accepted_until_it_is_closed(settings_for: Set
     settings = settings_for()
     node = Node(settings)
     await node.start()
-    receipt = node.publisher.submit([PushEvent(data=1, broadcast=True)])
+    receipt = node.pipeline.submit([PushEvent(data=1, broadcast=True)])
     await node.drain()
     await node.close()
 

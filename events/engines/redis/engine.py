@@ -14,14 +14,9 @@ import hiredis
 import structlog
 
 from sse_push.events.engines.base import (
-    Broken,
     Engine,
-    Failed,
-    Kept,
-    Missed,
+    EngineListener,
     Publish,
-    Receipt,
-    ignore_break,
     until_unreadable,
 )
 from sse_push.events.engines.redis.feed import Feed
@@ -34,6 +29,7 @@ from sse_push.events.engines.redis.standing import Standing
 from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable
 from sse_push.events.event import Event
+from sse_push.events.receipts import Receipt
 from sse_push.events.window import Window
 
 READERS = 32  # replays read at once by a node: each is a script that Redis runs alone
@@ -108,12 +104,9 @@ class RedisEngine(Engine):
     def reachable(self) -> bool:
         return self._session.reachable
 
-    async def start(
-        self, kept: Kept, failed: Failed = abs, broken: Broken = ignore_break, missed: Missed = tuple
-    ) -> None:
-        self._standing.kept, self._standing.broken = kept, broken
-        self._outbox.lost = failed
-        await self._session.start(missed)
+    async def start(self, listener: EngineListener) -> None:
+        self._standing.listener = self._outbox.listener = listener
+        await self._session.start(listener.ephemeral_missed)
 
     async def close(self) -> None:
         if self._inbox is not None:  # what it holds and has not put away is another node's soon
@@ -201,7 +194,7 @@ class RedisEngine(Engine):
 
     def pass_on(self, events: Sequence[Event]) -> None:
         if not self.reachable:
-            self._standing.kept(list(events))  # at least here
+            self._standing.listener.stored(list(events))  # at least here
             return
         forget([self._store.pass_on(events)])
 

@@ -12,13 +12,14 @@ from typing import Any
 import hiredis
 import structlog
 
-from sse_push.events.engines.base import Publish, Receipt
+from sse_push.events.engines.base import Publish
 from sse_push.events.engines.redis.link import Address, Link, fault_of, words_of
 from sse_push.events.errors import BadEvent, SsePushError
 from sse_push.events.event import PushEvent
 from sse_push.events.faults import described
 from sse_push.events.json_text import NotJson
 from sse_push.events.push_body import is_list, read_models
+from sse_push.events.receipts import FutureReceipt
 
 GROUP = "nodes"
 FIELD = b"event"
@@ -110,7 +111,7 @@ class Inbox:
 
     def _begin(self, entry: _Entry | None) -> "asyncio.Task[bool]":
         """Publish an entry; entries of one batch are handed on in their order."""
-        receipt: Receipt | None = None
+        receipt: FutureReceipt | None = None
         reason = ""
         if entry is not None and entry[1] is not None:
             try:
@@ -124,7 +125,7 @@ class Inbox:
                 receipt.set_exception(error)
         return asyncio.get_running_loop().create_task(self._finish(entry, receipt, reason))
 
-    async def _finish(self, entry: _Entry | None, receipt: Receipt | None, reason: str) -> bool:
+    async def _finish(self, entry: _Entry | None, receipt: FutureReceipt | None, reason: str) -> bool:
         """Put an entry away once it is published, or refused; whether there is nothing more to do for now."""
         if entry is None:  # trimmed while somebody held it, as Redis 6.2 tells
             return True

@@ -13,11 +13,12 @@ from typing import Any
 import structlog
 
 from sse_push.events.batch import weight_of
-from sse_push.events.engines.base import NOT_PUBLISHED, Receipt
+from sse_push.events.engines.base import NOT_PUBLISHED, EngineListener
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
 from sse_push.events.event import Event
+from sse_push.events.receipts import Receipt
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same
@@ -48,7 +49,7 @@ class Outbox:
 
     Attributes:
         given: The highest number that was answered with.
-        lost: Called with how many events could not be kept.
+        listener: Told how many events could not be stored.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class Outbox:
         self._unanswered: set[asyncio.Future[Any]] = set()
         self._scheduled = False
         self.given = 0
-        self.lost: Callable[[int], object] = abs
+        self.listener = EngineListener()
 
     def append(self, events: Sequence[Event], receipt: Receipt | None) -> None:
         """Have *events* kept; *receipt* gets their ids, or the error."""
         if self._events >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_BYTES:
-            self.lost(len(events))
+            self.listener.failed(len(events))
             _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         weight = weight_of(events)
@@ -152,7 +153,7 @@ class Outbox:
 
     def _fail(self, group: _Group, error: EngineUnavailable) -> None:
         if group:
-            self.lost(_events_of(group))
+            self.listener.failed(_events_of(group))
         for _, receipt in group:
             _refuse(receipt, error)
 

@@ -6,13 +6,12 @@ should have come did. Knows links and when to begin again; what was missed meanw
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import hiredis
 import structlog
 
-from sse_push.events.engines.base import Missed
 from sse_push.events.engines.redis.audit import Audit
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.engines.redis.link import Address, Link, fault_of, forget, words_of
@@ -68,11 +67,11 @@ class Session:
         self.reachable = False
         self.failing: str | None = "Redis was not reached yet"
 
-    async def start(self, missed: Missed) -> None:
+    async def start(self, on_reconnected: Callable[[], object]) -> None:
         """Connect, and from now on stay so.
 
         Args:
-            missed: Called after each loss, once the node is back.
+            on_reconnected: Called after each loss of the connection, once the node has caught up.
 
         Raises:
             EngineUnavailable: The server can't be used; the message says why.
@@ -89,7 +88,7 @@ class Session:
                 _log.warning("engine.unreachable", error=str(error))
                 await asyncio.sleep(wait)
         self._started = True
-        _ = self._spawn(self._keep_connected(missed)), self._spawn(self._keep_marking())
+        _ = self._spawn(self._keep_connected(on_reconnected)), self._spawn(self._keep_marking())
 
     def begin_again(self) -> None:
         """What these connections have can't be gone on with: make new ones."""
@@ -116,7 +115,7 @@ class Session:
 
     # -- connecting ----------------------------------------------------------------------------------
 
-    async def _keep_connected(self, missed: Missed) -> None:
+    async def _keep_connected(self, on_reconnected: Callable[[], object]) -> None:
         while True:
             await self._broke.wait()
             _log.error("engine.unreachable", error="the connection is lost")
@@ -129,7 +128,7 @@ class Session:
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
                     _log.warning("engine.unreachable", error=words_of(error), exc_info=fault_of(error))
             _log.info("engine.recovered", epoch=self._feed.epoch, head=self._feed.head)
-            missed()
+            on_reconnected()
 
     def _away(self) -> None:
         self.reachable, self.failing = False, "Redis is away"

@@ -6,7 +6,7 @@ feed and the window; does not know connections, nor how what was missed is found
 
 from typing import Any, Literal
 
-from sse_push.events.engines.base import Broken, Kept, ignore_break
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.event import Event
 from sse_push.events.ids import format_id
@@ -23,8 +23,7 @@ class Standing:
     Attributes:
         floor: Events up to this number can no longer be replayed.
         window: The newest events heard.
-        kept: Called with events, in order (:data:`sse_push.events.engines.base.Kept`).
-        broken: Called when streams can't just go on (:data:`sse_push.events.engines.base.Broken`).
+        listener: Gets events in order, and discontinuities.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -33,8 +32,7 @@ class Standing:
         self._held_bytes = 0
         self.floor = 0
         self.window = Window(0)
-        self.kept: Kept = list
-        self.broken: Broken = ignore_break
+        self.listener = EngineListener()
 
     def hold(self) -> None:
         """Hold back what comes, until :meth:`release`; what was held before is forgotten."""
@@ -60,7 +58,7 @@ class Standing:
         self.deliver(self._feed.hear(messages))
         while (hole := self._feed.hole) is not None:
             self.window = Window(hole.seq)  # what is above it only is all there is
-            self.broken("unknown", self._feed.id_of(hole.stood), hole.keys)
+            self.listener.discontinued("unknown", self._feed.id_of(hole.stood), hole.keys)
             self.deliver(self._feed.hear(self._feed.rest))
         self._feed.wake()
 
@@ -70,7 +68,7 @@ class Standing:
         if kept:
             self.window.append(kept, kept[-1].seq)
         if events:
-            self.kept(events)
+            self.listener.stored(events)
 
     def raise_floor(self, floor: int) -> None:
         self.floor = max(self.floor, floor)
@@ -78,11 +76,11 @@ class Standing:
     def break_off(self, reason: Literal["unknown", "behind"], stood: int, goes_on: int) -> None:
         """Streams had everything up to *stood*, and can have the rest only above *goes_on*."""
         self.window = Window(goes_on)
-        self.broken(reason, format_id(self._feed.epoch, stood))
+        self.listener.discontinued(reason, format_id(self._feed.epoch, stood))
 
     def begin_anew(self, epoch: str, head: int, floor: int) -> None:
         """The store is another one, and stands at *head*; *epoch* is what it was before, '' if there was none."""
         stood, self._feed.head = self._feed.head, head
         self.floor, self.window = floor, Window(head)
         if epoch:
-            self.broken("unknown", format_id(epoch, stood))
+            self.listener.discontinued("unknown", format_id(epoch, stood))

@@ -15,7 +15,7 @@ from sse_push.events.event import Event
 from sse_push.events.ids import parse_id
 from sse_push.events.router import Filter
 from sse_push.events.topics import Topic, event_keys
-from tests.events.fakes import Clock, until
+from tests.events.fakes import CallbackListener, Clock, until
 
 APP = Topic("app", whole=True)
 EVERYTHING = Filter.of("app", whole=True).keys
@@ -153,7 +153,7 @@ class Place(ABC):
         """Start an engine here, and hear everything."""
         engine = self.new_engine(max_events=max_events, max_age=max_age, key_age=key_age)
         life = Life(engine, self.clock)
-        await engine.start(life.hear)
+        await engine.start(CallbackListener(life.hear))
         engine.listen(EVERYTHING)
         await engine.settle(EVERYTHING)
         self._lives.append(life)

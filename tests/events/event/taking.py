@@ -1,4 +1,4 @@
-"""Events made the way the service makes them: emitted as ``sse.push``, taken by the intake.
+"""Events made the way the service makes them: emitted as ``sse.push``, published by the pipeline.
 
 What becomes of one (``accepted``), what its reader gets (``sent``), whom it is for (``audience``), or why it is
 not taken (``refusal``).
@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from sse_push.events.emitter import SSE_PUSH, Emitter
 from sse_push.events.errors import BadEvent
 from sse_push.events.event import Event, PushEvent
-from sse_push.events.intake import Intake
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.topics import Topic, filter_keys
-from tests.events.fakes import Clock, MemoryEngine
+from sse_push.events.validation import Validator
+from tests.events.fakes import CallbackListener, Clock, MemoryEngine
 from tests.events.reference import Message, parse_stream
 
 TOPICS = {
@@ -52,7 +53,10 @@ def accepted(push: PushEvent, max_bytes: int = MAX_BYTES) -> Event:
         BadEvent: It is refused.
     """
     emitter, engine, receipt = Emitter(), MemoryEngine(), _Receipt()
-    Intake(emitter, engine, TOPICS, max_bytes=max_bytes, max_keys=6000, clock=Clock(NOW)).open()
+    validator = Validator(TOPICS, max_bytes=max_bytes, max_keys=6000, clock=Clock(NOW))
+    pipeline = Pipeline(validator, engine, CallbackListener())
+    pipeline.open()
+    emitter.on(SSE_PUSH, pipeline.on_push)
     emitter.emit(SSE_PUSH, push, receipt=receipt)
     if receipt.error is not None:
         assert engine.events == []

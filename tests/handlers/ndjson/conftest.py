@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sse_push.events.engines.base import Receipt
+from sse_push.events.receipts import FutureReceipt
 from tests.conftest import Service, Start
 
 
@@ -14,13 +14,13 @@ async def service(start: Start) -> Service:
 
 
 @pytest.fixture
-def receipts(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[Receipt]:
+def receipts(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[FutureReceipt]:
     """Those of the lines that are published, which the test resolves."""
-    receipts: list[Receipt] = []
+    receipts: list[FutureReceipt] = []
 
-    def submit(*_: object, **__: object) -> Receipt:
+    def submit(*_: object, **__: object) -> FutureReceipt:
         receipts.append(asyncio.get_running_loop().create_future())
         return receipts[-1]
 
-    monkeypatch.setattr(service.node.publisher, "submit", submit)
+    monkeypatch.setattr(service.node.pipeline, "submit", submit)
     return receipts

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sse_push.events.engines.base import Receipt
+from sse_push.events.receipts import FutureReceipt
 from tests.conftest import Service, mint, until
 from tests.handlers.ndjson.publisher import Lines, answers_to, event_line
 
@@ -48,7 +48,7 @@ async def test_answers_come_in_the_order_of_the_lines(service: Service) -> None:
 
 
 async def test_answer_is_not_held_back_by_the_one_behind_it(
-    service: Service, receipts: list[Receipt]
+    service: Service, receipts: list[FutureReceipt]
 ) -> None:
     lines = await Lines(service).open()
     lines.say(event_line() * 3)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sse_push.events.engines.base import Receipt
+from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers import ndjson
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, Service, until
 from tests.handlers.ndjson.publisher import HEAD, Lines, event_line
@@ -19,7 +19,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> int:
     return 10
 
 
-async def test_reading_ahead_is_bounded(service: Service, receipts: list[Receipt], ahead: int) -> None:
+async def test_reading_ahead_is_bounded(service: Service, receipts: list[FutureReceipt], ahead: int) -> None:
     lines = await Lines(service).open()
     lines.say(event_line() * 1000)
     await until(lambda: len(receipts) >= ahead)
@@ -42,7 +42,7 @@ class Stuck:
         self._failed = ndjson._failed
         monkeypatch.setattr(ndjson, "_failed", self._counting)
 
-    def _counting(self, detail: str) -> Receipt:
+    def _counting(self, detail: str) -> FutureReceipt:
         self.answered += 1
         return self._failed(detail)
 

@@ -131,8 +131,8 @@ async def test_keys_of_no_two_publishers_meet(service: Service) -> None:
         for name in names
         for key in ("k", "b k", "b:k", "\x1fk", "entry 1-0 0")
     ]
-    ids += await service.node.publisher.publish(PushEvent(user_id="42", data=1, key="k"))
-    ids += await service.node.publisher.publish(PushEvent(user_id="42", data=1, key="k"), publisher=INBOX)
+    ids += await service.node.pipeline.publish(PushEvent(user_id="42", data=1, key="k"))
+    ids += await service.node.pipeline.publish(PushEvent(user_id="42", data=1, key="k"), publisher=INBOX)
 
     assert len({*ids}) == len(ids)
     assert not is_name(INBOX), "a caller could be called so"

@@ -156,8 +156,8 @@ async def test_this_process_may_send_to_any_origin_and_to_no_script(service: Ser
     for push in (
         clients.send_to_client("c", RedirectEvent(url=BAD, timestamp="now")),
         clients.broadcast(RedirectEvent(url=BAD, timestamp="now")),
-        service.node.publisher.publish(PushEvent(topic="client", user_id="c", data=json.dumps(redirect()))),
-        service.node.publisher.publish(
+        service.node.pipeline.publish(PushEvent(topic="client", user_id="c", data=json.dumps(redirect()))),
+        service.node.pipeline.publish(
             PushEvent(topic="client", broadcast=True, data=RedirectEvent(url=BAD, timestamp="now"))
         ),
     ):

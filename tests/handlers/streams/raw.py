@@ -22,5 +22,5 @@ def push(**event: Any) -> PushEvent:
 
 
 async def publish(node: Any, **event: Any) -> list[str]:
-    ids: list[str] = await node.publisher.publish(push(**event))
+    ids: list[str] = await node.pipeline.publish(push(**event))
     return ids

@@ -73,7 +73,7 @@ async def test_stream_writes_a_burst_in_one_chunk(listen: Listen) -> None:
     server = await listen()
     peer = await open_raw(server, "/v1/app/sse/42", mint("42"))
 
-    await server.node.publisher.publish(*[push(userId="42", data=number) for number in range(50)])
+    await server.node.pipeline.publish(*[push(userId="42", data=number) for number in range(50)])
 
     burst = await peer.chunk()
     assert burst.count(b"\n\n") == 50

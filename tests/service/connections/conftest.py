@@ -8,6 +8,7 @@ import pytest
 
 from sse_push.events.engines.embedded import EmbeddedEngine
 from tests.conftest import Clock
+from tests.events.fakes import CallbackListener
 from tests.service.connections.bench import Bench
 
 
@@ -24,7 +25,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
             clock=clock,
         )
         one = Bench(engine, clock, **settings)
-        await engine.start(one.router.deliver)
+        await engine.start(CallbackListener(one.router.deliver))
         one.connections.start()
         made.append(one)
         return one

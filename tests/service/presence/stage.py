@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sse_push.events.emitter import SSE_KEPT, Emitter
+from sse_push.events.emitter import Emitter
 from sse_push.events.engines.base import Engine
 from sse_push.events.errors import DatabaseUnavailable, EngineUnavailable
 from sse_push.events.event import Event, PushEvent
@@ -160,13 +160,12 @@ class Stage:
         self.router = Router()
         self.emitter = Emitter()
         self.emitter.on("sse.push", self._pushed)
-        self.emitter.on(SSE_KEPT, self.router.deliver)
         self.told: list[tuple[int, bool, list[str]]] = []
         given: dict[str, Any] = {"grace": 0.0, "beat": 30.0, **more}
         engine: Engine = self.engine
         circles: Any = self.circles
         self.presence = Presence(
-            self.roster, lambda: circles, engine, self.emitter, clock=self.clock, **given
+            self.roster, lambda: circles, engine, self.emitter, self.router.deliver, clock=self.clock, **given
         )
         self.presence.start()
 

@@ -17,6 +17,6 @@ async def test_notification_may_be_emitted_in_process(start: Start) -> None:
     service = await start()
     stream = await service.open("/notifications/stream", token=mint("42"))
 
-    await service.node.publisher.publish(PushEvent(topic=TOPIC.name, user_id="42", data={"title": "t"}))
+    await service.node.pipeline.publish(PushEvent(topic=TOPIC.name, user_id="42", data={"title": "t"}))
 
     assert (await stream.event()).json == {"title": "t"}

@@ -8,7 +8,7 @@ from sse_push.events.event import Event
 from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, Life, ids, said
-from tests.events.fakes import until
+from tests.events.fakes import CallbackListener, until
 from tests.events.replay.reading import replayed
 
 MAX_BYTES = 2**20
@@ -28,7 +28,7 @@ async def test_file_stays_within_its_bytes_and_the_oldest_events_go(
         place.dir, max_events=1_000_000, max_age=1e6, max_bytes=MAX_BYTES, clock=place.clock
     )
     life = Life(engine, place.clock)
-    await engine.start(life.hear)
+    await engine.start(CallbackListener(life.hear))
     with capture_logs() as logs:
         for n in range(0, count, count // 40):
             await life.keep(*[large(n + k, size) for k in range(count // 40)])

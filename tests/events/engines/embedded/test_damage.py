@@ -190,7 +190,7 @@ async def test_file_that_breaks_while_it_is_used_is_replaced_and_streams_are_tol
 ) -> None:
     life = await place.open()
     breaks: list[tuple[object, ...]] = []
-    life.engine._broken = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
+    life.engine._listener.discontinued = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
     [before] = await life.keep(said("before"))
     with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
         db.execute("DROP TABLE packs")

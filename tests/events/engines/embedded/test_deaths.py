@@ -82,6 +82,7 @@ _CHILD = """
 import asyncio, sys
 from pathlib import Path
 from sse_push.events.engines import embedded, store
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.embedded import EmbeddedEngine
 from sse_push.events.event import Event
 
@@ -89,7 +90,7 @@ store.ROUTES_BEHIND_EVENTS, embedded.CHORES_EVERY_S = 50, 0.001
 
 async def main():
     engine = EmbeddedEngine(Path(sys.argv[1]), max_events=10**6, max_age=1e12)
-    await engine.start(lambda events: None)
+    await engine.start(EngineListener())
     n = int(sys.argv[2])
     while True:
         receipts = []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sse_push.events.engines import open_engine
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.embedded import EmbeddedEngine
 from sse_push.events.errors import EngineUnavailable, StoreInUse
 from tests.events.engines.embedded.place import EmbeddedPlace
@@ -58,7 +59,7 @@ async def test_store_that_cannot_be_opened_is_told_and_can_be_once_it_is_mended(
     engines = [EmbeddedEngine(place.dir, max_events=10, max_age=10) for _ in range(2)]
     for engine in engines:
         with pytest.raises(EngineUnavailable, match=r"can't open .*events\.db"):
-            await engine.start(print)
+            await engine.start(EngineListener())
     (place.dir / "events.db").rmdir()
     life = await place.open()
     await life.keep(said(1))

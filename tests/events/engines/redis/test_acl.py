@@ -7,7 +7,7 @@ from pathlib import Path
 from sse_push.events.engines.redis.engine import RedisEngine
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, said
-from tests.events.fakes import Clock
+from tests.events.fakes import CallbackListener, Clock
 from tests.redis_server import RedisServer
 
 OPERATIONS = Path(__file__).resolve().parents[4] / "docs" / "operations.md"
@@ -23,7 +23,7 @@ async def test_node_needs_no_more_than_the_rights_in_the_documents() -> None:
         url = f"redis://sse-push:a%2Fpassword%3Awith%40signs@127.0.0.1:{server.port}"
         clock = Clock()
         life = Life(RedisEngine(url, max_events=100, max_age=60.0, clock=clock), clock)
-        await life.engine.start(life.hear)
+        await life.engine.start(CallbackListener(life.hear))
         taken: list[object] = []
         life.engine.take_in(lambda events: taken.extend(events) or done(["id"]))
         life.engine.listen(EVERYTHING)

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import session
 from sse_push.events.engines.redis.engine import RedisEngine
 from tests.conftest import until
 from tests.events.engines.places import keys_of, said
+from tests.events.fakes import CallbackListener
 from tests.redis_server import RedisServer
 from tests.tcp_proxy import TcpProxy
 
@@ -79,8 +81,10 @@ async def listening(server: RedisServer, *users: str) -> AsyncIterator[Listener]
     engine = RedisEngine(f"redis://127.0.0.1:{proxy.port}", max_events=1000, max_age=1e6)
     listener = Listener(engine, thief)
     await engine.start(
-        lambda events: listener.heard.extend(event.data for event in events),
-        broken=lambda reason, stood: listener.broken.append((reason, stood)),
+        CallbackListener(
+            lambda events: listener.heard.extend(event.data for event in events),
+            discontinued=lambda reason, stood: listener.broken.append((reason, stood)),
+        )
     )
     for user in users:
         engine.listen(keys_of(user))
@@ -95,7 +99,7 @@ async def listening(server: RedisServer, *users: str) -> AsyncIterator[Listener]
 @asynccontextmanager
 async def publishing(server: RedisServer) -> AsyncIterator[Callable[..., object]]:
     engine = RedisEngine(server.url, max_events=1000, max_age=1e6)
-    await engine.start(lambda events: None)
+    await engine.start(EngineListener())
     yield lambda *users: [engine.append([said(word, [user])]) for user, word in users]
     await engine.close()
 

@@ -42,7 +42,7 @@ async def test_history_that_others_deleted_begins_a_new_epoch(
     life = await place.open()
     assert isinstance(life.engine, RedisEngine)
     broken: list[tuple[str, str]] = []
-    life.engine._standing.broken = lambda reason, stood: broken.append((reason, stood))
+    life.engine._standing.listener.discontinued = lambda reason, stood: broken.append((reason, stood))
     await life.keep(*[said(number, [str(number)]) for number in range(300)])
     epoch = life.engine.epoch
     with capture_logs():
@@ -68,7 +68,7 @@ async def test_store_that_went_back_to_what_it_was_is_another(
     life = await place.open()
     assert isinstance(life.engine, RedisEngine)
     broken: list[tuple[str, str]] = []
-    life.engine._standing.broken = lambda reason, stood: broken.append((reason, stood))
+    life.engine._standing.listener.discontinued = lambda reason, stood: broken.append((reason, stood))
     await life.keep(*[said(number, ["1"]) for number in range(10)])
     names = server.call("KEYS", key(place, "*"))
     copies = {name: server.call("DUMP", name) for name in names}

@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sse_push.events.batch import KEY_BYTES, weight_of
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import outbox, recovery, session, standing
 from sse_push.events.engines.redis.audit import Audit
 from sse_push.events.engines.redis.engine import RedisEngine
@@ -41,7 +42,7 @@ async def test_start_tells_what_the_server_refuses(
     refused.listen(("app",))
 
     with pytest.raises(EngineUnavailable, match="NOPERM"):
-        await refused.start(lambda events: None)
+        await refused.start(EngineListener())
 
     await refused.close()
 
@@ -97,7 +98,9 @@ async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
     monkeypatch.setattr(recovery, "RECOVER_PAGE", 10)
     life, other = await place.open(max_events=100), await place.open(max_events=100)
     broken: list[str] = []
-    monkeypatch.setattr(life.engine._standing, "broken", lambda reason, stood: broken.append(reason))
+    monkeypatch.setattr(
+        life.engine._standing.listener, "discontinued", lambda reason, stood: broken.append(reason)
+    )
     monkeypatch.setattr(session, "BACKOFF_S", (0.3, 0.3))
     await life.keep(said("heard"))
     read = Recovery._read_missed
@@ -214,7 +217,7 @@ async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
 ) -> None:
     life = await place.open()
     lost: list[int] = []
-    monkeypatch.setattr(life.engine._outbox, "lost", lost.append)
+    monkeypatch.setattr(life.engine._outbox.listener, "failed", lost.append)
     size = weight_of([said(0)])
     monkeypatch.setattr(outbox, limit, 10 if limit == "MAX_WAITING_EVENTS" else 10 * size)
     server.pause()

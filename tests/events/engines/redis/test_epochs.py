@@ -14,7 +14,7 @@ from sse_push.events.errors import EngineUnavailable
 from sse_push.events.ids import format_id
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, ids, said, seqs
-from tests.events.fakes import Clock
+from tests.events.fakes import CallbackListener, Clock
 from tests.redis_server import RedisServer
 from tests.tcp_proxy import TcpProxy
 
@@ -38,7 +38,9 @@ async def node(server: RedisServer) -> AsyncIterator[Node]:
     engine = RedisEngine(f"redis://127.0.0.1:{proxy.port}", max_events=1000, max_age=1e6, clock=clock)
     node = Node(engine, clock)
     node.proxy, node.broken = proxy, []
-    await engine.start(node.hear, broken=lambda reason, stood: node.broken.append((reason, stood)))
+    await engine.start(
+        CallbackListener(node.hear, discontinued=lambda reason, stood: node.broken.append((reason, stood)))
+    )
     engine.listen(EVERYTHING)
     await engine.settle(EVERYTHING)
     yield node

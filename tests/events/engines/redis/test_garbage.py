@@ -78,7 +78,7 @@ async def test_entries_that_others_added_to_the_events_are_removed(
     before = await life.keep(said("before"))
     epoch = life.engine.epoch
     broken: list[str] = []
-    life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
+    life.engine._standing.listener.discontinued = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
     for number in range(3):
         server.call("XADD", key(place, "events"), "*", "event", f"stray {number}")
     with capture_logs() as logs:
@@ -121,7 +121,7 @@ PLACES = [
 async def _goes_on(server: RedisServer, place: RedisPlace, life: Life) -> None:
     """Streams, publishers, who comes back and other nodes: all go on, and nothing is missing without a word."""
     broken: list[str] = []
-    life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
+    life.engine._standing.listener.discontinued = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
     epoch = life.engine.epoch
     life.engine._session.begin_again()  # type: ignore[attr-defined]  # as it does within a second
     async with asyncio.timeout(SOON_S):
@@ -221,7 +221,7 @@ async def test_store_whose_hash_was_lost_is_another_and_goes_on(
 ) -> None:
     life = await place.open()
     broken: list[str] = []
-    life.engine._standing.broken = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
+    life.engine._standing.listener.discontinued = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
     await life.keep(*map(said, range(5)))
     epoch = life.engine.epoch
     server.call("DEL", key(place, "state"))

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from structlog.testing import capture_logs
 
+from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import session
 from sse_push.events.engines.redis.engine import RedisEngine
 from sse_push.events.engines.redis.memory import FULL_AT, HISTORY_SHARE, ServerMemory
@@ -13,7 +14,7 @@ from sse_push.events.errors import EngineUnavailable, EvictingServer
 from sse_push.events.event import Event
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, ids, said
-from tests.events.fakes import Clock
+from tests.events.fakes import CallbackListener, Clock
 from tests.redis_server import RedisServer
 
 MB = 2**20
@@ -48,7 +49,9 @@ async def node(
     engine = RedisEngine(server.url, max_events=max_events, max_age=1e6, max_bytes=max_bytes, clock=clock)
     life = Node(engine, clock)
     life.broken = []
-    await engine.start(life.hear, broken=lambda reason, stood: life.broken.append((reason, stood)))
+    await engine.start(
+        CallbackListener(life.hear, discontinued=lambda reason, stood: life.broken.append((reason, stood)))
+    )
     try:
         engine.listen(EVERYTHING)
         await engine.settle(EVERYTHING)
@@ -203,7 +206,7 @@ async def test_server_that_may_evict_is_refused_at_the_start(own_server: RedisSe
     limit_memory(own_server, 100 * MB, policy)
     engine = RedisEngine(own_server.url, max_events=10, max_age=60)
     with pytest.raises(EvictingServer, match="CONFIG SET maxmemory-policy noeviction"):
-        await engine.start(lambda events: None)
+        await engine.start(EngineListener())
     await engine.close()
 
 

@@ -36,7 +36,7 @@ async def test_event_that_cannot_be_read_is_told_to_those_it_is_for_and_stops_no
 ) -> None:
     life = await place.open()
     breaks: list[tuple[object, ...]] = []
-    life.engine._standing.broken = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
+    life.engine._standing.listener.discontinued = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
     keys = keys_of("1")
     life.engine.listen(keys)
     await life.engine.settle(keys)
@@ -67,7 +67,7 @@ async def test_events_missed_that_cannot_be_read_are_told_when_a_node_is_back(
 ) -> None:
     life, other = await place.open(), await place.open()
     breaks: list[tuple[object, ...]] = []
-    life.engine._standing.broken = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
+    life.engine._standing.listener.discontinued = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
     keys = keys_of("1")
     life.engine.listen(keys)
     await life.engine.settle(keys)

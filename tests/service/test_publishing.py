@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from sse_push.events.emitter import SSE_PUSH
+from sse_push.events.emitter import SSE_PUSH, SSE_STORED
 from sse_push.events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from sse_push.events.event import PushEvent
 from sse_push.events.json_text import MAX_DEPTH
-from sse_push.service.publisher import JOINED_EVENTS
+from sse_push.events.pipeline import COALESCED_EVENTS
 from sse_push.service.streams.client import CustomEvent
 from tests.conftest import Service, Start, mint, until
 
@@ -25,7 +25,7 @@ def _push(**event: object) -> PushEvent:
 
 
 async def test_publish_gives_the_ids_in_order(service: Service) -> None:
-    ids = await service.node.publisher.publish(_push(), _push(), _push())
+    ids = await service.node.pipeline.publish(_push(), _push(), _push())
 
     assert ids == [f"{service.node.engine.epoch}-{number}" for number in (1, 2, 3)]
 
@@ -33,7 +33,7 @@ async def test_publish_gives_the_ids_in_order(service: Service) -> None:
 async def test_publish_reaches_the_streams_before_it_returns(service: Service) -> None:
     stream = await service.open("/v1/app/sse/42", token=mint("42"))
 
-    [id_] = await service.node.publisher.publish(_push(data="x"))
+    [id_] = await service.node.pipeline.publish(_push(data="x"))
 
     assert service.node.figures.deliveries == 1
     assert (await stream.event()).id == id_
@@ -41,7 +41,7 @@ async def test_publish_reaches_the_streams_before_it_returns(service: Service) -
 
 async def test_one_bad_event_publishes_none(service: Service) -> None:
     with pytest.raises(BadEvent) as caught:
-        await service.node.publisher.publish(_push(), _push(topic="nothing"), _push())
+        await service.node.pipeline.publish(_push(), _push(topic="nothing"), _push())
 
     assert caught.value.index == 1
     assert service.node.engine.head == 0
@@ -50,7 +50,7 @@ async def test_one_bad_event_publishes_none(service: Service) -> None:
 @pytest.mark.parametrize("data", [float("nan"), {"a": [float("inf")]}, object(), "\ud800", {"a": lambda: 1}])
 async def test_data_that_is_no_json_is_refused(service: Service, data: object) -> None:
     with pytest.raises(BadEvent):
-        await service.node.publisher.publish(_push(data=data))
+        await service.node.pipeline.publish(_push(data=data))
 
 
 def _nested(depth: int) -> list[object]:
@@ -62,16 +62,16 @@ def _nested(depth: int) -> list[object]:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 300, 2000])
 async def test_data_that_is_nested_too_deep_is_refused(service: Service, depth: int) -> None:
-    assert len(await service.node.publisher.publish(_push(data=_nested(MAX_DEPTH)))) == 1
+    assert len(await service.node.pipeline.publish(_push(data=_nested(MAX_DEPTH)))) == 1
     with pytest.raises(BadEvent):
-        await service.node.publisher.publish(_push(data=_nested(depth)))
+        await service.node.pipeline.publish(_push(data=_nested(depth)))
     with pytest.raises(BadEvent):
         await service.node.clients.broadcast(CustomEvent(action="a", payload=_nested(depth), timestamp="now"))
 
 
 async def test_data_that_is_too_large_is_refused(service: Service) -> None:
     with pytest.raises(EventTooLarge) as caught:
-        await service.node.publisher.publish(_push(), _push(data="x" * 70_000))
+        await service.node.pipeline.publish(_push(), _push(data="x" * 70_000))
 
     assert (caught.value.index, caught.value.limit) == (1, 65536)
 
@@ -80,12 +80,12 @@ async def test_closed_topics_are_closed_to_publishers_from_outside_only(service:
     custom = PushEvent(topic="custom", broadcast=True, data=1)
 
     with pytest.raises(BadEvent):
-        await service.node.publisher.publish(custom, publisher="a service")
-    assert await service.node.publisher.publish(custom) == [""]
+        await service.node.pipeline.publish(custom, publisher="a service")
+    assert await service.node.pipeline.publish(custom) == [""]
 
 
 async def test_keys_are_each_publishers_own(service: Service) -> None:
-    publish = service.node.publisher.publish
+    publish = service.node.pipeline.publish
 
     mine, again, theirs, ours = [
         await publish(_push(key="k"), publisher=publisher) for publisher in ("me", "me", "you", None)
@@ -113,29 +113,26 @@ async def test_event_that_was_emitted_and_cannot_be_pushed_is_logged(
 
 
 async def test_receipt_that_nobody_waits_for_any_more_does_no_harm(service: Service) -> None:
-    service.node.publisher.submit([_push()]).cancel()
+    service.node.pipeline.submit([_push()]).cancel()
 
-    assert len(await service.node.publisher.publish(_push())) == 1
-
-
-async def test_what_is_joined_in_one_turn_is_emitted_as_one_list_for_each_publisher(service: Service) -> None:
-    publisher, epoch = service.node.publisher, service.node.engine.epoch
-    emitted: list[tuple[object, ...]] = []
-    service.node.emitter.on(
-        SSE_PUSH, lambda *pushes, receipt, publisher: emitted.append((publisher, *pushes))
-    )
-    told: dict[str, object] = {}
-    pushes = {name: _push(data=name) for name in "abc"}
-
-    for name, push in pushes.items():
-        publisher.join(push, "one" if name < "c" else "two", partial(told.__setitem__, name))
-
-    await until(lambda: len(told) == 3)
-    assert emitted == [("one", pushes["a"], pushes["b"]), ("two", pushes["c"])]
-    assert told == {name: [f"{epoch}-{number}"] for number, name in enumerate("abc", 1)}
+    assert len(await service.node.pipeline.publish(_push())) == 1
 
 
-async def test_all_that_are_joined_are_told_why_they_are_not_kept(
+async def test_events_of_one_loop_iteration_are_stored_as_one_group(service: Service) -> None:
+    pipeline, epoch = service.node.pipeline, service.node.engine.epoch
+    stored: list[list[bytes]] = []
+    service.node.emitter.on(SSE_STORED, lambda events: stored.append([event.data for event in events]))
+    ids: dict[str, object] = {}
+
+    for name in "abc":
+        pipeline.coalesce(_push(data=name), partial(ids.__setitem__, name))
+
+    await until(lambda: len(ids) == 3)
+    assert stored == [[b'"a"', b'"b"', b'"c"']]
+    assert ids == {name: f"{epoch}-{number}" for number, name in enumerate("abc", 1)}
+
+
+async def test_all_of_a_coalesced_group_get_the_error(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[object] = []
@@ -145,17 +142,17 @@ async def test_all_that_are_joined_are_told_why_they_are_not_kept(
 
     monkeypatch.setattr(service.node.engine._store, "append", full)  # type: ignore[attr-defined]
     for _ in range(2):
-        service.node.publisher.join(_push(), "one", told.append)
+        service.node.pipeline.coalesce(_push(), told.append)
 
     await until(lambda: len(told) == 2)
     assert [*map(type, told)] == [EngineUnavailable] * 2
     monkeypatch.undo()
-    service.node.publisher.join(_push(), "one", told.append)
+    service.node.pipeline.coalesce(_push(), told.append)
     await until(lambda: len(told) == 3)
-    assert told[-1] == [f"{service.node.engine.epoch}-1"]
+    assert told[-1] == f"{service.node.engine.epoch}-1"
 
 
-async def test_one_who_fails_when_told_does_not_keep_it_from_the_others(service: Service) -> None:
+async def test_callback_that_raises_does_not_keep_the_others_from_their_answers(service: Service) -> None:
     told: list[object] = []
 
     def fail(_: object) -> None:
@@ -164,20 +161,27 @@ async def test_one_who_fails_when_told_does_not_keep_it_from_the_others(service:
     failures: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     for tell in (told.append, fail, told.append):
-        service.node.publisher.join(_push(), "one", tell)
+        service.node.pipeline.coalesce(_push(), tell)
 
     await until(lambda: len(told) == 2)
     assert [type(context["exception"]) for context in failures] == [RuntimeError]
 
 
-async def test_many_that_are_joined_go_as_lists_of_what_an_engine_keeps_at_once(service: Service) -> None:
+async def test_many_events_of_one_iteration_are_split_into_groups_of_bounded_size(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
-    service.node.emitter.on(SSE_PUSH, lambda *pushes, **_: sizes.append(len(pushes)))
+    append = service.node.engine.append
+    monkeypatch.setattr(
+        service.node.engine,
+        "append",
+        lambda events, receipt: (sizes.append(len(events)), append(events, receipt)),
+    )
     told: list[object] = []
 
-    for _ in range(JOINED_EVENTS + 1):
-        service.node.publisher.join(_push(), "one", told.append)
+    for _ in range(COALESCED_EVENTS + 1):
+        service.node.pipeline.coalesce(_push(), told.append)
 
-    await until(lambda: len(told) == JOINED_EVENTS + 1)
-    assert sizes == [JOINED_EVENTS, 1]
-    assert told == [[f"{service.node.engine.epoch}-{number}"] for number in range(1, JOINED_EVENTS + 2)]
+    await until(lambda: len(told) == COALESCED_EVENTS + 1)
+    assert sizes == [COALESCED_EVENTS, 1]
+    assert told == [f"{service.node.engine.epoch}-{number}" for number in range(1, COALESCED_EVENTS + 2)]

@@ -11,13 +11,14 @@ from pydantic_core import to_json
 from structlog.testing import capture_logs
 
 from sse_push.events.batch import EventBatch
-from sse_push.events.emitter import SSE_KEPT, SSE_PUSH, Emitter
+from sse_push.events.emitter import SSE_PUSH, Emitter
 from sse_push.events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from sse_push.events.event import Event, PushEvent
-from sse_push.events.intake import Intake
+from sse_push.events.pipeline import Pipeline
 from sse_push.events.plain import Plain, read_plain
 from sse_push.events.topics import Topic
-from tests.events.fakes import Clock, MemoryEngine
+from sse_push.events.validation import Validator
+from tests.events.fakes import CallbackListener, Clock, MemoryEngine
 
 TOPICS = {
     topic.name: topic
@@ -34,18 +35,17 @@ EPOCH = "aaaaaaaa"
 
 
 class Bench:
-    """An intake between an emitter and an engine in memory."""
+    """A pipeline between an emitter and an engine in memory."""
 
     def __init__(self, max_bytes: int = 1000, max_keys: int = 100) -> None:
         self.emitter = Emitter()
         self.clock = Clock()
         self.engine = MemoryEngine(EPOCH)
         self.told: list[list[Event]] = []
-        self.intake = Intake(
-            self.emitter, self.engine, TOPICS, max_bytes=max_bytes, max_keys=max_keys, clock=self.clock
-        )
-        self.intake.open()
-        self.emitter.on(SSE_KEPT, self.told.append)
+        self.validator = Validator(TOPICS, max_bytes=max_bytes, max_keys=max_keys, clock=self.clock)
+        self.pipeline = Pipeline(self.validator, self.engine, CallbackListener(self.told.append))
+        self.pipeline.open()
+        self.emitter.on(SSE_PUSH, self.pipeline.on_push)
 
     async def push(self, *pushes: PushEvent | Plain, **more: Any) -> list[str]:
         receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
@@ -154,15 +154,15 @@ async def test_fault_in_a_list_of_alike_events_is_told_with_its_place(
         ('{"userId":"3","data":[%s]}' % ("1," * 600 + "1"), False),
     ],
 )
-async def test_what_can_join_is_accepted_with_others_that_can(bench: Bench, body: str, fits: bool) -> None:
+async def test_push_that_can_be_coalesced_is_valid_beside_others(bench: Bench, body: str, fits: bool) -> None:
     [push] = read_plain(body.encode(), is_list=False) or []
-    assert bench.intake.can_join(push) is fits
+    assert bench.validator.can_coalesce(push) is fits
     if fits:
         assert len(await bench.push(push, *plain(TO_TWO, TO_ONE), publisher="svc")) == 3
 
 
-async def test_push_of_the_model_joins_nothing(bench: Bench) -> None:
-    assert not bench.intake.can_join(push(1, userId="1"))
+async def test_push_of_the_model_cannot_be_coalesced(bench: Bench) -> None:
+    assert not bench.validator.can_coalesce(push(1, userId="1"))
 
 
 async def test_push_without_a_receipt_is_kept_too(bench: Bench) -> None:

@@ -1,0 +1,63 @@
+"""The delivery of stored events: from the engine to the router, and to who listens to ``sse.stored``.
+
+Knows the router, the emitter and the figures; does not know connections.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from sse_push.events.batch import EventBatch
+from sse_push.events.emitter import SSE_STORED, Emitter
+from sse_push.events.engines.base import DiscontinuityReason, EngineListener
+from sse_push.events.event import Event
+from sse_push.events.router import Router
+from sse_push.service.figures import Figures
+
+
+class Delivery(EngineListener):
+    """What a node does with what its engine tells it.
+
+    Args:
+        on_discontinued: Called when open streams can't continue without a gap.
+        on_ephemeral_missed: Called when events of topics that are not kept may have been missed.
+        clock: Seconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        emitter: Emitter,
+        figures: Figures,
+        *,
+        on_discontinued: Callable[[DiscontinuityReason, str, Collection[str] | None], object],
+        on_ephemeral_missed: Callable[[], object],
+        clock: Callable[[], float],
+    ) -> None:
+        self._router = router
+        self._emitter = emitter
+        self._figures = figures
+        self._on_discontinued = on_discontinued
+        self._on_ephemeral_missed = on_ephemeral_missed
+        self._clock = clock
+
+    def stored(self, events: Sequence[Event]) -> None:
+        deliveries = self._router.deliver(events)
+        durable = len(events) if type(events) is EventBatch else sum([event.kept for event in events])
+        self._figures.events["kept"] += durable
+        self._figures.events["passed"] += len(events) - durable
+        self._figures.delivered(len(events), deliveries, max(0.0, self._clock() - events[0].at))
+        if self._emitter.has_listeners(SSE_STORED):
+            self._emitter.emit(SSE_STORED, events)
+
+    def failed(self, count: int) -> None:
+        self._figures.events["failed"] += count
+
+    def rejected(self, count: int) -> None:
+        self._figures.events["refused"] += count
+
+    def discontinued(
+        self, reason: DiscontinuityReason, position: str, keys: Collection[str] | None = None
+    ) -> None:
+        self._on_discontinued(reason, position, keys)
+
+    def ephemeral_missed(self) -> None:
+        self._on_ephemeral_missed()
