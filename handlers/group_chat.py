@@ -1,6 +1,6 @@
-"""``POST /api/chat/rooms/{roomId}/group-sse`` and ``GET .../members`` (G3, contract section 8).
+"""``POST /api/chat/rooms/{roomId}/group-sse`` and ``GET .../members`` (docs/protocol.md).
 
-Checks who says what and where, opens the stream of one turn; what goes over it, service/group_chat/ knows.
+Checks the caller and the room, and opens the stream of one turn; service/group_chat/ has the rest.
 """
 
 import structlog
@@ -18,14 +18,14 @@ from sse_push.handlers.keys import NODE, REQUEST_ID
 from sse_push.handlers.streams import admit, begin
 from sse_push.service.commands import SayToGroup
 from sse_push.service.group_chat.experience import level_of
-from sse_push.service.group_chat.forms import MemberOfRoom, RoomParams
 from sse_push.service.group_chat.frames import DONE
-from sse_push.service.group_chat.rooms import Key
-from sse_push.service.group_chat.turn import Said
-from sse_push.service.group_chat.turns import CallerVisit
+from sse_push.service.group_chat.rooms import RequestKey
+from sse_push.service.group_chat.schemas import RoomMember, RoomParams
+from sse_push.service.group_chat.turn import TurnRequest
+from sse_push.service.group_chat.turns import CallerSession
 from sse_push.service.streams.chat import require_room
 
-GROUP = "group"  # the name of its streams in logs and figures
+GROUP = "group"  # the name of these streams in logs and metrics
 _PATH = "/api/chat/rooms/{roomId}"
 
 _log = structlog.get_logger()
@@ -39,7 +39,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def group_sse(request: web.Request) -> web.StreamResponse:
-    """One turn: the message to the room, the answers of its AI members to the room and over this stream."""
+    """One turn: posts the message; the answers of the AI members go to the room and over this stream."""
     node = request.app[NODE]
     caller = await caller_of(request)
     user_id = caller.require_user()
@@ -54,17 +54,20 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
     count_bytes(request, caller, len(command.message.encode(errors="replace")))
     connection = admit(request, caller, GROUP, last=DONE)
     try:
-        said = Said(room, user_id, command.user_name, command.message)
-        turn = await node.group_chat.say(said, caller.name or command.user_name, key)
+        turn = await node.group_chat.post_message(
+            TurnRequest(room, user_id, command.user_name, command.message),
+            caller.name or command.user_name,
+            key,
+        )
     except BaseException:
         node.connections.refuse(connection)
         raise
-    _log.info("group_chat.asked", turn=turn.id, room=room, user=user_id, members=len(turn.waiting), request_id=request[REQUEST_ID])  # fmt: skip
-    connection.visits = [CallerVisit(node.group_chat, turn)]
+    _log.info("group_chat.asked", turn=turn.id, room=room, user=user_id, members=len(turn.pending), request_id=request[REQUEST_ID])  # fmt: skip
+    connection.visits = [CallerSession(node.group_chat, turn)]
     try:
         return begin(request, connection, Filter(user=user_id), lambda: turn.first_frame)
     finally:
-        node.group_chat.ask(turn)  # whether or not anybody is left to read: others may be in the room
+        node.group_chat.ask_members(turn)  # also without a reader: others may be in the room
 
 
 async def members(request: web.Request) -> web.Response:
@@ -75,8 +78,8 @@ async def members(request: web.Request) -> web.Response:
     room = _room(request)
     user_id = require_room(caller, room, node.settings)
     exp = await node.group_chat.experience.of(user_id)
-    found = [
-        MemberOfRoom(
+    room_members = [
+        RoomMember(
             ai_id=str(persona.id),
             persona_id=persona.id,
             ai_name=persona.name,
@@ -85,19 +88,19 @@ async def members(request: web.Request) -> web.Response:
         )
         for persona in node.group_chat.personas.members_of(room)
     ]
-    return json_response(found)
+    return json_response(room_members)
 
 
-def _key(request: web.Request, sent: bytes) -> Key | None:
+def _key(request: web.Request, sent: bytes) -> RequestKey | None:
     """The header ``Idempotency-Key``.
 
     Raises:
-        BadRequest: It is no key.
+        BadRequest: It is not a valid key.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise BadRequest(f"an idempotency key has 1 to {MAX_KEY} characters")
-    return None if key is None else Key(key, fingerprint_of(request.path, sent))
+    return None if key is None else RequestKey(key, fingerprint_of(request.path, sent))
 
 
 def _room(request: web.Request) -> str:

@@ -26,7 +26,7 @@ from sse_push.handlers.description.forms import (
 from sse_push.handlers.topics import ManyTopics
 from sse_push.service.commands import AppPush, SayToGroup, SendChat, SendNotification, UpdateEntity
 from sse_push.service.group_chat import frames
-from sse_push.service.group_chat.forms import MemberOfRoom, RoomParams
+from sse_push.service.group_chat.schemas import RoomMember, RoomParams
 from sse_push.service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
 from sse_push.service.status import ClientStatus, SystemStatus
 from sse_push.service.streams import TOPICS, AttendedStream, Stream
@@ -320,7 +320,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/api/chat/rooms/{roomId}/members",
         "room_members",
         "The AI members of a room.",
-        Media(form=list[MemberOfRoom]),
+        Media(form=list[RoomMember]),
         tag="Group chat",
         description="For users allowed in the room, with what the caller has earned with each.",
         token="needed",

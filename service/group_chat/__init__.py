@@ -1,6 +1,7 @@
-"""Group chat with AI members (G3, contract section 8).
+"""Group chat with AI members (docs/protocol.md, docs/group-chat.md).
 
-``turns.py`` is the way of one message, ``personas.py`` who sits in which room, ``queue.py`` and its two kinds
-(``local.py``, ``bull.py``) bring jobs to workers, ``answers.py`` is what a worker does, by a script or by ``model.py``;
-``experience.py`` is what users earn, ``frames.py`` what goes over the wire. docs/group-chat.md is for those who use it.
+``turns.py`` handles a message from its request to the last answer. ``personas.py`` has the members of each room.
+``queue.py`` and its two implementations (``local_queue.py``, ``bullmq_queue.py``) bring jobs to workers;
+``responder.py`` answers a job, by script or by ``model.py``. ``experience.py`` stores what users earn, ``frames.py`` has
+the frames of a turn's stream.
 """

@@ -1,6 +1,6 @@
-"""Turns whose caller is gone: what of them nobody has begun is taken out of the queue while their room is empty.
+"""Turns whose caller has disconnected: their queued jobs are withdrawn while the room is empty.
 
-What has begun goes on, and reaches the room. Knows queues and rooms; does not know what a caller is.
+A job that a worker has begun continues, and its answer reaches the room. Knows queues and rooms, not callers.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from sse_push.service.group_chat.queue import JobQueue
 from sse_push.service.group_chat.rooms import Rooms
 from sse_push.service.group_chat.turn import Turn
 
-CHECK_EVERY_S = 1.0  # seconds: who was in the room may leave it too
+CHECK_EVERY_S = 1.0  # seconds between checks: the other listeners of the room may leave later
 
 _log = structlog.get_logger()
 
 
 class AbandonedTurns:
-    """Watches them from when their caller leaves until nothing of them waits.
+    """Watches turns from when their caller disconnects until none of their jobs is queued.
 
     Args:
-        withdrawn: Called with a turn and the ids of its jobs that were taken out.
+        withdrawn: Called with a turn and the ids of its withdrawn jobs.
     """
 
     def __init__(
@@ -33,44 +33,44 @@ class AbandonedTurns:
         self._rooms = rooms
         self._withdrawn = withdrawn
         self._turns: dict[str, Turn] = {}
-        self._more = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._added = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def add(self, turn: Turn) -> None:
-        """Watch *turn*; returns at once."""
+        """Watch *turn*; does not wait."""
         self._turns[turn.id] = turn
-        self._more.set()
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._added.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def discard(self, turn: Turn) -> None:
         self._turns.pop(turn.id, None)
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _watch(self) -> None:
         while self._turns:
-            self._more.clear()
+            self._added.clear()
             try:
                 await self._check()
             except SsePushError:
-                pass  # the queue or the engine can't be asked now: at the next check
-            except Exception as error:  # noqa: BLE001 - or jobs of callers who are gone would be done from now on
-                _log.error("group_chat.watch_crashed", exc_info=error)
+                pass  # the queue or the engine is unavailable: try at the next check
+            except Exception as error:  # noqa: BLE001 - otherwise no abandoned job would be withdrawn any more
+                _log.error("group_chat.watch_unhandled_error", exc_info=error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_EVERY_S):
-                    await self._more.wait()
+                    await self._added.wait()
 
     async def _check(self) -> None:
-        in_room: dict[str, list[Turn]] = {}
+        turns_by_room: dict[str, list[Turn]] = {}
         for turn in self._turns.values():
-            in_room.setdefault(turn.said.room, []).append(turn)
-        for room, turns in in_room.items():
+            turns_by_room.setdefault(turn.request.room, []).append(turn)
+        for room, turns in turns_by_room.items():
             if await self._rooms.has_listeners(room):
                 continue
             for turn in turns:
-                if job_ids := await self._queue.withdraw(turn.said.user_id, turn.job_ids):
+                if job_ids := await self._queue.withdraw(turn.request.user_id, turn.job_ids):
                     self._withdrawn(turn, job_ids)

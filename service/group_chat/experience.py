@@ -1,7 +1,4 @@
-"""What users earn with AI members: so much for each answer, once a job, kept in the database.
-
-Knows the two tables of it; does not know what an answer is.
-"""
+"""Experience points (exp) that users earn with AI members: a fixed number per answer, once per job, in the database."""
 
 import time
 from collections.abc import Callable
@@ -14,13 +11,13 @@ if TYPE_CHECKING:
 
 EXP_PER_ANSWER: Final[int] = 5
 EXP_PER_LEVEL: Final[int] = 100
-AWARDS_KEPT_S = 86_400.0  # seconds an award is remembered: far longer than a job may come back
-PRUNE_EVERY_S = 3_600.0  # seconds between two removals of older ones
-_TRIES = 5  # at an award that another node gives in the same moment
+AWARDS_KEPT_S = 86_400.0  # seconds an award is remembered: far longer than a job may be redelivered
+PRUNE_EVERY_S = 3_600.0  # seconds between removals of older awards
+_ATTEMPTS = 5  # at an award that another node writes at the same moment
 
 
 def level_of(exp: int) -> int:
-    """150 is level 2, 200 is level 3."""
+    """The level of *exp*: 150 is level 2, 200 is level 3."""
     return exp // EXP_PER_LEVEL + 1
 
 
@@ -33,7 +30,7 @@ class Experience:
         self._pruned = clock()
 
     async def of(self, user_id: str) -> dict[int, int]:
-        """What *user_id* has with each persona, by its id.
+        """The exp of *user_id* by persona id.
 
         Raises:
             DatabaseUnavailable: It can't be read now.
@@ -47,12 +44,12 @@ class Experience:
             return {row.persona_id: row.exp for row in rows}
 
     async def award(self, job_id: str, user_id: str, persona_id: int) -> int:
-        """Give *user_id* what one answer earns; their exp with the persona after it. Twice for one job is once.
+        """Award one answer to *user_id*; returns the new exp with the persona. Idempotent per job.
 
         Raises:
-            DatabaseUnavailable: Nothing was given.
+            DatabaseUnavailable: Nothing was awarded.
         """
-        left = _TRIES
+        left = _ATTEMPTS
         while True:
             try:
                 async with self._database.write() as session:
@@ -63,23 +60,23 @@ class Experience:
                 left -= 1
                 if not isinstance(error, IntegrityError) or not left:
                     raise
-                # Another node gave the same award, or this user's first one, just now.
+                # Another node has just written the same award, or this user's first one.
 
     async def _award(self, session: "AsyncSession", job_id: str, user_id: str, persona_id: int) -> int:
         from sqlalchemy import delete, update
 
         from sse_push.service.tables import ExpAwardRow, PersonaExpRow
 
-        given = await session.get(ExpAwardRow, (job_id, persona_id))
-        if given is not None:
-            return given.new_exp
-        its = (PersonaExpRow.user_id == user_id, PersonaExpRow.persona_id == persona_id)
-        more = update(PersonaExpRow).where(*its).values(exp=PersonaExpRow.exp + EXP_PER_ANSWER)
-        exp = await session.scalar(more.returning(PersonaExpRow.exp))
+        award = await session.get(ExpAwardRow, (job_id, persona_id))
+        if award is not None:
+            return award.new_exp
+        row = (PersonaExpRow.user_id == user_id, PersonaExpRow.persona_id == persona_id)
+        add = update(PersonaExpRow).where(*row).values(exp=PersonaExpRow.exp + EXP_PER_ANSWER)
+        exp = await session.scalar(add.returning(PersonaExpRow.exp))
         if exp is None:
             exp = EXP_PER_ANSWER
             session.add(PersonaExpRow(user_id=user_id, persona_id=persona_id, exp=exp))
-            await session.flush()  # the exp before the award, as above: two orders would be a deadlock
+            await session.flush()  # exp before award, as above: the other order could deadlock
         now = self._clock()
         session.add(
             ExpAwardRow(job_id=job_id, persona_id=persona_id, user_id=user_id, new_exp=exp, awarded_at=now)

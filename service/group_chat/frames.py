@@ -1,4 +1,4 @@
-"""The frames of one group-chat turn, as G3's clients read them: a ``data:`` line each, and ``[DONE]``."""
+"""The frames of a turn's stream: one ``data:`` line of JSON each, then ``[DONE]`` (docs/protocol.md)."""
 
 from typing import Literal
 
@@ -15,15 +15,15 @@ class Frame(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
 
     def encode(self) -> bytes:
-        """It on the wire: compact JSON in one ``data:`` line."""
+        """The frame: compact JSON in one ``data:`` line."""
         return wire.frame(b"data: %b\n" % to_json(self.model_dump(by_alias=True)))
 
 
 class UserMessage(Frame):
-    """The message, first of all.
+    """The user's message; the first frame.
 
     Attributes:
-        sender: The name that the caller gave, ``sender_id`` who they are.
+        sender: The name that the caller gave; ``sender_id`` is their user id.
     """
 
     type: Literal["user_message"] = "user_message"
@@ -34,7 +34,7 @@ class UserMessage(Frame):
 
 
 class AiResponse(Frame):
-    """The answer of one AI member, as soon as it is there."""
+    """The answer of one AI member, sent when it arrives."""
 
     type: Literal["ai_response"] = "ai_response"
     content: str
@@ -45,7 +45,7 @@ class AiResponse(Frame):
 
 
 class ExpUpdated(Frame):
-    """What the caller has earned with an AI member that answered; after all answers."""
+    """The caller's new exp with an AI member; sent after all answers."""
 
     type: Literal["exp_updated"] = "exp_updated"
     persona_id: int
@@ -65,7 +65,7 @@ class TurnComplete(Frame):
 
 
 class TurnTimedOut(Frame):
-    """Instead of ``complete``: some have not answered in time. What they say later reaches the room."""
+    """Sent instead of ``complete`` if answers are missing. Late answers still reach the room."""
 
     type: Literal["timeout"] = "timeout"
     message: str
@@ -73,7 +73,7 @@ class TurnTimedOut(Frame):
 
 
 class MemberFailed(Frame):
-    """An AI member can't answer; the others still do."""
+    """One AI member can't answer; the others still can."""
 
     type: Literal["error"] = "error"
     message: str

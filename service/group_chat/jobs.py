@@ -1,6 +1,6 @@
-"""A job: one AI member is to answer one message. Its data and result are the JSON of docs/group-chat.md, version 1.
+"""A job: one AI member answers one message. Data and result are the JSON of docs/group-chat.md, version 1.
 
-A job holds all that a worker needs, so that it may run anywhere. Knows nothing of queues.
+A job has everything that a worker needs, so it can run anywhere. Knows no queues.
 """
 
 from typing import Annotated, Literal, Self
@@ -11,26 +11,26 @@ from pydantic.alias_generators import to_camel
 from sse_push.service.group_chat.personas import Persona
 
 QUEUE = "sse-push-group-chat"
-MAX_ANSWER_CHARS = 8_192  # characters of an answer; what comes after them is cut off
+MAX_ANSWER_CHARS = 8_192  # characters of an answer; longer ones are truncated
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     return text.strip()[:MAX_ANSWER_CHARS]
 
 
 def job_id(turn_id: str, persona_id: int) -> str:
-    """Of a turn's job for a persona."""
+    """The id of a turn's job for one persona."""
     return f"{turn_id}-{persona_id}"
 
 
-class _Form(BaseModel):
+class _WireModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True
     )
 
 
-class Member(_Form):
-    """The persona that is to answer."""
+class Member(_WireModel):
+    """The persona that answers."""
 
     id: int
     name: str
@@ -43,11 +43,11 @@ class Member(_Form):
         return cls(**persona.model_dump(exclude={"rooms"}))
 
 
-class Line(_Form):
-    """Something said before in the room.
+class HistoryMessage(_WireModel):
+    """An earlier message of the room.
 
     Attributes:
-        own: By the persona that is to answer.
+        own: It is by the persona that answers.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Line(_Form):
     own: bool = False
 
 
-class Job(_Form):
-    """What a worker is given.
+class Job(_WireModel):
+    """What a worker gets.
 
     Attributes:
-        turn_id: The turn that it belongs to: one message and all answers to it.
-        history: What was said before *message*, oldest first.
-        asked_at: When, in seconds since the Unix epoch.
+        turn_id: The turn: one message and all answers to it.
+        history: Messages before *message*, oldest first.
+        asked_at: Seconds since the Unix epoch.
     """
 
     version: Literal[1] = 1
@@ -71,16 +71,16 @@ class Job(_Form):
     user_id: str
     user_name: str
     message: str
-    history: tuple[Line, ...] = ()
+    history: tuple[HistoryMessage, ...] = ()
     asked_at: float
 
     @property
     def id(self) -> str:
-        """Of the job, in the queue and in all that must happen once only."""
+        """The job's id in the queue; also its idempotency key."""
         return job_id(self.turn_id, self.persona.id)
 
 
-class Result(_Form):
-    """What a worker gives back."""
+class Result(_WireModel):
+    """What a worker returns."""
 
-    content: Annotated[str, AfterValidator(_cut), Field(min_length=1)]
+    content: Annotated[str, AfterValidator(_truncate), Field(min_length=1)]

@@ -1,7 +1,7 @@
-"""Answers from a language model behind the OpenAI chat-completions interface. The only module that imports ``openai``.
+"""Answers from a language model with an OpenAI-compatible chat-completions API. The only module that imports ``openai``.
 
-Takes the answer as it streams, so that one that never ends is cut and one that stalls is noticed. Nothing that the
-model's server says goes into a log or an error: it may repeat the key.
+Reads the answer as a stream, so that an endless one is cut and a stalled one times out. Text of the model's server
+never goes into a log line or an error: it may contain the API key.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from sse_push.events.errors import AnswerFailed
 from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Job
 from sse_push.service.settings import BadSettings
 
-MAX_ANSWER_TOKENS = 2_048  # of one answer, as the model counts; more than MAX_ANSWER_CHARS of most languages
+MAX_ANSWER_TOKENS = 2_048  # per answer; more than MAX_ANSWER_CHARS in most languages
 CONNECT_S = 5.0  # seconds to reach the model's server
-RETRIES = 1  # of a request that was refused or not answered (429, 5xx, no connection); the job itself is tried anew too
+RETRIES = 1  # per request, after 429, 5xx or a connection error; the job itself is retried too
 
 _log = structlog.get_logger()
 
 
 class ChatModel:
-    """A server that speaks the interface.
+    """The client of one server.
 
     Args:
-        base_url: Up to and without ``/chat/completions``; empty is OpenAI's own.
-        key: Sent as the bearer token; servers of one's own often want none.
+        base_url: Without ``/chat/completions``; empty means OpenAI's own server.
+        key: The bearer token; self-hosted servers often need none.
         model: For personas that name none.
-        timeout: Seconds for a whole answer, retries included.
+        timeout: Seconds for a complete answer, including retries.
     """
 
     def __init__(self, *, base_url: str, key: str, model: str, timeout: float) -> None:
@@ -38,7 +38,7 @@ class ChatModel:
         self._client: Any = None
 
     async def start(self) -> None:
-        """Import the client, which takes a second, on a thread.
+        """Import the client library on a thread; it takes a second.
 
         Raises:
             BadSettings: It is not installed.
@@ -46,9 +46,7 @@ class ChatModel:
         try:
             openai = await asyncio.to_thread(_client_library)
         except ImportError as error:
-            raise BadSettings(
-                f"personas can't speak by a model: pip install 'sse-push[ai]' ({error})"
-            ) from None
+            raise BadSettings(f"personas can't use a model: pip install 'sse-push[ai]' ({error})") from None
         self._client = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self._base_url,
@@ -60,7 +58,7 @@ class ChatModel:
         """The answer to *job*.
 
         Raises:
-            AnswerFailed: There is none; the message tells nothing of the server's.
+            AnswerFailed: The model gave none; the message has no text of the server.
         """
         fault = "timeout"
         status = None
@@ -69,7 +67,7 @@ class ChatModel:
                 return await self._stream(job)
         except TimeoutError:
             pass
-        except Exception as error:  # noqa: BLE001 - a stream that breaks off raises what its transport likes
+        except Exception as error:  # noqa: BLE001 - a broken stream raises whatever its transport raises
             fault, status = type(error).__name__, getattr(error, "status_code", None)
         _log.warning("model.failed", job=job.id, error=fault, status=status)
         raise AnswerFailed("the model did not answer")
@@ -105,7 +103,7 @@ def _client_library() -> Any:
 
 
 def prompt(job: Job) -> list[dict[str, str]]:
-    """The messages that the model is sent: who it is, what was said before, what is said now."""
+    """The messages for the model: its persona, the history, the message to answer."""
     persona = job.persona
     about = f"{persona.prompt}\n\nYou are {persona.name}, in the chat room {job.room_id!r} with several people and other assistants. Each message of theirs begins with its sender's name. Answer the last message, in its language, without putting your name before it."  # fmt: skip
     said = [

@@ -1,4 +1,4 @@
-"""The AI members of rooms: read once from a TOML file, checked, then frozen. Knows nothing of how they answer."""
+"""The AI members of rooms: read once from a TOML file, validated, then frozen. Does not know how they answer."""
 
 import tomllib
 from collections import Counter
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sse_push.events.event import Name
 from sse_push.service.settings import PREFIX, BadSettings
 
-MAX_PERSONAS = 100  # in one file: people choose among some, not among thousands
-MAX_MEMBERS = 8  # AI members of one room: each turn is a job for every one of them
+MAX_PERSONAS = 100  # in one file: people choose among a few, not among thousands
+MAX_MEMBERS = 8  # AI members of one room: each turn makes one job per member
 MAX_PERSONA_NAME = 64  # characters
 MAX_PROMPT = 8_000  # characters: some pages
 MAX_REPLY = 4_000  # characters of a scripted reply
@@ -27,10 +27,10 @@ _Text = Annotated[str, Field(min_length=1, max_length=MAX_REPLY)]
 
 
 class Persona(BaseModel):
-    """One AI member, as the file has it.
+    """One AI member.
 
     Attributes:
-        replies: What it says by script; with none it asks a model, where one is set.
+        replies: Scripted replies; without any it asks a model, if one is set.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +42,7 @@ class Persona(BaseModel):
     model: str | None = Field(default=None, min_length=1)
     replies: tuple[_Text, ...] = Field(default=(), max_length=MAX_REPLIES)
 
-    def sits_in(self, room: str) -> bool:
+    def is_in(self, room: str) -> bool:
         return room in self.rooms or EVERYWHERE in self.rooms
 
 
@@ -56,15 +56,15 @@ class _File(BaseModel):
     def _fit_together(cls, personas: list[Persona]) -> list[Persona]:
         [(id_, count)] = Counter(persona.id for persona in personas).most_common(1) or [(0, 0)]
         if count > 1:
-            raise ValueError(f"id {id_} is there {count} times")
+            raise ValueError(f"id {id_} is used {count} times")
         for room in {EVERYWHERE, *(room for persona in personas for room in persona.rooms)}:
-            if (members := sum(persona.sits_in(room) for persona in personas)) > MAX_MEMBERS:
+            if (members := sum(persona.is_in(room) for persona in personas)) > MAX_MEMBERS:
                 raise ValueError(f"room {room!r} has {members} members, over the limit of {MAX_MEMBERS}")
         return personas
 
 
 class Personas:
-    """All of them."""
+    """All personas."""
 
     def __init__(self, personas: Sequence[Persona]) -> None:
         self._all = tuple(personas)
@@ -73,19 +73,19 @@ class Personas:
         return len(self._all)
 
     def members_of(self, room: str) -> tuple[Persona, ...]:
-        """Who sits in *room*, in the file's order."""
-        return tuple(persona for persona in self._all if persona.sits_in(room))
+        """The members of *room*, in the file's order."""
+        return tuple(persona for persona in self._all if persona.is_in(room))
 
-    def without_model(self) -> list[str]:
-        """Names of those that neither have replies nor name a model."""
+    def names_without_model(self) -> list[str]:
+        """Names of the personas that have neither replies nor a model."""
         return [persona.name for persona in self._all if not (persona.replies or persona.model)]
 
 
 def load_personas(path: Path | None) -> Personas:
-    """The personas of the file at *path*, or the two that come with the service.
+    """The personas of the file at *path*, or the two default ones.
 
     Raises:
-        BadSettings: It can't be read; the message says where and why, in a line for each fault.
+        BadSettings: The file is invalid; the message has a line for each error.
     """
     if path is None:
         return Personas(_parse((files("sse_push.service.group_chat") / _DEFAULT).read_text("utf-8")))
@@ -95,15 +95,15 @@ def load_personas(path: Path | None) -> Personas:
         raise BadSettings(f"{_SETTING}: {path}: {error}") from None
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
-        raise BadSettings("\n".join(f"{_SETTING}: {path}: {_told(fault['loc'], fault['msg'])}" for fault in faults)) from None  # fmt: skip
+        raise BadSettings("\n".join(f"{_SETTING}: {path}: {_describe(fault['loc'], fault['msg'])}" for fault in faults)) from None  # fmt: skip
 
 
 def _parse(text: str) -> list[Persona]:
     return _File.model_validate(tomllib.loads(text)).persona
 
 
-def _told(where: tuple[int | str, ...], message: str) -> str:
-    """``persona 2: name: Field required``, counted as people do."""
+def _describe(where: tuple[int | str, ...], message: str) -> str:
+    """``persona 2: name: Field required``; counts from 1."""
     places: list[str] = []
     for part in where:
         if isinstance(part, int) and places:

@@ -1,11 +1,11 @@
-"""The way of jobs to workers and back: what both kinds of queue promise.
+"""The job queue: what both implementations promise.
 
-1.  A job that was added is done once, by one worker after another until one does it, at most ``ATTEMPTS`` times.
-2.  ``done`` is called with each job's result, or ``None`` when nobody could do it; where it could not handle all of
-    the result (:class:`Outcome`) and the queue outlives this process, it is called again later, here or elsewhere.
-3.  What waits is bounded: past it, adding raises ``Overloaded``. Of one user it is bounded too, on all nodes together:
-    past that, reserving raises ``OverLimit``.
-4.  Jobs of many users are taken in turn: whoever has many waiting has no more of the workers than who has one.
+1.  A job that was added is attempted by one worker after another until one succeeds, at most ``ATTEMPTS`` times.
+2.  ``on_done`` is called with each job's result, or ``None`` if every attempt failed. If it could not handle the whole
+    result (:class:`Outcome`) and the queue outlives this process, it is called again later, on this node or another.
+3.  The queue is bounded: past the limit, adding raises ``Overloaded``. Each user is bounded too, on all nodes
+    together: past that limit, reserving raises ``OverLimit``.
+4.  Users take turns: one with many queued jobs gets no larger share of the workers than one with a single job.
 """
 
 import random
@@ -15,71 +15,71 @@ from enum import Enum
 
 from sse_push.service.group_chat.jobs import Job, Result
 
-ATTEMPTS = 2  # tries of one job: a model that failed twice will fail again
-TRY_AGAIN_S = (
-    0.5  # seconds between them, give or take half: jobs that failed together do not come back together
+ATTEMPTS = 2  # per job: a model that failed twice will fail again
+RETRY_DELAY_S = (
+    0.5  # seconds between attempts, plus or minus half: jobs that failed together are not retried together
 )
-RETRY_AFTER_S = 5  # seconds after which a user who waits for too many answers has some of them
-MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer any more: such a job fails unasked
+RETRY_AFTER_S = 5  # seconds after which a user with too many pending answers has got some of them
+MAX_JOB_AGE_S = 300.0  # seconds after which nobody waits for an answer: such a job fails without an attempt
 
 
 class Outcome(Enum):
-    """What became of a job's result."""
+    """How far a job's result was handled."""
 
     COMPLETE = "nothing is left to do"
-    NOT_AWARDED = "the room has the answer; what the user earns with it is not written yet"
+    NOT_AWARDED = "the room has the answer; the exp is not written yet"
     NOT_PUBLISHED = "the room does not have the answer"
 
 
-Done = Callable[[Job, Result | None], Awaitable[Outcome]]
-Reached = Callable[[Job, Result], Awaitable[bool]]  # whether the room has the answer
+OnDone = Callable[[Job, Result | None], Awaitable[Outcome]]
+IsPublished = Callable[[Job, Result], Awaitable[bool]]  # True if the room has the answer
 
 
-def pause() -> float:
-    """Seconds until the next try of a job that failed."""
-    return TRY_AGAIN_S * random.uniform(0.5, 1.5)
+def retry_delay() -> float:
+    """Seconds until the next attempt of a failed job."""
+    return RETRY_DELAY_S * random.uniform(0.5, 1.5)
 
 
 class JobQueue(ABC):
-    """Jobs that wait to be done.
+    """Queued jobs.
 
     Attributes:
-        tells_again: Where ``done`` could not see to a result, it is called again later.
+        redelivers: ``on_done`` is called again later if it could not handle a result.
     """
 
-    tells_again = False
+    redelivers = False
 
     @abstractmethod
-    async def start(self, done: Done, reached: Reached | None = None) -> None:
-        """Begin; from now on call *done* for jobs that are. Whatever becomes of it, :meth:`close` is to follow.
+    async def start(self, on_done: OnDone, is_published: IsPublished | None = None) -> None:
+        """Start; from now on *on_done* is called for finished jobs. :meth:`close` must follow, also after an error.
 
         Args:
-            reached: Asked before an answer is called lost.
+            is_published: Asked before an answer is reported as lost.
 
         Raises:
-            BadSettings: Something that it wants is not installed.
+            BadSettings: A package that the queue needs is not installed.
             EngineUnavailable: The queue can't be reached.
         """
 
     @abstractmethod
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
-        """Count jobs that are about to be added as *user_id*'s; :meth:`add` or :meth:`release` must follow.
+        """Reserve places for jobs of *user_id*; :meth:`add` or :meth:`release` must follow.
 
         Returns:
-            How many of theirs were counted before: those come first.
+            The number of places that the user had reserved before.
 
         Raises:
-            OverLimit: ``ai_jobs``; none was counted.
+            OverLimit: ``ai_jobs``; none was reserved.
             EngineUnavailable: The queue can't be reached.
         """
 
     @abstractmethod
     async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
-        """Jobs that were reserved are not added, or not done. What can't be released is counted until it is too old."""
+        """Release places of jobs that are not added, or finished. A place that can't be released expires."""
 
     @abstractmethod
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
-        """Take jobs of *user_id* out that no worker has begun; the ids of these.
+        """Remove jobs of *user_id* that no worker has begun; returns their ids.
 
         Raises:
             EngineUnavailable: The queue can't be reached.
@@ -90,13 +90,13 @@ class JobQueue(ABC):
         """Add *jobs*, all or none.
 
         Args:
-            rank: What :meth:`reserve` returned for them.
+            rank: What :meth:`reserve` returned.
 
         Raises:
-            Overloaded: Too many wait already.
+            Overloaded: The queue is full.
             EngineUnavailable: The queue can't be reached.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Do no more; also where the start failed."""
+        """Stop. Also called after a failed start."""

@@ -1,6 +1,6 @@
-"""A room as group chat sees it: what was said in it lately, and saying something there.
+"""The rooms of group chat: reads their recent messages, and posts messages and answers.
 
-On ``/chat/stream`` an AI member is the user ``ai:ID``. Knows the topic of rooms; does not know who is asked.
+On ``/chat/stream`` an AI member is the user ``ai:ID``. Knows the topic of rooms; does not know turns.
 """
 
 import time
@@ -18,30 +18,32 @@ from sse_push.events.newest import newest
 from sse_push.events.pipeline import Pipeline
 from sse_push.events.router import Router
 from sse_push.events.topics import filter_keys
-from sse_push.service.group_chat.jobs import Job, Line, Result
+from sse_push.service.group_chat.jobs import HistoryMessage, Job, Result
 from sse_push.service.group_chat.personas import Persona
 from sse_push.service.identity import AI_PREFIX
 from sse_push.service.streams.chat import ChatMessage, room_topic
 from sse_push.service.timestamps import timestamp
 
-LOOKED_THROUGH = 1_000  # newest messages of a room among which an answer is looked for that may be lost
-MAX_HISTORY_CHARS = 8_000  # characters of earlier messages that a job carries: some pages, the newest
+SEARCHED_MESSAGES = 1_000  # newest messages of a room that are searched for an answer that may be lost
+MAX_HISTORY_CHARS = 8_000  # characters of earlier messages in a job: some pages, the newest
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """Something said in a room."""
+class RoomMessage:
+    """A message of a room."""
 
     user_id: str
     name: str
     content: str
 
-    def seen_by(self, persona: Persona) -> Line:
-        return Line(name=self.name, content=self.content, own=self.user_id == f"{AI_PREFIX}{persona.id}")
+    def seen_by(self, persona: Persona) -> HistoryMessage:
+        return HistoryMessage(
+            name=self.name, content=self.content, own=self.user_id == f"{AI_PREFIX}{persona.id}"
+        )
 
 
-class Key(NamedTuple):
-    """An idempotency key, and the fingerprint of the request that it came with."""
+class RequestKey(NamedTuple):
+    """A request's idempotency key and fingerprint."""
 
     key: str
     asked: str
@@ -51,7 +53,7 @@ class Rooms:
     """All rooms.
 
     Args:
-        messages: How many earlier ones a job carries at the most.
+        messages: Limit of the earlier messages in a job.
     """
 
     def __init__(
@@ -70,8 +72,8 @@ class Rooms:
         self._messages = messages
         self._clock = clock
 
-    async def history(self, room: str) -> list[Spoken]:
-        """What was said in *room* lately, oldest first.
+    async def history(self, room: str) -> list[RoomMessage]:
+        """Recent messages of *room*, oldest first.
 
         Raises:
             EngineUnavailable: It can't be read now.
@@ -80,77 +82,77 @@ class Rooms:
             return []
         events = await newest(self._engine, [_key_of(room)], self._messages, self._clock)
         left = MAX_HISTORY_CHARS
-        lately: list[Spoken] = []
-        for spoken in filter(None, map(_spoken, reversed(events))):
-            left -= len(spoken.content)
+        recent: list[RoomMessage] = []
+        for message in filter(None, map(_message_of, reversed(events))):
+            left -= len(message.content)
             if left < 0:
                 break
-            lately.append(spoken)
-        return lately[::-1]
+            recent.append(message)
+        return recent[::-1]
 
     def join(self, room: str) -> None:
-        """A caller of a turn is in *room*; the engine shows it to other nodes as it shows streams."""
+        """A caller of a turn is in *room*. Other nodes see it as they see streams."""
         self._callers[room] += 1
         self._engine.listen([_key_of(room)])
 
     def leave(self, room: str) -> None:
-        """They are not any more."""
+        """The caller has left *room*."""
         self._callers[room] -= 1
         if not self._callers[room]:
             del self._callers[room]
         self._engine.unlisten([_key_of(room)])
 
     async def has_listeners(self, room: str) -> bool:
-        """Whether anybody is in *room*, on any node: with a stream of it open, or a turn.
+        """Whether anybody is in *room* on any node, with an open stream of it or a turn.
 
         Raises:
-            EngineUnavailable: Nobody is here, and other nodes can't be asked now.
+            EngineUnavailable: Nobody is on this node, and the others can't be asked now.
         """
         key = _key_of(room)
         return room in self._callers or self._router.has(key) or await self._engine.heard_elsewhere(key)
 
-    async def tell(
-        self, room: str, message: str, user_id: str, name: str, at: float, key: Key | None = None
+    async def post_message(
+        self, room: str, message: str, user_id: str, name: str, at: float, key: RequestKey | None = None
     ) -> None:
-        """Tell *room* what a user says.
+        """Post a user's message to *room*.
 
         Args:
-            key: Of the user's; the room is told once, however often they say this with it.
+            key: The idempotency key; the room gets the message once.
 
         Raises:
-            BadEvent, Overloaded, EngineUnavailable: It was not told.
-            OutcomeUnknown: It may have been told.
+            BadEvent, Overloaded, EngineUnavailable: It was not posted.
+            OutcomeUnknown: It may have been posted.
         """
         event = _event(room, message, user_id, name, at)
         keyed = event if key is None else event.with_key(key.key, asked=key.asked)
         await self._pipeline.publish(keyed, publisher=user_id)
 
-    async def answer(self, job: Job, result: Result, at: float) -> None:
-        """Tell the room of *job* its answer. However often and on whichever node, the room gets it once.
+    async def post_answer(self, job: Job, result: Result, at: float) -> None:
+        """Post the answer to the room of *job*. Idempotent on all nodes.
 
         Raises:
-            BadEvent, Overloaded, EngineUnavailable: It was not told.
+            BadEvent, Overloaded, EngineUnavailable: It was not posted.
         """
         persona = job.persona
         event = _event(job.room_id, result.content, f"{AI_PREFIX}{persona.id}", persona.name, at)
-        # Of answers that differ, from a job done twice or at another time, the first is the job's.
+        # If a job was done twice with different answers, the first one counts.
         key = f"group-chat/{job.id}"
         await self._pipeline.publish(event.with_key(key, asked=fingerprint_of(key)))
 
     async def has_answer(self, job: Job, result: Result) -> bool:
-        """Whether the room of *job* has its answer, as far as its newest messages tell.
+        """Whether the room's newest messages have the answer of *job*.
 
         Raises:
-            EngineUnavailable: They can't be read now.
+            EngineUnavailable: The messages can't be read now.
         """
-        events = await newest(self._engine, [_key_of(job.room_id)], LOOKED_THROUGH, self._clock)
+        events = await newest(self._engine, [_key_of(job.room_id)], SEARCHED_MESSAGES, self._clock)
         author = f"{AI_PREFIX}{job.persona.id}"
-        spoken = filter(None, map(_spoken, events))
-        return any(said.user_id == author and said.content == result.content for said in spoken)
+        messages = filter(None, map(_message_of, events))
+        return any(message.user_id == author and message.content == result.content for message in messages)
 
 
 def _key_of(room: str) -> str:
-    """The routing key that every stream of *room* takes."""
+    """The routing key of every stream of *room*."""
     return filter_keys(room_topic(room), None)[0]
 
 
@@ -161,10 +163,10 @@ def _event(room: str, message: str, user_id: str, name: str, at: float) -> PushE
     return PushEvent(room=room, data=said.model_dump(by_alias=True))
 
 
-def _spoken(event: Event) -> Spoken | None:
-    """What *event* says; ``None`` when another service published something else to the room."""
+def _message_of(event: Event) -> RoomMessage | None:
+    """The message in *event*; ``None`` if another service published something else to the room."""
     try:
         said = ChatMessage.model_validate_json(event.data)
     except ValidationError:
         return None
-    return Spoken(said.user_id, said.username, said.message)
+    return RoomMessage(said.user_id, said.username, said.message)

@@ -1,7 +1,7 @@
-"""The turns of group chat: a message, the answers to it, what the caller earns, and where each of them goes.
+"""The turns of group chat: posts the message, queues a job per AI member, delivers answers and exp.
 
-An answer goes to its room whether or not the caller is still there, once, whichever node sees it first. Knows rooms,
-jobs and frames; does not know how a job finds its worker (queue.py) nor what HTTP is.
+An answer is posted to its room once, by whichever node sees it first, also after the caller has disconnected. Knows
+rooms, jobs and frames; does not know how a job finds its worker (queue.py), and no HTTP.
 """
 
 import asyncio
@@ -19,38 +19,38 @@ from sse_push.service.group_chat.experience import EXP_PER_ANSWER, Experience, l
 from sse_push.service.group_chat.jobs import Job, Result, job_id
 from sse_push.service.group_chat.personas import Persona, Personas
 from sse_push.service.group_chat.queue import MAX_JOB_AGE_S, JobQueue, Outcome
-from sse_push.service.group_chat.rooms import Key, Rooms
-from sse_push.service.group_chat.turn import Caller, Said, Turn
+from sse_push.service.group_chat.rooms import RequestKey, Rooms
+from sse_push.service.group_chat.turn import Caller, Turn, TurnRequest
 from sse_push.service.timestamps import timestamp
 
 _log = structlog.get_logger()
 
 
-class CallerVisit:
-    """Tells *chat* when the stream of *turn*'s caller opens and closes (:class:`sse_push.service.streams.base.Visit`)."""
+class CallerSession:
+    """Tells *chat* when the caller's stream of *turn* opens and closes (:class:`sse_push.service.streams.base.Visit`)."""
 
-    keys = ()  # what it adds comes from the turn
+    keys = ()  # its frames come from the turn, not from the router
 
     def __init__(self, chat: "GroupChat", turn: Turn) -> None:
         self._chat = chat
         self._turn = turn
 
     def greeting(self) -> Event:
-        raise NotImplementedError  # a turn begins with a frame that is no event
+        raise NotImplementedError  # a turn's first frame is not an event
 
     def opened(self, connection: Caller) -> None:
-        self._chat.caller_came(self._turn, connection)
+        self._chat.caller_connected(self._turn, connection)
 
     def closed(self) -> None:
-        self._chat.caller_left(self._turn)
+        self._chat.caller_disconnected(self._turn)
 
 
 class GroupChat:
-    """The turns of this node, and the answers that come back to it.
+    """The turns of this node.
 
     Args:
-        timeout: Seconds a caller waits for all answers.
-        charge: Called with who asked and the bytes of each answer that reached its room.
+        timeout: Seconds that a caller waits for all answers.
+        charge: Called with the user who asked and the size in bytes of each published answer.
     """
 
     def __init__(
@@ -78,40 +78,44 @@ class GroupChat:
         self._idle.set()
 
     async def start(self) -> None:
-        """Begin to take answers.
+        """Start the queue.
 
         Raises:
-            BadSettings: What a model wants is not installed.
+            BadSettings: A package that the model or the queue needs is not installed.
         """
-        await self._queue.start(self.done, self._rooms.has_answer)
+        await self._queue.start(self.on_done, self._rooms.has_answer)
 
-    async def say(self, said: Said, name_in_room: str, key: Key | None = None) -> Turn:
-        """Tell the room; :meth:`ask` must follow.
+    async def post_message(
+        self, request: TurnRequest, name_in_room: str, key: RequestKey | None = None
+    ) -> Turn:
+        """Post the message to the room; :meth:`ask_members` must follow.
 
         Args:
-            name_in_room: What the room sees as the sender's name.
-            key: By which the room is told once.
+            name_in_room: The sender's name that the room sees.
+            key: The idempotency key of the message.
 
         Raises:
-            OverLimit: The user waits for too many answers already. The room was not told.
-            BadEvent, Overloaded, EngineUnavailable: The room was not told.
-            OutcomeUnknown: The room may have been told.
+            OverLimit: The user has too many pending answers. The message was not posted.
+            BadEvent, Overloaded, EngineUnavailable: The message was not posted.
+            OutcomeUnknown: The message may have been posted.
         """
-        turn = Turn(said, self._clock(), self.personas.members_of(said.room))
-        turn.rank = await self._queue.reserve(said.user_id, turn.job_ids)
+        turn = Turn(request, self._clock(), self.personas.members_of(request.room))
+        turn.rank = await self._queue.reserve(request.user_id, turn.job_ids)
         try:
-            turn.history = await self._rooms.history(said.room)
-            await self._rooms.tell(said.room, said.message, said.user_id, name_in_room, turn.at, key)
+            turn.history = await self._rooms.history(request.room)
+            await self._rooms.post_message(
+                request.room, request.message, request.user_id, name_in_room, turn.at, key
+            )
         except BaseException:
-            self._spawn(self._queue.release(said.user_id, turn.job_ids))
+            self._spawn(self._queue.release(request.user_id, turn.job_ids))
             raise
         self._turns[turn.id] = turn
         self._idle.clear()
         return turn
 
-    def ask(self, turn: Turn) -> None:
-        """Ask the AI members; returns at once."""
-        if not turn.waiting:
+    def ask_members(self, turn: Turn) -> None:
+        """Queue a job for each AI member; does not wait."""
+        if not turn.pending:
             self._complete(turn)
             return
         if turn.caller is None:
@@ -121,64 +125,64 @@ class GroupChat:
         self._spawn(self._add(turn))
 
     async def _add(self, turn: Turn) -> None:
-        room = turn.said.room
+        room = turn.request.room
         try:
             if turn.caller is None and not await self._rooms.has_listeners(room):
-                await self._queue.release(turn.said.user_id, turn.job_ids)
+                await self._queue.release(turn.request.user_id, turn.job_ids)
                 self._withdrawn(turn, turn.job_ids)
                 return
             await self._queue.add(turn.jobs(), turn.rank)
             if turn.caller is None and turn.id in self._turns:
-                self._abandoned.add(turn)  # who left meanwhile had nothing in the queue yet
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must not wait for nothing
+                self._abandoned.add(turn)  # the caller left before the jobs were in the queue
+        except Exception as error:  # noqa: BLE001 - the caller must get an answer after any error
             _log.error("group_chat.queue_failed", turn=turn.id, room=room, error=str(error))
-            self._spawn(self._queue.release(turn.said.user_id, turn.job_ids))
-            for persona in list(turn.waiting.values()):
+            self._spawn(self._queue.release(turn.request.user_id, turn.job_ids))
+            for persona in list(turn.pending.values()):
                 self._failed(turn, persona)
 
-    # -- callers who come and go -------------------------------------------------------------------
+    # -- callers -------------------------------------------------------------------------------------
 
-    def caller_came(self, turn: Turn, caller: Caller) -> None:
+    def caller_connected(self, turn: Turn, caller: Caller) -> None:
         """The stream of *turn* is open."""
         turn.caller = caller
-        self._rooms.join(turn.said.room)
+        self._rooms.join(turn.request.room)
 
-    def caller_left(self, turn: Turn) -> None:
-        """The stream of *turn* is closed, by whomever. Again is nothing."""
+    def caller_disconnected(self, turn: Turn) -> None:
+        """The stream of *turn* is closed. Idempotent."""
         if turn.caller is None:
             return
         turn.caller = None
-        self._rooms.leave(turn.said.room)
+        self._rooms.leave(turn.request.room)
         if turn.id in self._turns:
             self._abandon(turn)
 
     def _abandon(self, turn: Turn) -> None:
-        """Nobody reads *turn* any more: what of it has not begun waits only while somebody is in its room."""
+        """*turn* has no reader any more: its queued jobs stay only while somebody is in the room."""
         if turn.timer is not None:
             turn.timer.cancel()
-        turn.timer = asyncio.get_running_loop().call_later(MAX_JOB_AGE_S, self._forget, turn)
+        turn.timer = asyncio.get_running_loop().call_later(MAX_JOB_AGE_S, self._remove, turn)
         self._abandoned.add(turn)
 
     def _withdrawn(self, turn: Turn, job_ids: Iterable[str]) -> None:
-        """Those jobs of *turn* are not done: nobody waits for them."""
+        """Jobs of *turn* were withdrawn: nobody waits for them."""
         withdrawn = {*job_ids}
-        gone = [id_ for id_ in turn.waiting if job_id(turn.id, id_) in withdrawn]
-        for persona_id in gone:
-            del turn.waiting[persona_id]
-        _log.info("group_chat.jobs_withdrawn", turn=turn.id, room=turn.said.room, user=turn.said.user_id, jobs=len(gone))  # fmt: skip
-        if not turn.waiting:
-            self._forget(turn)
+        persona_ids = [id_ for id_ in turn.pending if job_id(turn.id, id_) in withdrawn]
+        for persona_id in persona_ids:
+            del turn.pending[persona_id]
+        _log.info("group_chat.jobs_withdrawn", turn=turn.id, room=turn.request.room, user=turn.request.user_id, jobs=len(persona_ids))  # fmt: skip
+        if not turn.pending:
+            self._remove(turn)
 
-    # -- what became of jobs -----------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------------
 
-    async def done(self, job: Job, result: Result | None) -> Outcome:
-        """Handle what became of *job*. For one job not twice at once, but again as often as needed.
+    async def on_done(self, job: Job, result: Result | None) -> Outcome:
+        """Handle the result of *job*. Not called twice at once for a job, but possibly again later.
 
         Args:
-            result: ``None`` when nobody could do it.
+            result: ``None`` if every attempt failed.
         """
         turn = self._turns.get(job.turn_id)
-        persona = turn.waiting.get(job.persona.id) if turn is not None else None
+        persona = turn.pending.get(job.persona.id) if turn is not None else None
         if result is None:
             _log.warning("group_chat.job_failed", job=job.id, room=job.room_id, persona=job.persona.id)
             if turn is not None and persona is not None:
@@ -186,9 +190,9 @@ class GroupChat:
             return Outcome.COMPLETE
         at = self._clock()
         try:
-            await self._rooms.answer(job, result, at)
+            await self._rooms.post_answer(job, result, at)
         except SsePushError as error:
-            if self._queue.tells_again:
+            if self._queue.redelivers:
                 _log.warning("group_chat.answer_delayed", job=job.id, room=job.room_id, error=str(error))
                 return Outcome.NOT_PUBLISHED
             _log.error("group_chat.answer_lost", job=job.id, room=job.room_id, error=str(error))
@@ -200,8 +204,8 @@ class GroupChat:
         exp = await self._award(job)
         if turn is not None and persona is not None:
             if exp is not None:
-                turn.earned += _earned(job, persona, exp).encode()
-            self._settle(turn, persona)
+                turn.exp_frames += _exp_frame(job, persona, exp).encode()
+            self._resolve(turn, persona)
         if exp is None:
             return Outcome.NOT_AWARDED
         self._charge(job.user_id, len(result.content.encode()))
@@ -216,29 +220,29 @@ class GroupChat:
 
     def _failed(self, turn: Turn, persona: Persona) -> None:
         turn.send(frames.MemberFailed(message=f"{persona.name} can't answer now", timestamp=self._now()))
-        self._settle(turn, persona)
+        self._resolve(turn, persona)
 
-    def _settle(self, turn: Turn, persona: Persona) -> None:
-        turn.waiting.pop(persona.id, None)
-        if not turn.waiting:
+    def _resolve(self, turn: Turn, persona: Persona) -> None:
+        turn.pending.pop(persona.id, None)
+        if not turn.pending:
             self._complete(turn)
 
     def _complete(self, turn: Turn) -> None:
-        if self._forget(turn):
-            says = "everybody has answered" if turn.members else "nobody is here to answer"
-            turn.end("complete", frames.TurnComplete(message=says, timestamp=self._now()))
+        if self._remove(turn):
+            message = "everybody has answered" if turn.members else "nobody is here to answer"
+            turn.end("complete", frames.TurnComplete(message=message, timestamp=self._now()))
 
     def _time_out(self, turn: Turn) -> None:
-        if self._forget(turn) and turn.caller is not None:
-            missing = ", ".join(persona.name for persona in turn.waiting.values())
+        if self._remove(turn) and turn.caller is not None:
+            missing = ", ".join(persona.name for persona in turn.pending.values())
             _log.warning(
-                "group_chat.timed_out", turn=turn.id, room=turn.said.room, missing=list(turn.waiting)
+                "group_chat.timed_out", turn=turn.id, room=turn.request.room, missing=list(turn.pending)
             )
-            says = f"no answer in time from {missing}; what comes later reaches the room"
-            turn.end("timeout", frames.TurnTimedOut(message=says, timestamp=self._now()))
+            message = f"no answer in time from {missing}; late answers reach the room"
+            turn.end("timeout", frames.TurnTimedOut(message=message, timestamp=self._now()))
 
-    def _forget(self, turn: Turn) -> bool:
-        """Whether it had not ended yet."""
+    def _remove(self, turn: Turn) -> bool:
+        """Remove *turn*; ``False`` if it had ended before."""
         ended = self._turns.pop(turn.id, None) is not None
         self._abandoned.discard(turn)
         if turn.timer is not None:
@@ -256,7 +260,7 @@ class GroupChat:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout: float) -> None:
-        """Let the turns end; those that have not after *timeout* seconds are ended as timed out."""
+        """Wait for the turns to end; after *timeout* seconds the rest are ended as timed out."""
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
@@ -282,7 +286,7 @@ def _response(persona: Persona, result: Result, at: float) -> frames.AiResponse:
     )
 
 
-def _earned(job: Job, persona: Persona, exp: int) -> frames.ExpUpdated:
+def _exp_frame(job: Job, persona: Persona, exp: int) -> frames.ExpUpdated:
     return frames.ExpUpdated(
         persona_id=persona.id,
         persona_name=persona.name,

@@ -11,7 +11,7 @@ from sse_push.cli.serve import UNANSWERED_REQUESTS_S
 from sse_push.handlers.app import build_app
 from sse_push.handlers.ndjson import LINGER_S
 from sse_push.service.addresses import parse_network
-from sse_push.service.group_chat.worker import FINISH_S
+from sse_push.service.group_chat.bullmq_worker import FINISH_S
 from sse_push.service.settings import load_settings
 from tests.conftest import SettingsFactory
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of

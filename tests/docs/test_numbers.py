@@ -76,10 +76,11 @@ NO_LIMITS = {
     "PREFLIGHT_MAX_AGE_S",
     "PRUNE_EVERY_S",
     "SWEEP_EVERY_S",
-    "NODE_HAS_S",
+    "OWN_NODE_FIRST_S",
     "TRY_AGAIN_MS",
     "CANCEL_AGAIN_S",
-    "DRAIN_S",
+    "CANCEL_RETRY_S",
+    "IDLE_WAIT_S",
 }
 
 

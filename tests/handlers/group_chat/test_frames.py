@@ -104,7 +104,7 @@ async def test_turn_times_out_and_the_late_answer_reaches_the_room(
     model_server.answers = {"ada": SILENT}
     stream = await turn(service)
     [begun] = service.node.group_chat._turns.values()
-    await until(lambda: begun.earned)
+    await until(lambda: begun.exp_frames)
 
     service.node.group_chat._time_out(begun)  # as the timer would: the test needs no second
     frames = await whole(stream)

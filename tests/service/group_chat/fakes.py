@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from sse_push.events.errors import AnswerFailed
-from sse_push.service.group_chat.answers import Answers
 from sse_push.service.group_chat.jobs import Job, Member, Result
 from sse_push.service.group_chat.queue import Outcome
+from sse_push.service.group_chat.responder import Responder
 
 
 def job(
@@ -24,8 +24,8 @@ def job(
     )  # fmt: skip
 
 
-class Oracle(Answers):
-    """Answers by the message: ``fail`` fails, ``crash`` crashes, ``wait`` waits for :attr:`release`, all else is repeated."""
+class Oracle(Responder):
+    """Responder by the message: ``fail`` fails, ``crash`` crashes, ``wait`` waits for :attr:`release`, all else is repeated."""
 
     def __init__(self) -> None:
         super().__init__(None, cache_s=0)

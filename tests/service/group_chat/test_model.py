@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sse_push.events.errors import AnswerFailed
-from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Line
+from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, HistoryMessage
 from sse_push.service.group_chat.model import ChatModel, prompt
 from tests.model_server import BREAK, ENDLESS, SECRET, SILENT, ModelServer
 from tests.service.group_chat.fakes import job
@@ -49,7 +49,10 @@ async def test_persona_may_name_its_own_model(open_model: Open, model_server: Mo
 
 
 def test_prompt_tells_who_it_is_and_what_was_said() -> None:
-    history = (Line(name="ben", content="hi"), Line(name="Ada", content="hello, ben", own=True))
+    history = (
+        HistoryMessage(name="ben", content="hi"),
+        HistoryMessage(name="Ada", content="hello, ben", own=True),
+    )
 
     about, *said = prompt(job("and I?").model_copy(update={"history": history}))
 

@@ -21,7 +21,7 @@ def test_two_sit_in_every_room_by_default() -> None:
     personas = load_personas(None)
 
     assert [persona.name for persona in personas.members_of("any room")] == ["Ada", "Basil"]
-    assert personas.without_model() == ["Ada", "Basil"]
+    assert personas.names_without_model() == ["Ada", "Basil"]
 
 
 def test_file_says_who_sits_where(written: Path) -> None:
@@ -33,7 +33,7 @@ def test_file_says_who_sits_where(written: Path) -> None:
 
     assert [persona.id for persona in personas.members_of("harbour")] == [1, 7]
     assert [persona.id for persona in personas.members_of("general")] == [7]
-    assert personas.without_model() == []
+    assert personas.names_without_model() == []
 
 
 def test_empty_file_leaves_the_rooms_to_people(written: Path) -> None:
@@ -46,7 +46,7 @@ def test_empty_file_leaves_the_rooms_to_people(written: Path) -> None:
     ("text", "fault"),
     [
         ("[[persona]]\n", "persona 1: id: Field required"),
-        (f"[[persona]]\n{ADA}[[persona]]\n{ADA}", "id 1 is there 2 times"),
+        (f"[[persona]]\n{ADA}[[persona]]\n{ADA}", "id 1 is used 2 times"),
         (f"[[persona]]\n{ADA}mood = 3\n", "persona 1: mood: Extra inputs are not permitted"),
         (f"[[persona]]\n{ADA}rooms = [3]\n", "persona 1: rooms 1: "),
         (f"[[persona]]\n{ADA.replace('1', '0')}", "persona 1: id: "),
@@ -90,7 +90,7 @@ def test_persona_without_a_model_is_a_fault_where_models_speak(
     written.write_text(f"[[persona]]\n{ADA}")
     speaking = {"ai_base_url": "http://127.0.0.1:1/v1", "personas_file": written}
 
-    with pytest.raises(BadSettings, match="SSE_PUSH_AI_MODEL: must be set, for Ada"):
+    with pytest.raises(BadSettings, match="SSE_PUSH_AI_MODEL: must be set, because Ada"):
         personas_of(settings_for(**speaking))
 
     assert len(personas_of(settings_for(**speaking, ai_model="m"))) == 1

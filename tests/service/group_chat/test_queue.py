@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 
 from sse_push.events.errors import OverLimit, Overloaded
 from sse_push.service.group_chat import queue as queue_module
-from sse_push.service.group_chat.bull import BullQueue
+from sse_push.service.group_chat.bullmq_client import BullMqClient
+from sse_push.service.group_chat.bullmq_queue import BullMqQueue
+from sse_push.service.group_chat.bullmq_worker import BullMqWorker
 from sse_push.service.group_chat.jobs import Job
-from sse_push.service.group_chat.local import LocalQueue
-from sse_push.service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, TRY_AGAIN_S, JobQueue, Outcome
-from sse_push.service.group_chat.redis_place import RedisPlace
-from sse_push.service.group_chat.worker import BullWorker
+from sse_push.service.group_chat.local_queue import LocalQueue
+from sse_push.service.group_chat.queue import ATTEMPTS, MAX_JOB_AGE_S, RETRY_DELAY_S, JobQueue, Outcome
 from tests.conftest import DEADLINE_S, until
 from tests.events.fakes import Clock
 from tests.redis_server import RedisServer
@@ -39,12 +39,12 @@ async def open_queue(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         if server is None:
             queue = LocalQueue(oracle, concurrency=concurrency, limit=limit, per_user=per_user)
         else:
-            worker = BullWorker(RedisPlace(server.url), oracle, concurrency=concurrency, lock_s=5)
-            queue = BullQueue(
-                RedisPlace(server.url),
+            worker = BullMqWorker(BullMqClient(server.url), oracle, concurrency=concurrency, lock_s=5)
+            queue = BullMqQueue(
+                BullMqClient(server.url),
                 limit=limit,
                 per_user=per_user,
-                unseen_s=300,
+                max_result_age_s=300,
                 worker=worker if concurrency else None,
             )
         opened.append(queue)
@@ -99,7 +99,9 @@ async def test_job_that_makes_the_worker_stumble_is_told_as_failed(open_queue: O
         await until(lambda: len(seen.results) == 2)
 
     assert seen.results == {"turn-1": [None], "turn-2": ["fine"]}
-    assert [log["job"] for log in logs if log["event"] == "group_chat.job_crashed"] == ["turn-1"] * ATTEMPTS
+    assert [log["job"] for log in logs if log["event"] == "group_chat.job_unhandled_error"] == [
+        "turn-1"
+    ] * ATTEMPTS
 
 
 async def test_job_that_nobody_waits_for_any_more_is_not_asked(open_queue: Open) -> None:
@@ -193,7 +195,7 @@ async def test_jobs_that_nobody_has_begun_are_withdrawn_and_never_asked(open_que
 async def test_job_that_failed_is_withdrawn_before_its_next_try(
     open_queue: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "TRY_AGAIN_S", 1000.0)  # the test need not be in time
+    monkeypatch.setattr(queue_module, "RETRY_DELAY_S", 1000.0)  # the test need not be in time
     oracle, seen = Oracle(), Seen()
     queue = await open_queue(oracle, seen, concurrency=1)
     await add(queue, [job("fail", at=NOW)])
@@ -233,8 +235,10 @@ async def test_worker_goes_on_when_the_job_it_was_to_try_again_is_withdrawn() ->
 async def test_answer_that_waits_to_be_seen_to_is_not_withdrawn(redis_server: RedisServer) -> None:
     seen = Seen()
     seen.outcome = Outcome.NOT_PUBLISHED
-    worker = BullWorker(RedisPlace(redis_server.url), Oracle(), concurrency=1, lock_s=5)
-    queue = BullQueue(RedisPlace(redis_server.url), limit=9, per_user=9, unseen_s=300, worker=worker)
+    worker = BullMqWorker(BullMqClient(redis_server.url), Oracle(), concurrency=1, lock_s=5)
+    queue = BullMqQueue(
+        BullMqClient(redis_server.url), limit=9, per_user=9, max_result_age_s=300, worker=worker
+    )
     await queue.start(seen)
     await add(queue, [job("done", at=NOW)])
     await until(lambda: seen.results)
@@ -247,9 +251,14 @@ async def test_answer_that_waits_to_be_seen_to_is_not_withdrawn(redis_server: Re
 async def test_nodes_count_a_user_together_and_forget_what_a_dead_one_left(redis_server: RedisServer) -> None:
     clock = Clock(NOW)
 
-    async def node() -> BullQueue:
-        queue = BullQueue(
-            RedisPlace(redis_server.url), limit=9, per_user=3, unseen_s=300, worker=None, clock=clock
+    async def node() -> BullMqQueue:
+        queue = BullMqQueue(
+            BullMqClient(redis_server.url),
+            limit=9,
+            per_user=3,
+            max_result_age_s=300,
+            worker=None,
+            clock=clock,
         )
         await queue.start(Seen())
         return queue
@@ -280,7 +289,7 @@ async def test_job_that_fails_waits_a_little_before_it_is_tried_again() -> None:
     await queue.close()
 
     assert len(pauses) == 20 * (ATTEMPTS - 1)
-    assert all(TRY_AGAIN_S / 2 <= pause <= TRY_AGAIN_S * 3 / 2 for pause in pauses)
+    assert all(RETRY_DELAY_S / 2 <= retry_delay <= RETRY_DELAY_S * 3 / 2 for retry_delay in pauses)
     assert len(set(pauses)) > 1, "they do not come back together"
 
 
@@ -300,11 +309,13 @@ async def test_job_that_grows_too_old_while_it_waits_is_not_tried_again() -> Non
 
 
 async def test_pause_goes_with_each_job_of_the_queue_on_redis(redis_server: RedisServer) -> None:
-    queue = BullQueue(RedisPlace(redis_server.url), limit=100, per_user=100, unseen_s=300, worker=None)
+    queue = BullMqQueue(
+        BullMqClient(redis_server.url), limit=100, per_user=100, max_result_age_s=300, worker=None
+    )
     await queue.start(Seen())
     await queue.add([job("fail", turn=f"turn{number}", at=NOW) for number in range(20)])
     delays = [kept.opts["backoff"]["delay"] for kept in await queue._queue.getJobs(["prioritized"])]
     await queue.close()
 
     assert len(delays) == 20 and len(set(delays)) > 1
-    assert all(TRY_AGAIN_S * 500 <= delay <= TRY_AGAIN_S * 1500 for delay in delays)
+    assert all(RETRY_DELAY_S * 500 <= delay <= RETRY_DELAY_S * 1500 for delay in delays)

@@ -11,7 +11,7 @@ async def test_answers_of_one_job_are_told_once_and_the_first_is_told(start: Sta
     rooms = service.node.group_chat._rooms
     asked = job("hello")
     for at, content in enumerate(["first", "of another worker"]):
-        await rooms.answer(asked, Result(content=content), 1.0 + at)
-    await rooms.tell(asked.room_id, "end", "42", "ada", 9.0)
+        await rooms.post_answer(asked, Result(content=content), 1.0 + at)
+    await rooms.post_message(asked.room_id, "end", "42", "ada", 9.0)
 
     assert [(await stream.event()).json["message"] for _ in range(2)] == ["first", "end"]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.redis_server import RedisServer
 
 
@@ -14,7 +14,7 @@ def server(shared_redis: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
-async def place(server: RedisServer) -> AsyncIterator[RedisPlace]:
-    place = RedisPlace(server)
+async def place(server: RedisServer) -> AsyncIterator[BullMqClient]:
+    place = BullMqClient(server)
     yield place
     await place.clean()

@@ -12,7 +12,7 @@ from tests.redis_server import RedisServer
 _number = count()
 
 
-class RedisPlace(Place):
+class BullMqClient(Place):
     def __init__(self, server: RedisServer) -> None:
         super().__init__()
         self._prefix = f"place{next(_number)}"

@@ -10,11 +10,11 @@ from sse_push.events.engines.redis.engine import RedisEngine
 from sse_push.events.errors import EngineUnavailable
 from tests.conftest import until
 from tests.events.engines.places import ids, keys_of, said
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.redis_server import RedisServer
 
 
-def key(place: RedisPlace, name: str) -> str:
+def key(place: BullMqClient, name: str) -> str:
     return f"{{{place._prefix}}}:{name}"
 
 
@@ -32,10 +32,10 @@ def key(place: RedisPlace, name: str) -> str:
 )
 @pytest.mark.parametrize("publishing", [True, False], ids=["while publishing", "while quiet"])
 async def test_history_that_others_deleted_begins_a_new_epoch(
-    place: RedisPlace,
+    place: BullMqClient,
     server: RedisServer,
     monkeypatch: pytest.MonkeyPatch,
-    damage: Callable[[RedisServer, RedisPlace], object],
+    damage: Callable[[RedisServer, BullMqClient], object],
     publishing: bool,
 ) -> None:
     monkeypatch.setattr(session, "TICK_S", 0.02)
@@ -61,7 +61,7 @@ async def test_history_that_others_deleted_begins_a_new_epoch(
 
 
 async def test_store_that_went_back_to_what_it_was_is_another(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has put a copy of it in its place: nobody publishes, and the node notices all the same."""
     monkeypatch.setattr(session, "TICK_S", 0.02)
@@ -83,7 +83,7 @@ async def test_store_that_went_back_to_what_it_was_is_another(
 
 
 async def test_event_that_is_missing_where_it_is_read_begins_a_new_epoch(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "TICK_S", 60)  # no look comes before the reader
     life = await place.open()

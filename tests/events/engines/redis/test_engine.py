@@ -19,7 +19,7 @@ from sse_push.events.errors import EngineUnavailable, Overloaded
 from sse_push.events.event import Event
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.events.fakes import turns, until
 from tests.redis_server import RedisServer
 
@@ -27,7 +27,7 @@ from tests.redis_server import RedisServer
 class TestContract(EngineContract):
     @pytest.fixture
     def new_place(self, server: RedisServer) -> Callable[[], Place]:
-        return lambda: RedisPlace(server)
+        return lambda: BullMqClient(server)
 
 
 # -- a server that is not as it should be ----------------------------------------------------------
@@ -48,7 +48,7 @@ async def test_start_tells_what_the_server_refuses(
 
 
 async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     life = await place.open()
     connected = Feed.connected
@@ -71,7 +71,7 @@ async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew
 
 
 async def test_connection_that_the_server_did_not_see_end_is_ended_by_the_next(
-    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = (await place.open()).engine._session
     lost = session._messages
@@ -80,7 +80,7 @@ async def test_connection_that_the_server_did_not_see_end_is_ended_by_the_next(
     await until(lambda: not lost.open)
 
 
-async def test_clock_far_ahead_ages_nothing(place: RedisPlace) -> None:
+async def test_clock_far_ahead_ages_nothing(place: BullMqClient) -> None:
     place.clock.now = time.time()
     life = await place.open(max_age=3600)
     await life.keep(said("before"))
@@ -93,7 +93,7 @@ async def test_clock_far_ahead_ages_nothing(place: RedisPlace) -> None:
 
 
 async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "RECOVER_PAGE", 10)
     life, other = await place.open(max_events=100), await place.open(max_events=100)
@@ -118,7 +118,7 @@ async def test_floor_that_overtakes_a_node_that_catches_up_is_told(
 
 
 async def test_fault_while_marking_is_told_and_the_node_connects_anew(
-    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "TICK_S", 0.01)
     life = await place.open()
@@ -143,7 +143,7 @@ async def test_fault_while_marking_is_told_and_the_node_connects_anew(
 
 
 async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_and_loses_nothing(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "MAX_HELD_BYTES", 2000)
     life, other = await place.open(), await place.open()
@@ -166,7 +166,7 @@ async def test_node_that_would_hold_too_much_while_it_catches_up_begins_again_an
 
 
 async def test_events_for_many_users_go_in_scripts_that_are_each_short(
-    place: RedisPlace, monkeypatch: pytest.MonkeyPatch
+    place: BullMqClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many come at once: between two scripts Redis does what others ask."""
     life = await place.open()
@@ -190,7 +190,7 @@ async def test_events_for_many_users_go_in_scripts_that_are_each_short(
     assert (life.engine._outbox._events, life.engine._outbox._bytes) == (0, 0)
 
 
-async def test_no_more_is_sent_than_redis_answers_soon(place: RedisPlace, server: RedisServer) -> None:
+async def test_no_more_is_sent_than_redis_answers_soon(place: BullMqClient, server: RedisServer) -> None:
     """Or what else the node asks would be answered too late, and Redis be taken for dead."""
     life = await place.open()
     waiting = life.engine._outbox
@@ -213,7 +213,7 @@ async def test_no_more_is_sent_than_redis_answers_soon(place: RedisPlace, server
 
 @pytest.mark.parametrize("limit", ["MAX_WAITING_EVENTS", "MAX_WAITING_BYTES"])
 async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
-    place: RedisPlace, server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
+    place: BullMqClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     life = await place.open()
     lost: list[int] = []
@@ -236,7 +236,7 @@ async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
 
 
 async def test_server_whose_clock_ran_ahead_keeps_keys_and_events_no_longer_than_due(
-    place: RedisPlace, server: RedisServer
+    place: BullMqClient, server: RedisServer
 ) -> None:
     place.clock.now = time.time()
     life = await place.open(max_age=1000, key_age=100)

@@ -9,11 +9,11 @@ from sse_push.events.engines.redis.engine import RedisEngine
 from sse_push.events.errors import EngineUnavailable
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, said, said_of
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.redis_server import RedisServer
 
 
-def key(place: RedisPlace, name: str) -> str:
+def key(place: BullMqClient, name: str) -> str:
     return f"{{{place._prefix}}}:{name}"
 
 
@@ -46,7 +46,7 @@ async def keep_in_the_end(life: Life, word: str) -> str:
     ids=repr,
 )  # fmt: skip
 async def test_rubbish_on_channels_is_told_and_passed_over(
-    server: RedisServer, place: RedisPlace, payload: bytes
+    server: RedisServer, place: BullMqClient, payload: bytes
 ) -> None:
     life = await place.open()
     assert isinstance(life.engine, RedisEngine)
@@ -61,7 +61,7 @@ async def test_rubbish_on_channels_is_told_and_passed_over(
     assert link.open and life.engine._session._messages is link
 
 
-async def test_rubbish_between_events_of_one_read_loses_none_of_them(place: RedisPlace) -> None:
+async def test_rubbish_between_events_of_one_read_loses_none_of_them(place: BullMqClient) -> None:
     life = await place.open()
     assert isinstance(life.engine, RedisEngine)
     feed, messages = life.engine._feed, []
@@ -72,7 +72,7 @@ async def test_rubbish_between_events_of_one_read_loses_none_of_them(place: Redi
 
 
 async def test_entries_that_others_added_to_the_events_are_removed(
-    server: RedisServer, place: RedisPlace
+    server: RedisServer, place: BullMqClient
 ) -> None:
     life = await place.open()
     before = await life.keep(said("before"))
@@ -90,7 +90,7 @@ async def test_entries_that_others_added_to_the_events_are_removed(
     assert [event.id for event in await other.replay()] == [*before, after]
 
 
-async def test_stray_entry_is_not_taken_for_an_event_missed(server: RedisServer, place: RedisPlace) -> None:
+async def test_stray_entry_is_not_taken_for_an_event_missed(server: RedisServer, place: BullMqClient) -> None:
     life = await place.open()
     await life.keep(said("before"))
     server.call("XADD", key(place, "events"), "1-7", "event", "stray")
@@ -118,7 +118,7 @@ PLACES = [
 ]
 
 
-async def _goes_on(server: RedisServer, place: RedisPlace, life: Life) -> None:
+async def _goes_on(server: RedisServer, place: BullMqClient, life: Life) -> None:
     """Streams, publishers, who comes back and other nodes: all go on, and nothing is missing without a word."""
     broken: list[str] = []
     life.engine._standing.listener.discontinued = lambda reason, stood: broken.append(reason)  # type: ignore[attr-defined]
@@ -143,7 +143,7 @@ async def _goes_on(server: RedisServer, place: RedisPlace, life: Life) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), PLACES)
 async def test_key_of_a_wrong_type_is_moved_away_and_the_store_goes_on(
-    server: RedisServer, place: RedisPlace, name: str, kind: str
+    server: RedisServer, place: BullMqClient, name: str, kind: str
 ) -> None:
     life = await place.open()
     await life.keep(*map(said, range(3)))
@@ -165,7 +165,7 @@ async def test_key_of_a_wrong_type_is_moved_away_and_the_store_goes_on(
 )
 @pytest.mark.parametrize("value", ["rubbish", "1.5"])
 async def test_number_of_the_store_that_is_none_stops_nothing(
-    server: RedisServer, place: RedisPlace, field: str, value: str
+    server: RedisServer, place: BullMqClient, field: str, value: str
 ) -> None:
     life = await place.open()
     await life.keep(*map(said, range(3)))
@@ -177,7 +177,7 @@ async def test_number_of_the_store_that_is_none_stops_nothing(
 @pytest.mark.parametrize("name", ["ages", "kept", "epochs"])
 @pytest.mark.parametrize("value", ["", "rubbish", "nan:nan", "1:99999999999"])
 async def test_rubbish_in_a_list_of_the_store_stops_nothing(
-    server: RedisServer, place: RedisPlace, name: str, value: str
+    server: RedisServer, place: BullMqClient, name: str, value: str
 ) -> None:
     life = await place.open(max_events=100)
     await life.keep(*map(said, range(3)))
@@ -190,7 +190,7 @@ async def test_rubbish_in_a_list_of_the_store_stops_nothing(
 
 
 async def test_event_whose_index_is_of_another_type_is_published_once(
-    server: RedisServer, place: RedisPlace
+    server: RedisServer, place: BullMqClient
 ) -> None:
     life = await place.open()
     await life.keep(said("before"))
@@ -206,7 +206,7 @@ async def test_event_whose_index_is_of_another_type_is_published_once(
 
 
 async def test_rubbish_in_the_place_of_an_idempotency_key_makes_room(
-    server: RedisServer, place: RedisPlace
+    server: RedisServer, place: BullMqClient
 ) -> None:
     life = await place.open()
     server.call("RPUSH", key(place, "once:a key"), "rubbish")
@@ -217,7 +217,7 @@ async def test_rubbish_in_the_place_of_an_idempotency_key_makes_room(
 
 
 async def test_store_whose_hash_was_lost_is_another_and_goes_on(
-    server: RedisServer, place: RedisPlace
+    server: RedisServer, place: BullMqClient
 ) -> None:
     life = await place.open()
     broken: list[str] = []

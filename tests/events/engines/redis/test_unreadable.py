@@ -7,7 +7,7 @@ from sse_push.events.event import Event
 from sse_push.events.replay import Replay
 from tests.conftest import until
 from tests.events.engines.places import Life, keys_of, said
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.events.replay.reading import Seen, replayed
 from tests.redis_server import RedisServer
 
@@ -32,7 +32,7 @@ async def seen_by(life: Life, user: str, after: int) -> Seen:
 
 @pytest.mark.parametrize("data", UNREADABLE, ids=NAMES)
 async def test_event_that_cannot_be_read_is_told_to_those_it_is_for_and_stops_no_node(
-    place: RedisPlace, data: bytes
+    place: BullMqClient, data: bytes
 ) -> None:
     life = await place.open()
     breaks: list[tuple[object, ...]] = []
@@ -63,7 +63,7 @@ async def test_event_that_cannot_be_read_is_told_to_those_it_is_for_and_stops_no
 
 
 async def test_events_missed_that_cannot_be_read_are_told_when_a_node_is_back(
-    server: RedisServer, place: RedisPlace
+    server: RedisServer, place: BullMqClient
 ) -> None:
     life, other = await place.open(), await place.open()
     breaks: list[tuple[object, ...]] = []

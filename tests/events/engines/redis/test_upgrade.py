@@ -8,14 +8,14 @@ import pytest
 
 from sse_push.events.engines.packs import pack
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said
-from tests.events.engines.redis.place import RedisPlace
+from tests.events.engines.redis.place import BullMqClient
 from tests.redis_server import RedisServer
 
 EPOCH = "abcdefgh"
 
 
 @pytest.fixture
-def old_place(place: RedisPlace, server: RedisServer) -> Iterator[RedisPlace]:
+def old_place(place: BullMqClient, server: RedisServer) -> Iterator[BullMqClient]:
     """A store as 0.1.0 left it, with three events: the index was a stream for each routing key."""
     prefix, now = f"{{{place._prefix}}}:", round(time.time() * 1000)
     place.clock.now = now / 1000
@@ -36,7 +36,7 @@ def old_place(place: RedisPlace, server: RedisServer) -> Iterator[RedisPlace]:
     return place
 
 
-async def test_events_and_keys_of_the_version_before_are_there(old_place: RedisPlace) -> None:
+async def test_events_and_keys_of_the_version_before_are_there(old_place: BullMqClient) -> None:
     life = await old_place.open()
     new = await life.keep(said("a", ["1"]), said("b", ["0"]), said("c", key="k", fingerprint="one"))
     assert (life.engine.epoch, new[2]) == (EPOCH, f"{EPOCH}-2")
@@ -48,7 +48,7 @@ async def test_events_and_keys_of_the_version_before_are_there(old_place: RedisP
 
 
 async def test_events_of_the_version_before_go_by_the_same_limits(
-    old_place: RedisPlace, server: RedisServer
+    old_place: BullMqClient, server: RedisServer
 ) -> None:
     life = await old_place.open(max_events=2)
     await life.keep(said("a", ["1"]))
@@ -59,7 +59,7 @@ async def test_events_of_the_version_before_go_by_the_same_limits(
     assert len(await life.replay(EVERYTHING, after=life.engine.floor)) == 2
 
 
-async def test_nodes_of_the_version_before_are_kept_out(old_place: RedisPlace, server: RedisServer) -> None:
+async def test_nodes_of_the_version_before_are_kept_out(old_place: BullMqClient, server: RedisServer) -> None:
     await old_place.open()
     with pytest.raises(hiredis.ReplyError, match="WRONGTYPE"):
         server.call("HMGET", f"{{{old_place._prefix}}}:store", "epoch")

@@ -1,4 +1,4 @@
-"""What a worker does with a job: answer it by script, from the cache, or by a model. Knows no queue and no room."""
+"""Answers a job: by script, from the cache, or by a model. Knows no queue and no room."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import structlog
 from sse_push.events.errors import AnswerFailed
 from sse_push.service.group_chat.jobs import Job, Result
 
-CACHED_ANSWERS = 1_000  # answers remembered by one worker, where AI_CACHE_S says so; a few MB
+CACHED_ANSWERS = 1_000  # answers cached by one worker if AI_CACHE_S is set; a few MB
 
 _SCRIPTED = "[scripted] "
 _log = structlog.get_logger()
@@ -26,16 +26,16 @@ class Model(Protocol):
         """The answer to *job*.
 
         Raises:
-            AnswerFailed: There is none.
+            AnswerFailed: The model gave none.
         """
 
 
-class Answers:
+class Responder:
     """Answers jobs.
 
     Args:
-        model: Speaks for personas without replies; with ``None`` they are scripted too, and say so.
-        cache_s: Seconds for which an answer may be given to an equal question again; 0 is never.
+        model: Answers for personas without scripted replies; with ``None`` these are scripted too, and say so.
+        cache_s: Seconds for which an answer is reused for the same question; 0 means never.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Answers:
         self._cached: dict[_Key, tuple[float, Result]] = {}
 
     async def start(self) -> None:
-        """Make ready to answer.
+        """Start the model's client.
 
         Raises:
-            BadSettings: What the model wants is not installed.
+            BadSettings: A package that the model needs is not installed.
         """
         if self._model is not None:
             await self._model.start()
@@ -63,7 +63,7 @@ class Answers:
         """The answer to *job*.
 
         Raises:
-            AnswerFailed: There is none.
+            AnswerFailed: The model gave none.
         """
         started = time.perf_counter()
         source, result = await self._result(job)
@@ -81,11 +81,11 @@ class Answers:
         if self._model is None or job.persona.replies:
             return "script", Result(content=_SCRIPTED + _scripted(job))
         key = _key(job)
-        if (found := self._recall(key)) is not None:
-            return "cache", found
+        if (cached := self._recall(key)) is not None:
+            return "cache", cached
         text = await self._model.complete(job)
         if not text.strip():
-            raise AnswerFailed("the model said nothing")
+            raise AnswerFailed("the model gave an empty answer")
         result = Result(content=text)
         self._remember(key, result)
         return "model", result
@@ -104,7 +104,7 @@ class Answers:
 
 
 def _key(job: Job) -> _Key:
-    """Equal questions, but for blanks and capitals; of one room, for an answer may tell of what was said there."""
+    """The cache key: the question without case and white space, and the room, because an answer may quote the room."""
     persona = job.persona
     return (job.room_id, persona.id, persona.prompt, persona.model, " ".join(job.message.casefold().split()))
 
@@ -113,5 +113,5 @@ def _scripted(job: Job) -> str:
     replies = job.persona.replies
     if replies:
         return replies[crc32(job.message.encode()) % len(replies)]
-    said = f"I have read your {len(job.message)} characters, {job.user_name}"
-    return f"I am {job.persona.name}. No language model is set for me, so all that I can say is: {said}."
+    reply = f"I have read your {len(job.message)} characters, {job.user_name}"
+    return f"I am {job.persona.name}. No language model is set for me, so all that I can say is: {reply}."

@@ -1,7 +1,7 @@
-"""What each user has in the queue on Redis, counted for all nodes together, and taken out again.
+"""Quotas of the BullMQ queue: the jobs of each user, counted for all nodes together.
 
-Beside BullMQ's keys of the queue there is a set of jobs for each user, which drops what was never released when it is
-too old. Knows keys and scripts; does not know what a job says.
+Beside BullMQ's own keys there is a sorted set of jobs for each user; entries that were never released expire. Knows keys
+and scripts, not what is in a job.
 """
 
 import time
@@ -10,12 +10,11 @@ from contextlib import suppress
 from typing import Any
 
 from sse_push.events.errors import EngineUnavailable, OverLimit
+from sse_push.service.group_chat.bullmq_client import BullMqClient
 from sse_push.service.group_chat.jobs import QUEUE
 from sse_push.service.group_chat.queue import MAX_JOB_AGE_S, RETRY_AFTER_S
-from sse_push.service.group_chat.redis_place import RedisPlace
 
-# Count jobs as a user's, all or none: how many were before, or -1. ARGV: now, when these are too old, how many may be,
-# then the ids.
+# Reserve jobs for a user, all or none; returns the count before, or -1. ARGV: now, expiry, limit, then the ids.
 _RESERVE = """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 local before = redis.call('ZCARD', KEYS[1])
@@ -24,7 +23,7 @@ for place = 4, #ARGV do redis.call('ZADD', KEYS[1], ARGV[2], ARGV[place]) end
 redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 return before
 """
-# Take jobs out that wait, for the first time or for another try; the ids of these.
+# Remove queued jobs, also those that wait for a retry; returns their ids.
 _WITHDRAW = """
 local withdrawn = {}
 for _, id in ipairs(ARGV) do
@@ -38,11 +37,11 @@ return withdrawn
 """
 
 
-class UserShares:
-    """The jobs that are counted as each user's; *per_user* at the most."""
+class UserQuotas:
+    """Counts the jobs of each user; *per_user* is the limit."""
 
-    def __init__(self, place: RedisPlace, per_user: int, clock: Callable[[], float] = time.time) -> None:
-        self._place = place
+    def __init__(self, client: BullMqClient, per_user: int, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
         self._per_user = per_user
         self._clock = clock
 
@@ -60,24 +59,26 @@ class UserShares:
     async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
         """As :meth:`sse_push.service.group_chat.queue.JobQueue.release`."""
         if job_ids:
-            with suppress(*self._place.errors):
-                await self._place.client().zrem(self._key(user_id), *job_ids)
+            with suppress(*self._client.errors):
+                await self._client.client().zrem(self._key(user_id), *job_ids)
 
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> list[str]:
         """As :meth:`sse_push.service.group_chat.queue.JobQueue.withdraw`."""
         if not job_ids:
             return []
-        prioritized, delayed, jobs = [self._place.key(QUEUE, name) for name in ("prioritized", "delayed", "")]
+        prioritized, delayed, jobs = [
+            self._client.key(QUEUE, name) for name in ("prioritized", "delayed", "")
+        ]
         withdrawn: list[str] = await self._run(
             _WITHDRAW, [prioritized, delayed, jobs, self._key(user_id)], *job_ids
         )
         return withdrawn
 
     def _key(self, user_id: str) -> str:
-        return self._place.key(QUEUE, f"user:{user_id}")
+        return self._client.key(QUEUE, f"user:{user_id}")
 
     async def _run(self, script: str, keys: Sequence[str], *arguments: object) -> Any:
         try:
-            return await self._place.client().eval(script, len(keys), *keys, *arguments)
-        except self._place.errors as error:
+            return await self._client.client().eval(script, len(keys), *keys, *arguments)
+        except self._client.errors as error:
             raise EngineUnavailable("the queue can't be reached now") from error

@@ -8,43 +8,49 @@ from typing import Any
 import pytest
 
 from sse_push.events.errors import EngineUnavailable
-from sse_push.service.group_chat import bull
-from sse_push.service.group_chat.bull import BullQueue
+from sse_push.service.group_chat import bullmq_queue
+from sse_push.service.group_chat.bullmq_client import BullMqClient, cancel_all, split_url
+from sse_push.service.group_chat.bullmq_queue import BullMqQueue
+from sse_push.service.group_chat.bullmq_worker import BullMqWorker
 from sse_push.service.group_chat.jobs import QUEUE, Job, Result
 from sse_push.service.group_chat.queue import Outcome
-from sse_push.service.group_chat.redis_place import RedisPlace, end, split_url
-from sse_push.service.group_chat.worker import BullWorker
 from tests.conftest import DEADLINE_S, until
 from tests.redis_server import RedisServer
 from tests.service.group_chat.fakes import Oracle, Seen, job
 
-Open = Callable[..., Awaitable[BullQueue]]
+Open = Callable[..., Awaitable[BullMqQueue]]
 
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other nodes look after answers at once, not after seconds."""
-    monkeypatch.setattr(bull, "SWEEP_EVERY_S", 0.05)
-    monkeypatch.setattr(bull, "NODE_HAS_S", 0.0)
+    monkeypatch.setattr(bullmq_queue, "SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(bullmq_queue, "OWN_NODE_FIRST_S", 0.0)
 
 
 @pytest.fixture
 async def node(redis_server: RedisServer) -> AsyncIterator[Open]:
     """Opens a node's queue; with an oracle a worker of its own too."""
-    opened: list[BullQueue] = []
+    opened: list[BullMqQueue] = []
 
     async def opening(
         seen: Seen,
         oracle: Oracle | None = None,
-        unseen_s: float = 300,
+        max_result_age_s: float = 300,
         lock_s: float = 5,
         concurrency: int = 2,
-    ) -> BullQueue:
-        worker = oracle and BullWorker(
-            RedisPlace(redis_server.url), oracle, concurrency=concurrency, lock_s=lock_s
+    ) -> BullMqQueue:
+        worker = oracle and BullMqWorker(
+            BullMqClient(redis_server.url), oracle, concurrency=concurrency, lock_s=lock_s
         )
         opened.append(
-            BullQueue(RedisPlace(redis_server.url), limit=10, per_user=10, unseen_s=unseen_s, worker=worker)
+            BullMqQueue(
+                BullMqClient(redis_server.url),
+                limit=10,
+                per_user=10,
+                max_result_age_s=max_result_age_s,
+                worker=worker,
+            )
         )
         await opened[-1].start(seen)
         return opened[-1]
@@ -54,12 +60,12 @@ async def node(redis_server: RedisServer) -> AsyncIterator[Open]:
         await queue.close()
 
 
-async def counts(queue: BullQueue) -> dict[str, int]:
+async def counts(queue: BullMqQueue) -> dict[str, int]:
     found = await queue._queue.getJobCounts("wait", "active", "completed", "failed")
     return {state: count for state, count in found.items() if count}
 
 
-async def until_empty(queue: BullQueue) -> None:
+async def until_empty(queue: BullMqQueue) -> None:
     """Wait until no job is left. Each look is a round trip, which waits for nothing else."""
     async with asyncio.timeout(DEADLINE_S):
         while await counts(queue):
@@ -96,7 +102,7 @@ async def test_answer_of_a_dead_node_is_seen_to_by_another(node: Open, soon: Non
 
     assert alive.results == {"turn-1": ["to the room"]}
     assert dead.results == {}
-    await until(lambda: not second._seeing_to)
+    await until(lambda: not second._delivering)
     assert await counts(second) == {}
 
 
@@ -112,7 +118,7 @@ async def test_what_nobody_could_see_to_is_given_up_and_named(
 ) -> None:
     seen = Seen()
     seen.outcome = outcome
-    queue = await node(seen, Oracle(), unseen_s=0.2)
+    queue = await node(seen, Oracle(), max_result_age_s=0.2)
 
     await queue.add([job(at=time.time())])
     await until(lambda: lost_in(logged))
@@ -144,8 +150,8 @@ async def test_answer_that_its_room_has_is_not_called_lost(
 
     seen = Seen()
     seen.outcome = Outcome.NOT_PUBLISHED
-    queue = await node(seen, Oracle(), unseen_s=0.0)
-    queue._reached = has_answer
+    queue = await node(seen, Oracle(), max_result_age_s=0.0)
+    queue._is_published = has_answer
     await queue.add([job(at=time.time() - 1)])
     await until(lambda: seen.results)
 
@@ -160,7 +166,7 @@ async def test_answer_that_two_nodes_give_up_is_called_lost_once(
 ) -> None:
     seen = Seen()
     seen.outcome = Outcome.NOT_PUBLISHED
-    one, other = await node(seen, Oracle(), unseen_s=0.0), await node(seen, unseen_s=0.0)
+    one, other = await node(seen, Oracle(), max_result_age_s=0.0), await node(seen, max_result_age_s=0.0)
     await one.add([job(at=time.time() - 1)])
     await until(lambda: seen.results)
 
@@ -177,7 +183,7 @@ async def test_what_is_no_result_counts_as_none(node: Open, redis_server: RedisS
     await queue.add([job(at=time.time())])
 
     # A worker of somebody else's, with a mind of its own.
-    await queue._place.client().xadd(
+    await queue._client.client().xadd(
         f"bull:{QUEUE}:events", {"event": "completed", "jobId": "turn-1", "returnvalue": given}
     )
     await until(lambda: seen.results)
@@ -199,7 +205,7 @@ async def test_job_done_with_what_is_no_result_is_told_once_and_put_away(
     async def answer(job: Any, token: str) -> object:
         return given
 
-    foreign = queue._place.worker(QUEUE, answer, {})
+    foreign = queue._client.worker(QUEUE, answer, {})
     running = asyncio.get_running_loop().create_task(foreign.run())
     await until(lambda: sweeper.results)
 
@@ -212,7 +218,7 @@ async def test_job_done_with_what_is_no_result_is_told_once_and_put_away(
     assert await put_away()
     assert (asker.results, sweeper.results) == ({}, {"turn-1": [None]})
     await foreign.close(force=True)
-    await end([running])
+    await cancel_all([running])
 
 
 async def test_rubbish_among_what_is_done_keeps_no_answer_from_being_seen_to(
@@ -221,7 +227,7 @@ async def test_rubbish_among_what_is_done_keeps_no_answer_from_being_seen_to(
     asker, sweeper = Seen(), Seen()
     first = await node(asker)
     await first.add([job("to the room", at=time.time())])
-    client, key = first._place.client(), f"bull:{QUEUE}"
+    client, key = first._client.client(), f"bull:{QUEUE}"
     now = time.time() * 1000  # or BullMQ itself would find them too old
     await client.zadd(f"{key}:completed", {"ghost": now, "broken": now, "strange": now})
     await client.hset(f"{key}:broken", mapping={"data": "{not json", "finishedOn": "1"})
@@ -234,7 +240,7 @@ async def test_rubbish_among_what_is_done_keeps_no_answer_from_being_seen_to(
     await until(lambda: sweeper.results)
 
     async def left() -> list[str]:
-        found: list[str] = await queue._place.client().zrange(f"{key}:completed", 0, -1)
+        found: list[str] = await queue._client.client().zrange(f"{key}:completed", 0, -1)
         return found
 
     for _ in range(1000):

@@ -1,6 +1,6 @@
-"""The Redis that jobs go through, as ``bullmq`` wants it: one pool of connections, given to all that it makes.
+"""The Redis server of the job queue, for ``bullmq``: one connection pool that all its objects share.
 
-Imports ``bullmq`` and its ``redis`` when they are wanted; knows their options and errors, nothing of jobs.
+Imports ``bullmq`` and its ``redis`` when they are needed. Knows their options and errors, not jobs.
 """
 
 import asyncio
@@ -11,35 +11,35 @@ from urllib.parse import parse_qsl, urlencode
 
 from sse_push.service.settings import BadSettings
 
-PREFIX = "bull"  # BullMQ's own, of the keys of all its queues
-ANSWER_S = 10.0  # seconds for an answer: twice as long as any command waits on purpose
-CONNECTIONS = 100  # of one process: a queue, its events, a worker, and as many jobs as it does at once
+PREFIX = "bull"  # BullMQ's default prefix of all keys
+REDIS_TIMEOUT_S = 10.0  # seconds for a reply: twice as long as any command blocks
+CONNECTIONS = 100  # of one process: queue, events, worker, and one per concurrent job
 
-CANCEL_AGAIN_S = 0.1  # seconds
+CANCEL_RETRY_S = 0.1  # seconds between two cancellations of a task
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """The URL of the engine without the name of its keys, and the prefix of the queue's.
+    """The engine's URL without its ``prefix`` parameter, and the prefix of the queue's keys.
 
-    A service that shares its Redis with another has a prefix of its own (``?prefix=NAME``), and so has its queue.
+    A service that shares its Redis server with another sets ``?prefix=NAME``; it applies to the queue too.
     """
-    where, _, given = url.partition("?")
-    query = dict(parse_qsl(given))
+    address, _, parameters = url.partition("?")
+    query = dict(parse_qsl(parameters))
     prefix = query.pop("prefix", PREFIX)
-    return f"{where}?{urlencode(query)}" if query else where, prefix
+    return f"{address}?{urlencode(query)}" if query else address, prefix
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel *tasks* until they are done: ``redis`` loses a cancel that comes while it takes a connection."""
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel *tasks* until they are done: ``redis`` swallows a cancellation while it takes a connection from its pool."""
     left = set(tasks)
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+        _, left = await asyncio.wait(left, timeout=CANCEL_RETRY_S)
 
 
-class RedisPlace:
-    """Where *url* says."""
+class BullMqClient:
+    """Connects to the server at *url*."""
 
     def __init__(self, url: str) -> None:
         self._url, self.prefix = split_url(url)
@@ -49,10 +49,10 @@ class RedisPlace:
         self.errors: tuple[type[Exception], ...] = (OSError,)
 
     async def open(self) -> None:
-        """Import what is needed. Nothing is connected yet.
+        """Import the packages. Does not connect yet.
 
         Raises:
-            BadSettings: It is not installed.
+            BadSettings: They are not installed.
         """
         try:
             self._bullmq, self._redis = await asyncio.to_thread(_libraries)
@@ -60,7 +60,7 @@ class RedisPlace:
             raise BadSettings(f"group chat on Redis needs BullMQ: pip install 'sse-push[redis]' ({error})") from None  # fmt: skip
         self.errors = (self._redis.RedisError, OSError, asyncio.TimeoutError)
         self._pool = self._redis.asyncio.ConnectionPool.from_url(
-            self._url, decode_responses=True, socket_timeout=ANSWER_S, max_connections=CONNECTIONS
+            self._url, decode_responses=True, socket_timeout=REDIS_TIMEOUT_S, max_connections=CONNECTIONS
         )
 
     async def close(self) -> None:
@@ -68,18 +68,18 @@ class RedisPlace:
             await self._pool.disconnect()
 
     def client(self) -> Any:
-        """Closing it leaves the pool open."""
+        """A client of the pool; closing it leaves the pool open."""
         return self._redis.asyncio.Redis(connection_pool=self._pool)
 
     def key(self, queue: str, name: str) -> str:
-        """The key of *name* among those of *queue*."""
+        """The Redis key *name* of *queue*."""
         return f"{self.prefix}:{queue}:{name}"
 
     def queue(self, name: str) -> Any:
         return self._bullmq.Queue(name, self._options())
 
     def events(self, name: str, after: str, block_ms: int) -> Any:
-        """The queue's events behind the one with the id *after*."""
+        """The queue's events after the one with the id *after*."""
         return self._bullmq.QueueEvents(
             name, {**self._options(), "lastEventId": after, "blockingTimeout": block_ms, "autorun": False}
         )
@@ -91,8 +91,8 @@ class RedisPlace:
         return {"connection": self.client(), "prefix": self.prefix, "skipVersionCheck": True}
 
 
-def described(error: BaseException) -> str:
-    """What a message says of *error*."""
+def describe_error(error: BaseException) -> str:
+    """*error* as text."""
     return "Redis does not answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 

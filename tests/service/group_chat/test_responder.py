@@ -3,8 +3,8 @@
 import pytest
 
 from sse_push.events.errors import AnswerFailed
-from sse_push.service.group_chat.answers import CACHED_ANSWERS, Answers
 from sse_push.service.group_chat.jobs import MAX_ANSWER_CHARS, Job
+from sse_push.service.group_chat.responder import CACHED_ANSWERS, Responder
 from tests.conftest import Clock
 from tests.service.group_chat.fakes import job
 
@@ -25,14 +25,14 @@ class Echo:
 
 
 async def test_persona_without_model_says_that_it_is_scripted() -> None:
-    answer = (await Answers(None, cache_s=0).answer(job("hello"))).content
+    answer = (await Responder(None, cache_s=0).answer(job("hello"))).content
 
     assert "scripted" in answer and "Ada" in answer and "5 characters" in answer
 
 
 async def test_replies_are_said_instead_of_asking_the_model() -> None:
     model = Echo()
-    answers = Answers(model, cache_s=0)
+    answers = Responder(model, cache_s=0)
 
     said = {(await answers.answer(job(str(n), replies=("Ding.", "Dong.")))).content for n in range(20)}
 
@@ -42,14 +42,14 @@ async def test_replies_are_said_instead_of_asking_the_model() -> None:
 
 async def test_equal_questions_are_asked_again_by_default() -> None:
     model = Echo()
-    answers = Answers(model, cache_s=0)
+    answers = Responder(model, cache_s=0)
 
     assert [(await answers.answer(job("hi"))).content for _ in range(2)] == ["1: hi", "2: hi"]
 
 
 async def test_equal_questions_are_answered_from_the_cache_for_its_time() -> None:
     model, clock = Echo(), Clock()
-    answers = Answers(model, cache_s=60, clock=clock)
+    answers = Responder(model, cache_s=60, clock=clock)
 
     said = [(await answers.answer(job(text))).content for text in ("What is it?", " what  IS it? ")]
     clock.advance(61)
@@ -62,7 +62,7 @@ async def test_equal_questions_are_answered_from_the_cache_for_its_time() -> Non
 @pytest.mark.parametrize("other", [{"persona": 2}, {"model": "other"}])
 async def test_cache_keeps_personas_apart(other: dict[str, object]) -> None:
     model = Echo()
-    answers = Answers(model, cache_s=60)
+    answers = Responder(model, cache_s=60)
 
     await answers.answer(job("hi"))
     await answers.answer(job("hi", **other))  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ async def test_cache_keeps_personas_apart(other: dict[str, object]) -> None:
 async def test_cache_keeps_rooms_apart() -> None:
     """An answer may tell of what was said in its room."""
     model = Echo()
-    answers = Answers(model, cache_s=60)
+    answers = Responder(model, cache_s=60)
 
     await answers.answer(job("hi"))
     await answers.answer(job("hi").model_copy(update={"room_id": "another"}))
@@ -83,7 +83,7 @@ async def test_cache_keeps_rooms_apart() -> None:
 
 async def test_cache_forgets_the_oldest_when_it_is_full() -> None:
     model = Echo()
-    answers = Answers(model, cache_s=60)
+    answers = Responder(model, cache_s=60)
     for number in range(CACHED_ANSWERS + 1):
         await answers.answer(job(f"question {number}"))
 
@@ -95,7 +95,7 @@ async def test_cache_forgets_the_oldest_when_it_is_full() -> None:
 
 async def test_answer_is_cut_and_an_empty_one_is_none() -> None:
     model = Echo()
-    answers = Answers(model, cache_s=60)
+    answers = Responder(model, cache_s=60)
     model.says = " " + "x" * (2 * MAX_ANSWER_CHARS)
 
     assert (await answers.answer(job("long"))).content == "x" * MAX_ANSWER_CHARS

@@ -1,4 +1,4 @@
-"""What the endpoints of group chat take and answer, beside the command and the frames."""
+"""Parameters and response models of the group-chat endpoints."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,8 +10,8 @@ class RoomParams(Params):
     room_id: Name = Field(alias="roomId", description="The room.", examples=["general"])
 
 
-class MemberOfRoom(BaseModel):
-    """An AI member of a room, and what the caller has earned with it."""
+class RoomMember(BaseModel):
+    """An AI member of a room, with the caller's exp and level."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 

@@ -1,4 +1,4 @@
-"""The queue of one process: bounded, fair to users, with some workers, tasks of this loop. What waits dies with the process."""
+"""The job queue of one process, with workers as tasks of its loop. Queued jobs are lost when the process ends."""
 
 import asyncio
 import time
@@ -8,26 +8,26 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import structlog
 
 from sse_push.events.errors import AnswerFailed, OverLimit, Overloaded
-from sse_push.service.group_chat.answers import Answers
 from sse_push.service.group_chat.jobs import Job, Result
 from sse_push.service.group_chat.queue import (
     ATTEMPTS,
     MAX_JOB_AGE_S,
     RETRY_AFTER_S,
-    Done,
+    IsPublished,
     JobQueue,
-    Reached,
-    pause,
+    OnDone,
+    retry_delay,
 )
+from sse_push.service.group_chat.responder import Responder
 
 _log = structlog.get_logger()
 
 
 class _ByUser:
-    """Jobs that wait, taken from one user after another."""
+    """Queued jobs, taken round-robin by user."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, deque[Job]] = {}  # by user, in the order of their turns
+        self._jobs: dict[str, deque[Job]] = {}  # by user; the first user is next
         self._count = 0
 
     def __len__(self) -> int:
@@ -43,11 +43,11 @@ class _ByUser:
         job = jobs.popleft()
         self._count -= 1
         if jobs:
-            self._jobs[user_id] = jobs  # behind all others
+            self._jobs[user_id] = jobs  # behind all other users
         return job
 
     def remove(self, user_id: str, job_ids: Collection[str]) -> list[str]:
-        """Take those of *job_ids* out that are there; their ids."""
+        """Remove the queued jobs among *job_ids*; returns their ids."""
         jobs = self._jobs.get(user_id, deque())
         removed = [job.id for job in jobs if job.id in job_ids]
         if left := deque(job for job in jobs if job.id not in job_ids):
@@ -59,7 +59,7 @@ class _ByUser:
 
 
 class _FairQueue(asyncio.Queue[Job]):
-    """A queue that takes users in turn: by the methods that asyncio's own priority queue is made with."""
+    """An asyncio queue that is round-robin by user; overrides what ``asyncio.PriorityQueue`` overrides."""
 
     _queue: _ByUser
 
@@ -77,19 +77,22 @@ class _FairQueue(asyncio.Queue[Job]):
 
 
 class _Withdrawn(Exception):
-    """A job is not tried again: nobody waits for it."""
+    """The job was withdrawn between two attempts."""
 
 
 class LocalQueue(JobQueue):
-    """Has *answers* answer jobs, *concurrency* at once; *limit* may wait, and *per_user* of one user be counted.
+    """Answers jobs with *responder*.
 
     Args:
-        sleep: Waits so many seconds between two tries of a job.
+        concurrency: Jobs in work at once.
+        limit: Jobs that may be queued.
+        per_user: Jobs that one user may have, queued or in work.
+        sleep: Waits the given seconds between two attempts of a job.
     """
 
     def __init__(
         self,
-        answers: Answers,
+        responder: Responder,
         *,
         concurrency: int,
         limit: int,
@@ -97,7 +100,7 @@ class LocalQueue(JobQueue):
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._answers = answers
+        self._responder = responder
         self._concurrency = concurrency
         self._limit = limit
         self._per_user = per_user
@@ -105,21 +108,21 @@ class LocalQueue(JobQueue):
         self._clock = clock
         self._sleep = sleep
         self._waiting = _FairQueue()
-        self._between_tries: set[str] = set()  # ids of jobs
-        self._at_work = 0
+        self._between_attempts: set[str] = set()  # ids of jobs
+        self._in_work = 0
         self._workers: list[asyncio.Task[None]] = []
 
-    async def start(self, done: Done, reached: Reached | None = None) -> None:
-        await self._answers.start()
-        self._workers = [asyncio.create_task(self._work(done)) for _ in range(self._concurrency)]
+    async def start(self, on_done: OnDone, is_published: IsPublished | None = None) -> None:
+        await self._responder.start()
+        self._workers = [asyncio.create_task(self._work(on_done)) for _ in range(self._concurrency)]
 
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
-        its = self._reserved.get(user_id, set())
-        if len(its) + len(job_ids) > self._per_user:
+        reserved = self._reserved.get(user_id, set())
+        if len(reserved) + len(job_ids) > self._per_user:
             raise OverLimit("ai_jobs", RETRY_AFTER_S)
         if job_ids:
-            self._reserved[user_id] = its | {*job_ids}
-        return len(its)
+            self._reserved[user_id] = reserved | {*job_ids}
+        return len(reserved)
 
     async def release(self, user_id: str, job_ids: Sequence[str]) -> None:
         left = self._reserved.get(user_id, set()) - {*job_ids}
@@ -129,15 +132,15 @@ class LocalQueue(JobQueue):
             self._reserved.pop(user_id, None)
 
     async def withdraw(self, user_id: str, job_ids: Sequence[str]) -> Sequence[str]:
-        between = self._between_tries.intersection(job_ids)
-        self._between_tries -= between
+        between = self._between_attempts.intersection(job_ids)
+        self._between_attempts -= between
         withdrawn = [*self._waiting.remove(user_id, job_ids), *between]
         await self.release(user_id, withdrawn)
         return withdrawn
 
     async def add(self, jobs: Sequence[Job], rank: int = 0) -> None:
         if self._waiting.qsize() + len(jobs) > self._limit:
-            raise Overloaded("too many messages wait for the AI members")
+            raise Overloaded("the queue of the AI members is full")
         for job in jobs:
             self._waiting.put_nowait(job)
 
@@ -145,45 +148,45 @@ class LocalQueue(JobQueue):
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        await self._answers.close()
-        if left := self._waiting.qsize() + self._at_work:
+        await self._responder.close()
+        if left := self._waiting.qsize() + self._in_work:
             _log.warning("group_chat.jobs_dropped", jobs=left)
 
-    async def _work(self, done: Done) -> None:
+    async def _work(self, on_done: OnDone) -> None:
         while True:
             job = await self._waiting.get()
-            self._at_work += 1
+            self._in_work += 1
             try:
-                await done(job, await self._try(job))
+                await on_done(job, await self._attempt(job))
             except _Withdrawn:
                 pass
-            except Exception as error:  # noqa: BLE001 - one job's fault must not end the worker of all others
-                _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
-            self._at_work -= 1  # not when it is cancelled: then it was dropped
+            except Exception as error:  # noqa: BLE001 - one job's bug must not end the worker
+                _log.error("group_chat.job_unhandled_error", job=job.id, exc_info=error)
+            self._in_work -= 1  # not after a cancellation: the job was dropped
             await self.release(job.user_id, [job.id])
 
     async def _pause(self, job: Job) -> None:
-        """Wait until the next try.
+        """Wait until the next attempt.
 
         Raises:
-            _Withdrawn: There is none.
+            _Withdrawn: The job was withdrawn.
         """
-        self._between_tries.add(job.id)
-        await self._sleep(pause())
-        if job.id not in self._between_tries:
+        self._between_attempts.add(job.id)
+        await self._sleep(retry_delay())
+        if job.id not in self._between_attempts:
             raise _Withdrawn
-        self._between_tries.discard(job.id)
+        self._between_attempts.discard(job.id)
 
-    async def _try(self, job: Job) -> Result | None:
+    async def _attempt(self, job: Job) -> Result | None:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await self._pause(job)
             if self._clock() - job.asked_at > MAX_JOB_AGE_S:
                 return None
             try:
-                return await self._answers.answer(job)
+                return await self._responder.answer(job)
             except AnswerFailed:
                 continue
-            except Exception as error:  # noqa: BLE001 - a fault of ours, and the caller must not wait for nothing
-                _log.error("group_chat.job_crashed", job=job.id, exc_info=error)
+            except Exception as error:  # noqa: BLE001 - a bug; the caller must get an answer
+                _log.error("group_chat.job_unhandled_error", job=job.id, exc_info=error)
         return None
