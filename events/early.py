@@ -4,18 +4,16 @@ Business logic may emit while the application is still being put together, and f
 loop. Knows events and receipts; does not know an engine.
 """
 
-from collections.abc import Sequence
 from threading import Lock
 
-from sse_push.events.batch import data_bytes_of
 from sse_push.events.errors import EngineUnavailable, Overloaded
-from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 from sse_push.events.receipts import Receipt
 
 MAX_EARLY_EVENTS = 10_000  # events: what a start publishes for itself, not a queue for hours without a store
 MAX_EARLY_BYTES = 16 * 1024 * 1024  # bytes of their data, for the same reason
 
-Early = tuple[Sequence[Event], Receipt | None]
+Early = tuple[EventGroup, Receipt | None]
 
 
 class EarlyEvents:
@@ -28,7 +26,7 @@ class EarlyEvents:
         self._events = 0
         self._bytes = 0
 
-    def hold(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+    def hold(self, events: EventGroup, receipt: Receipt | None) -> None:
         """Hold *events* until the engine has started.
 
         Raises:
@@ -39,10 +37,10 @@ class EarlyEvents:
             if self._closed:
                 raise EngineUnavailable("this node is closed and publishes nothing any more")
             self._events += len(events)
-            self._bytes += data_bytes_of(events)
+            self._bytes += events.data_bytes
             if self._events > MAX_EARLY_EVENTS or self._bytes > MAX_EARLY_BYTES:
                 self._events -= len(events)
-                self._bytes -= data_bytes_of(events)
+                self._bytes -= events.data_bytes
                 raise Overloaded("too many events were published before this node has started")
             self._held.append((events, receipt))
 

@@ -15,7 +15,8 @@ from typing import cast
 from sse_push.events.early import EarlyEvents
 from sse_push.events.engines.base import Engine, EngineListener
 from sse_push.events.errors import BadEvent, EngineUnavailable, SsePushError
-from sse_push.events.event import Event, Push
+from sse_push.events.event import Push
+from sse_push.events.group import EventGroup
 from sse_push.events.receipts import (
     CoalescedReceipt,
     FutureReceipt,
@@ -109,14 +110,14 @@ class Pipeline:
             return
         self._dispatch(self._encode(pushes, publisher), receipt)
 
-    def _encode(self, pushes: Sequence[Push], publisher: str | None) -> Sequence[Event]:
+    def _encode(self, pushes: Sequence[Push], publisher: str | None) -> EventGroup:
         try:
             return self.validator.encode_all(pushes, publisher)
         except BadEvent:
             self._listener.rejected(len(pushes))
             raise
 
-    def _dispatch(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+    def _dispatch(self, events: EventGroup, receipt: Receipt | None) -> None:
         if events and events[0].kept:
             self._engine.append(events, receipt)
             return

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, TypeAlias, cast
 import msgspec
 
 from sse_push.events import wire
-from sse_push.events.batch import EventBatch
 from sse_push.events.event import MAX_KEY, MAX_USERS, RESERVED, Event
+from sse_push.events.group import EventColumns
 from sse_push.events.json_text import compact, is_any_too_deep, is_too_deep
 from sse_push.events.topics import MAX_NAME, Topic, is_name, shared_keys, user_keys
 
@@ -109,7 +109,7 @@ def _for_users(body: bytes, *, is_list: bool) -> list[PlainUserEvent] | None:
 
 def batch_plain(
     pushes: Sequence[PlainUserEvent], topic: Topic, now: float, max_bytes: int
-) -> EventBatch | None:
+) -> EventColumns | None:
     """*pushes* as one batch of *topic*; ``None`` where each has to be looked at."""
     if {*map(_topic, pushes)} != {topic.name} or topic.narrowed_by:
         return None
@@ -117,7 +117,7 @@ def batch_plain(
     longest = max(map(len, data))
     if longest > max_bytes or _QUOTE in map(_first_byte, data) or is_any_too_deep(data, longest):
         return None
-    return EventBatch(topic.name, shared_keys(topic), _users_of(pushes), data, now)
+    return EventColumns(topic.name, shared_keys(topic), _users_of(pushes), data, now)
 
 
 def fits_batch(push: PlainUserEvent, topic: Topic, max_bytes: int) -> bool:

@@ -1,40 +1,38 @@
-"""From a kept event to the streams it is for, in as few writes as there are streams.
+"""Routes stored events to the streams that subscribe to them, with one write for each stream.
 
-``from_event`` subscribes a sink by a filter; ``deliver`` hands a batch of events out. An event finds
-its sinks by its routing keys, so the others cost nothing, and all that one sink gets from a batch is
-one write (docs/design/0001-one-write-per-turn.md). Knows keys and sinks; does not know who
-keeps events, nor how a feed writes to many sinks at once.
+``from_event`` subscribes; ``deliver`` hands a group of events out. Events find their subscribers by routing key, so other
+streams cost nothing, and all that one subscriber gets of a group is one write (docs/design/0001-one-write-per-turn.md).
+Knows routing keys and subscribers; does not know who stores events, nor how a batch of writes reaches the sockets.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import repeat
 from operator import attrgetter, call
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sse_push.events import wire
-from sse_push.events.batch import EventBatch
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 from sse_push.events.topics import filter_keys, topic_of_key
 
 
-class Sink(Protocol):
-    """What a subscription feeds.
+class Subscriber(Protocol):
+    """What a subscription writes to.
 
     Attributes:
-        fd: The socket that may be written to past :meth:`write`, for nothing waits there; else -1.
+        fd: The socket that may be written to directly because nothing is buffered; else -1.
     """
 
     @property
     def fd(self) -> int: ...
 
     def write(self, data: bytes, /) -> None:
-        """Take whole frames, framed as the lane says. Never waits, never raises."""
+        """Take whole frames in the encoding of the subscriber's group. Never waits, never raises."""
 
 
-Item = TypeVar("Item", Event, bytes)
-Feed = Callable[[Collection[Sink], Iterable[bytes]], None]
-_write: Callable[[Sink], Callable[[bytes], None]] = attrgetter("write")
+BatchWrite = Callable[[Collection[Subscriber], Iterable[bytes]], None]
+_write: Callable[[Subscriber], Callable[[bytes], None]] = attrgetter("write")
 
 
 class Filter:
@@ -61,9 +59,9 @@ class Filter:
         """Take *topic* (its full name).
 
         Args:
-            user: Take what is for this user too; ``None`` takes only what is for everybody.
-            whole: Take all of the topic, whoever it is for (:attr:`sse_push.events.topics.Topic.whole`).
-            about: Take only what these fields of the data say, ``{"entityType": "order"}``.
+            user: Also take what is for this user; ``None`` takes only what is for everybody.
+            whole: Take all events of the topic, for any audience (:attr:`sse_push.events.topics.Topic.whole`).
+            about: Take only events whose data has these field values, ``{"entityType": "order"}``.
         """
         return cls(filter_keys(topic, user, whole=whole, about=about), user)
 
@@ -73,176 +71,161 @@ class Filter:
         return Filter(self.keys + other.keys, self.user or other.user)
 
 
-class Lane:
-    """The sinks that want their frames one way: named or plain, chunked or not."""
+class EncodingGroup:
+    """The subscribers that share one encoding: with or without ``event:``, chunked or not. Each event is encoded once."""
 
-    def __init__(self, *, named: bool, chunked: bool, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, *, named: bool, chunked: bool, batch_write: BatchWrite) -> None:
+        self._batch_write = batch_write
         self._frame_of: Callable[[Event], bytes] = Event.named_frame if named else Event.frame
+        self.named = named
         self.chunked = chunked
-        #: *frames* as they go on the wire: one HTTP chunk, or as they are (HTTP/1.0).
+        #: Frames as they are sent: one HTTP chunk, or unchanged (HTTP/1.0).
         self.wrap: Callable[[bytes], bytes] = wire.chunk if chunked else bytes
         self.heartbeat = self.wrap(wire.HEARTBEAT)
-        plain = chunked and not named  # most streams: one call less for each event
-        self._encode_one: Callable[[Event], bytes] = Event.chunk if plain else self._wrapped
-        self._named = named
-        self._sinks: dict[str, Sink | set[Sink]] = {}  # most keys have one sink: no set for those
+        plain = chunked and not named  # most streams: saves a call for each event
+        self.encode_event: Callable[[Event], bytes] = Event.chunk if plain else self._encode_event
+        self._subscribers: dict[
+            str, Subscriber | set[Subscriber]
+        ] = {}  # most keys have one: no set for those
 
-    def _wrapped(self, event: Event) -> bytes:
+    def _encode_event(self, event: Event) -> bytes:
         return self.wrap(self._frame_of(event))
 
-    def encode(self, events: Sequence[Event]) -> bytes:
+    def encode(self, events: Sequence[Event] | EventGroup) -> bytes:
         """The frames of *events* as one write."""
         return self.wrap(self.join(events))
 
-    def join(self, events: Sequence[Event]) -> bytes:
+    def join(self, events: Sequence[Event] | EventGroup) -> bytes:
         """The frames of *events*, one behind the other."""
         frame_of = self._frame_of
         if len(events) == 1:
             return frame_of(events[0])
         return b"".join([frame_of(event) for event in events])
 
-    def add(self, key: str, sink: Sink) -> None:
-        found = self._sinks.get(key)
+    def add(self, key: str, subscriber: Subscriber) -> None:
+        found = self._subscribers.get(key)
         if found is None:
-            self._sinks[key] = sink
+            self._subscribers[key] = subscriber
         elif isinstance(found, set):
-            found.add(sink)
+            found.add(subscriber)
         else:
-            self._sinks[key] = {found, sink}
+            self._subscribers[key] = {found, subscriber}
 
-    def remove(self, key: str, sink: Sink) -> None:
-        found = self._sinks.get(key)
-        if found is sink:
-            del self._sinks[key]
+    def remove(self, key: str, subscriber: Subscriber) -> None:
+        found = self._subscribers.get(key)
+        if found is subscriber:
+            del self._subscribers[key]
         elif isinstance(found, set):
-            found.discard(sink)
+            found.discard(subscriber)
             if not found:
-                del self._sinks[key]
+                del self._subscribers[key]
 
     def has(self, key: str) -> bool:
-        return key in self._sinks
+        return key in self._subscribers
 
-    def deliver(self, events: Sequence[Event]) -> int:
-        """Write *events*, in order, to all whom they are for; the number of deliveries."""
-        if not self._sinks:
+    def deliver(self, group: EventGroup) -> int:
+        """Write *group* to its subscribers; returns the number of deliveries."""
+        if not self._subscribers:
             return 0
-        if type(events) is EventBatch:
-            if self.chunked and not any(map(self.has, events.shared)):
-                return self._deliver_batch(events)
-            events = [*events]
-        keys = events[0].keys
-        if len(events) == 1 or all(event.keys == keys for event in events):
-            return self._deliver_alike(events, keys)
-        return self._deliver_mixed(events)
+        keys = group.common_keys
+        return self._deliver_each(group) if keys is None else self._deliver_alike(group, keys)
 
-    def _deliver_alike(self, events: Sequence[Event], keys: Iterable[str]) -> int:
+    def _deliver_alike(self, group: EventGroup, keys: Iterable[str]) -> int:
         data = b""
-        reached = 0
+        count = 0
         for key in keys:
-            found = self._sinks.get(key)
+            found = self._subscribers.get(key)
             if found is None:
                 continue
-            data = data or self.encode(events)
-            sinks = found if isinstance(found, set) else (found,)
-            reached += len(sinks)
-            self._feed(sinks, repeat(data))
-        return reached * len(events)
+            data = data or self.encode(group)
+            subscribers = found if isinstance(found, set) else (found,)
+            count += len(subscribers)
+            self._batch_write(subscribers, repeat(data))
+        return count * len(group)
 
-    def _deliver_mixed(self, events: Sequence[Event]) -> int:
-        found = self._sinks.get
-        waiting = _gather((found(key), event) for event in events for key in event.keys)
-        reached = len(waiting)
+    def _deliver_each(self, group: EventGroup) -> int:
+        waiting = _gather(group.encode_for(self._subscribers.get, self))
+        count = len(waiting)
         data: list[bytes] = []
-        last: Event | list[Event] = []
-        for its in waiting.values():
-            if isinstance(its, list):
-                reached += len(its) - 1
-                same = its == last  # neighbours often get the same: a broadcast among others' events
-                data.append(data[-1] if same else self.encode(its))
+        last: bytes | list[bytes] = b""
+        for encoded in waiting.values():
+            if isinstance(encoded, list):
+                count += len(encoded) - 1
+                # Neighbours often get the same: a broadcast among others' events.
+                data.append(data[-1] if encoded == last else b"".join(encoded))
             else:
-                data.append(data[-1] if its is last else self._encode_one(its))
-            last = its
-        self._feed(waiting, data)
-        return reached
+                data.append(encoded)
+            last = encoded
+        self._batch_write(waiting, data)
+        return count
 
-    def _deliver_batch(self, batch: EventBatch) -> int:
-        found = [*map(self._sinks.get, batch.keys)]
-        waiting = _gather(zip(found, batch.chunks(found, named=self._named), strict=True))
-        reached = len(waiting)
-        data: list[bytes] = []
-        for its in waiting.values():
-            if isinstance(its, list):
-                reached += len(its) - 1
-                data.append(b"".join(its))
+
+def _gather(
+    pairs: Iterable[tuple[Subscriber | set[Subscriber] | None, bytes]],
+) -> dict[Subscriber, bytes | list[bytes]]:
+    """What each subscriber gets, in order."""
+    waiting: dict[Subscriber, bytes | list[bytes]] = {}
+    for found, encoded in pairs:
+        if found is None:
+            continue
+        if not isinstance(found, set) and found not in waiting:
+            waiting[found] = encoded  # most get one: no list for those
+            continue
+        for subscriber in found if isinstance(found, set) else (found,):
+            before = waiting.get(subscriber)
+            if before is None:
+                waiting[subscriber] = encoded
+            elif isinstance(before, list):
+                before.append(encoded)
             else:
-                data.append(its)
-        self._feed(waiting, data)
-        return reached
-
-
-def _gather(found: Iterable[tuple[Sink | set[Sink] | None, Item]]) -> dict[Sink, Item | list[Item]]:
-    """What each sink of *found* gets, in order."""
-    waiting: dict[Sink, Item | list[Item]] = {}
-    for sinks, item in found:
-        if sinks is None:
-            continue
-        if not isinstance(sinks, set) and sinks not in waiting:
-            waiting[sinks] = item  # most get one: no list for those
-            continue
-        for sink in sinks if isinstance(sinks, set) else (sinks,):
-            its = waiting.setdefault(sink, item)
-            if isinstance(its, list):
-                its.append(item)
-            elif its is not item:
-                waiting[sink] = [its, item]
+                waiting[subscriber] = [before, encoded]
     return waiting
 
 
-def write_each(sinks: Iterable[Sink], data: Iterable[bytes]) -> None:
-    """Write to each of *sinks* what *data* has for it, in a loop of C's: system calls leave bytecode cold."""
-    deque(map(call, map(_write, sinks), data), maxlen=0)
+def write_all(subscribers: Iterable[Subscriber], data: Iterable[bytes]) -> None:
+    """Write to each of *subscribers* its part of *data*. ``deque(map())`` keeps the loop in C: faster after system calls."""
+    deque(map(call, map(_write, subscribers), data), maxlen=0)
 
 
 class Subscription:
-    """A sink's place in a lane, until closed."""
+    """A subscriber's place in an encoding group, until closed."""
 
-    __slots__ = ("_keys", "_lane", "_sink")
+    __slots__ = ("_group", "_keys", "_subscriber")
 
-    def __init__(self, lane: Lane, keys: tuple[str, ...], sink: Sink) -> None:
-        self._lane = lane
+    def __init__(self, group: EncodingGroup, keys: tuple[str, ...], subscriber: Subscriber) -> None:
+        self._group = group
         self._keys = keys
-        self._sink = sink
+        self._subscriber = subscriber
         for key in keys:
-            lane.add(key, sink)
+            group.add(key, subscriber)
 
     def close(self) -> None:
-        """Take nothing more. Twice is once."""
+        """Take nothing more. Idempotent."""
         for key in self._keys:
-            self._lane.remove(key, self._sink)
+            self._group.remove(key, self._subscriber)
         self._keys = ()
 
 
 class Router:
-    """The lanes of one node; *feed* writes to their sinks."""
+    """The encoding groups of one node; *batch_write* writes to their subscribers."""
 
-    def __init__(self, feed: Feed = write_each) -> None:
-        self.lanes = {
-            (named, chunked): Lane(named=named, chunked=chunked, feed=feed)
+    def __init__(self, batch_write: BatchWrite = write_all) -> None:
+        self.encodings = {
+            (named, chunked): EncodingGroup(named=named, chunked=chunked, batch_write=batch_write)
             for named in (False, True)
             for chunked in (True, False)
         }
-        self._all = tuple(self.lanes.values())
+        self._groups = tuple(self.encodings.values())
 
-    def deliver(self, events: Sequence[Event]) -> int:
-        """Hand *events* out, in order; the number of deliveries. *events* must not be empty."""
-        return sum([lane.deliver(events) for lane in self._all])
+    def deliver(self, group: EventGroup) -> int:
+        """Hand *group*, which is not empty, out in order; returns the number of deliveries."""
+        return sum([encoding.deliver(group) for encoding in self._groups])
 
     def has(self, key: str) -> bool:
-        """Whether a sink of this node takes *key*."""
-        return any(lane.has(key) for lane in self._all)
+        """Whether a subscriber of this node takes *key*."""
+        return any(encoding.has(key) for encoding in self._groups)
 
 
-def from_event(lane: Lane, where: Filter, sink: Sink) -> Subscription:
-    """Feed *sink* every event that *where* lets through, from now on: the twin of RxJS' ``fromEvent``."""
-    return Subscription(lane, where.keys, sink)
+def from_event(encoding: EncodingGroup, event_filter: Filter, subscriber: Subscriber) -> Subscription:
+    """Subscribe *subscriber* to every event that *event_filter* lets through: the twin of RxJS' ``fromEvent``."""
+    return Subscription(encoding, event_filter.keys, subscriber)

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.errors import BadEvent
 from sse_push.events.event import Event, Push, PushEvent, check_audience, data_of, encode, fingerprint_of_push
 from sse_push.events.faults import together
+from sse_push.events.group import EventColumns, EventGroup, EventList
 from sse_push.events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
 from sse_push.events.topics import Topic, is_name
 
@@ -78,16 +78,16 @@ class Validator:
         """
         return self._encode(push, publisher, self._clock())
 
-    def encode_all(self, pushes: Sequence[Push], publisher: str | None) -> Sequence[Event]:
+    def encode_all(self, pushes: Sequence[Push], publisher: str | None) -> EventGroup:
         """Encode *pushes* as one group: all or none.
 
         Raises:
             BadEvent: The first that is not valid; ``others`` has the rest.
         """
         now = self._clock()
-        batch = self._batch_of(pushes, publisher, now)
-        if batch is not None and len(batch) * (1 + len(batch.shared)) <= self._max_keys:
-            return batch
+        columns = self._columns_of(pushes, publisher, now)
+        if columns is not None and columns.key_count <= self._max_keys:
+            return columns
         return self._encode_each(pushes, publisher, now)
 
     def can_coalesce(self, push: Push) -> bool:
@@ -148,8 +148,8 @@ class Validator:
         if (check := self._checks.get(topic.name)) is not None:
             check(data, publisher is not None)
 
-    def _batch_of(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventBatch | None:
-        """*pushes* as one batch if they are alike and valid."""
+    def _columns_of(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventColumns | None:
+        """*pushes* as columns if they are alike and valid."""
         if {*map(type, pushes)} != {PlainUserEvent}:
             return None
         plain = cast("Sequence[PlainUserEvent]", pushes)
@@ -158,8 +158,8 @@ class Validator:
             return None
         return batch_plain(plain, topic, now, self._max_bytes)
 
-    def _encode_each(self, pushes: Sequence[Push], publisher: str | None, now: float) -> list[Event]:
-        events: list[Event] = []
+    def _encode_each(self, pushes: Sequence[Push], publisher: str | None, now: float) -> EventList:
+        events = EventList()
         errors: list[BadEvent] = []
         keys = 0
         for index, push in enumerate(pushes):

@@ -12,8 +12,8 @@ from heapq import merge
 from itertools import chain
 from operator import attrgetter
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, EventList
 
 WINDOW_BYTES = 64 * 2**20  # bytes of events kept in memory: minutes of a busy node, small beside its streams
 # What an event costs beside its data: the object, its id and frame; each of its keys, in a list of its own.
@@ -22,17 +22,11 @@ _KEY_BYTES = 200
 _EVICT_PARTS = 64  # a full window drops this part of itself at once, so that one list is cut rarely
 
 _seq: Callable[[Event], int] = attrgetter("seq")
-_data: Callable[[Event], bytes] = attrgetter("data")
-_keys: Callable[[Event], tuple[str, ...]] = attrgetter("keys")
 
 
-def size_of(events: Sequence[Event]) -> int:
-    """The bytes of memory that *events* take while they are kept here, about."""
-    if type(events) is EventBatch:
-        data, keys = events.data_bytes, len(events) * (1 + len(events.shared))
-    else:
-        data, keys = sum(map(len, map(_data, events))), sum(map(len, map(_keys, events)))
-    return 2 * data + _EVENT_BYTES * len(events) + _KEY_BYTES * keys
+def size_of(events: EventGroup) -> int:
+    """The bytes of memory that *events* take in the window, about."""
+    return 2 * events.data_bytes + _EVENT_BYTES * len(events) + _KEY_BYTES * events.key_count
 
 
 class Window:
@@ -47,20 +41,19 @@ class Window:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._events: list[Event] = []
-        self._unread: deque[Sequence[Event]] = deque()  # what follows them, as it came
+        self._unread: deque[EventGroup] = deque()  # what follows them, as it came
         self._by_key: dict[str, list[Event]] = {}
         self._indexed = 0  # so many of the events are under their keys
 
-    def append(self, events: Sequence[Event], may_drop_to: int) -> None:
+    def append(self, events: EventGroup, may_drop_to: int) -> None:
         """Add *events*, the next in order; drop the oldest where it is full.
 
         Args:
             may_drop_to: The last number that can be found elsewhere: nothing above it is dropped.
         """
-        if self._unread or type(events) is EventBatch:
-            self._unread.append(events)
-        else:
-            self._events.extend(events)
+        if not events:
+            return
+        self._unread.append(events)
         self._bytes += size_of(events)
         while self._bytes > self._max_bytes and self._drop_some(may_drop_to):
             pass
@@ -129,7 +122,7 @@ class Window:
         count = bisect_right(self._events, may_drop_to, hi=min(part, len(self._events)), key=_seq)
         if count == 0:
             return False
-        dropped = self._events[:count]
+        dropped = EventList(self._events[:count])
         del self._events[:count]
         self.start = dropped[-1].seq
         for key in set(chain.from_iterable(event.keys for event in dropped[: self._indexed])):

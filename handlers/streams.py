@@ -146,7 +146,7 @@ async def _open(
     except BaseException:
         node.connections.refuse(connection)
         raise
-    return begin(request, connection, where, lambda: connection.lane.join(_greeting(node, streams, visits)), replay)  # fmt: skip
+    return begin(request, connection, where, lambda: connection.encoding.join(_greeting(node, streams, visits)), replay)  # fmt: skip
 
 
 def _head_alone(node: Node) -> web.Response:
@@ -170,8 +170,8 @@ def admit(
         ShuttingDown, OverLimit: There is none.
     """
     node = request.app[NODE]
-    lane = node.router.lanes[named, request.version >= HttpVersion11]
-    return node.connections.admit(name, lane, caller, address_of(request), request[REQUEST_ID], last)
+    encoding = node.router.encodings[named, request.version >= HttpVersion11]
+    return node.connections.admit(name, encoding, caller, address_of(request), request[REQUEST_ID], last)
 
 
 def begin(
@@ -189,7 +189,7 @@ def begin(
     connections = request.app[NODE].connections
     try:
         first = greeting()
-        head = _head(request, connection.lane.chunked)
+        head = _head(request, connection.encoding.chunked)
         transport, response = take_over(request, connection)
     except BaseException:
         connections.refuse(connection)

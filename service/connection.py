@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sse_push.events import wire
-from sse_push.events.router import Lane, Subscription
+from sse_push.events.router import EncodingGroup, Subscription
 from sse_push.service.identity import Caller
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Connection(asyncio.Protocol):
-    """One open stream. As a :class:`sse_push.events.router.Sink` it is fed by writing to it.
+    """One open stream. As a :class:`sse_push.events.router.Subscriber` it is fed by writing to it.
 
     Attributes:
         caller_id: Who opened it; ``None`` without a token.
@@ -28,15 +28,35 @@ class Connection(asyncio.Protocol):
         keys: The routing keys that the engine hears for it.
         resumable: Its events have ids.
         fd: The socket, to be written to past the transport; -1 while something waits there, or it is ending.
-        write: The transport's own, unless something waits there; whole frames only, framed as :attr:`lane` says.
+        write: The transport's own, unless something waits there; whole frames only, framed as :attr:`encoding` says.
         live: Its past is written; it gets events as they come.
         last: Frames that end it, whatever else does. One that has some ends by itself and is not resumed.
         visits: Who wants to hear when it opens and closes; for most streams nobody.
     """
 
     __slots__ = (
-        "_connections", "address", "caller_id", "draining", "expires", "fd", "generation", "key_id", "keys", "kind", "lane", "last", "live",
-        "opened", "reason", "request_id", "resumable", "slot", "subject", "subscription", "transport", "visits",
+        "_connections",
+        "address",
+        "caller_id",
+        "draining",
+        "encoding",
+        "expires",
+        "fd",
+        "generation",
+        "key_id",
+        "keys",
+        "kind",
+        "last",
+        "live",
+        "opened",
+        "reason",
+        "request_id",
+        "resumable",
+        "slot",
+        "subject",
+        "subscription",
+        "transport",
+        "visits",
         "write",
     )  # fmt: skip
 
@@ -47,7 +67,7 @@ class Connection(asyncio.Protocol):
         self,
         connections: "Connections",
         kind: str,
-        lane: Lane,
+        encoding: EncodingGroup,
         caller: Caller,
         address: str,
         request_id: str,
@@ -55,7 +75,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._connections = connections
         self.kind = kind
-        self.lane = lane
+        self.encoding = encoding
         self.caller_id = caller.user_id
         self.expires = caller.expires
         self.key_id = caller.key_id
@@ -91,7 +111,7 @@ class Connection(asyncio.Protocol):
     def send(self, frames: bytes) -> None:
         """Write *frames*, unless it has ended: for what feeds a stream instead of the router."""
         if not self.reason:
-            self.write(self.lane.wrap(frames))
+            self.write(self.encoding.wrap(frames))
 
     def end(self, reason: str, farewell: bytes = b"") -> None:
         """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
@@ -99,8 +119,8 @@ class Connection(asyncio.Protocol):
             return
         self._leave(reason)
         if farewell or self.last:
-            self.write(self.lane.wrap(farewell + self.last))
-        if self.lane.chunked:
+            self.write(self.encoding.wrap(farewell + self.last))
+        if self.encoding.chunked:
             self.write(wire.LAST_CHUNK)
         self.transport.close()
 

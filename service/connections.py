@@ -18,7 +18,7 @@ from sse_push.events.engines.base import Engine
 from sse_push.events.errors import EngineUnavailable, ShuttingDown, Unauthenticated
 from sse_push.events.ids import parse_id
 from sse_push.events.replay import Replay, gap_frame
-from sse_push.events.router import Feed, Filter, Lane, from_event, write_each
+from sse_push.events.router import BatchWrite, EncodingGroup, Filter, from_event, write_all
 from sse_push.service.connection import Connection
 from sse_push.service.fair_limiter import FairLimiter
 from sse_push.service.gate import Gate
@@ -42,7 +42,7 @@ class Connections:
         retry_ms: Reconnection time told to clients, jittered by half.
         heartbeat: Seconds between two comments on one stream.
         slow_reader_bytes: What may wait for one live stream before it is cut.
-        feed: Writes to many of them.
+        batch_write: Writes to many subscribers.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Connections:
         retry_ms: int,
         heartbeat: float,
         slow_reader_bytes: int,
-        feed: Feed = write_each,
+        batch_write: BatchWrite = write_all,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._feed = feed
+        self._batch_write = batch_write
         self._engine = engine
         self._limits = limits
         self._retry_ms = retry_ms
@@ -98,7 +98,13 @@ class Connections:
         return self._opening
 
     def admit(
-        self, kind: str, lane: Lane, caller: Caller, address: str, request_id: str, last: bytes = b""
+        self,
+        kind: str,
+        encoding: EncodingGroup,
+        caller: Caller,
+        address: str,
+        request_id: str,
+        last: bytes = b"",
     ) -> Connection:
         """Take a slot for a stream that is about to open; :meth:`prepare` may, :meth:`open` or :meth:`refuse` must follow.
 
@@ -112,7 +118,7 @@ class Connections:
         if not self.accepting:
             raise ShuttingDown("this node is going away")
         self._limits.take(caller.user_id, address)
-        return Connection(self, kind, lane, caller, address, request_id, last)
+        return Connection(self, kind, encoding, caller, address, request_id, last)
 
     async def prepare(
         self,
@@ -185,21 +191,21 @@ class Connections:
         connection.subject = where.user
         connection.resumable = replay is not None
         self._register(connection)
-        lane = connection.lane
+        encoding = connection.encoding
         if replay is None:
             self._go_live(connection, where)
             first = b"" if connection.last else wire.frame(retry=self._retry())
-            connection.write(head + lane.wrap(first + greeting))
+            connection.write(head + encoding.wrap(first + greeting))
             return
         first = wire.frame(retry=self._retry(), id=replay.position)
         if replay.at_hand:
             page = replay.next_at_hand(self._page_bytes)
             if page.live:
                 self._go_live(connection, where)
-            body = first + page.gap + lane.join(page.events)
-            connection.write(head + lane.wrap(body + greeting if page.live else body))
+            body = first + page.gap + encoding.join(page.events)
+            connection.write(head + encoding.wrap(body + greeting if page.live else body))
         else:
-            connection.write(head + lane.wrap(first))
+            connection.write(head + encoding.wrap(first))
         if not connection.live:
             transport.set_write_buffer_limits(high=self._page_bytes)
             task = asyncio.get_running_loop().create_task(self._catch_up(connection, replay, where, greeting))
@@ -290,7 +296,7 @@ class Connections:
         gap = gap_frame(self._engine, reason, stood, None, stands)
         for connection in its:
             if reason == "unknown":
-                connection.write(connection.lane.wrap(gap))
+                connection.write(connection.encoding.wrap(gap))
             else:
                 connection.end("behind", wire.frame(retry=self._retry()))
 
@@ -328,7 +334,7 @@ class Connections:
     def _go_live(self, connection: Connection, where: Filter) -> None:
         """From now on events come as they happen; what waits beyond the limit now means a slow reader."""
         connection.go_live()
-        connection.subscription = from_event(connection.lane, where, connection)
+        connection.subscription = from_event(connection.encoding, where, connection)
         for visit in connection.visits:
             visit.opened(connection)
 
@@ -347,9 +353,9 @@ class Connections:
                     return
                 if page.live:
                     self._go_live(connection, where)
-                body = page.gap + connection.lane.join(page.events) + (greeting if page.live else b"")
+                body = page.gap + connection.encoding.join(page.events) + (greeting if page.live else b"")
                 if body:
-                    connection.write(connection.lane.wrap(body))
+                    connection.write(connection.encoding.wrap(body))
                 if page.live:
                     return
         except TimeoutError:
@@ -363,7 +369,7 @@ class Connections:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
         its = [connection for connection in self._slots[self._hand] if not connection.reason]
-        self._feed(its, [connection.lane.heartbeat for connection in its])
+        self._batch_write(its, [connection.encoding.heartbeat for connection in its])
         self._hand = (self._hand + 1) % WHEEL_SLOTS
         now = self._clock()
         if int(now) != self._second:

@@ -3,12 +3,11 @@
 Knows the router, the emitter and the figures; does not know connections.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.emitter import SSE_STORED, Emitter
 from sse_push.events.engines.base import DiscontinuityReason, EngineListener
-from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 from sse_push.events.router import Router
 from sse_push.service.figures import Figures
 
@@ -39,9 +38,9 @@ class Delivery(EngineListener):
         self._on_ephemeral_missed = on_ephemeral_missed
         self._clock = clock
 
-    def stored(self, events: Sequence[Event]) -> None:
+    def stored(self, events: EventGroup) -> None:
         deliveries = self._router.deliver(events)
-        durable = len(events) if type(events) is EventBatch else sum([event.kept for event in events])
+        durable = events.durable_count
         self._figures.events["kept"] += durable
         self._figures.events["passed"] += len(events) - durable
         self._figures.delivered(len(events), deliveries, max(0.0, self._clock() - events[0].at))

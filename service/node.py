@@ -83,7 +83,7 @@ class Node:
         self.registry = new_registry(self)
         self.emitter = Emitter()
         self.writer = Writer()
-        self.router = Router(self.writer.feed)
+        self.router = Router(self.writer.write_batch)
         self.engine = engine or open_engine(
             settings.engine_url,
             data_dir=settings.data_dir,
@@ -126,7 +126,7 @@ class Node:
             retry_ms=settings.retry_ms,
             heartbeat=settings.heartbeat_s,
             slow_reader_bytes=settings.slow_reader_bytes,
-            feed=self.writer.feed,
+            batch_write=self.writer.write_batch,
             clock=clock,
         )
         self.user_bytes = self._byte_budget(settings.history_user_share)

@@ -1,7 +1,7 @@
 """Writes to many streams at once: with one system call for many of them where the system has one, else one by one.
 
 What the kernel does not take of a write goes to the stream's own ``write``, so that a full socket or a broken one is
-its transport's matter as ever. Knows sinks; does not know what is written.
+its transport's matter as ever. Knows subscribers; does not know what is written.
 """
 
 from array import array
@@ -11,18 +11,18 @@ from operator import attrgetter
 
 import structlog
 
-from sse_push.events.router import Sink, write_each
+from sse_push.events.router import Subscriber, write_all
 from sse_push.service.ring import ENTRIES, Ring
 
 FEW = 8  # writes: a call for so many costs what they do one by one
 
-_fd: Callable[[Sink], int] = attrgetter("fd")
+_fd: Callable[[Subscriber], int] = attrgetter("fd")
 
 _log = structlog.get_logger()
 
 
 class Writer:
-    """Feeds sinks. One by one until it is opened, and where no ring is to be had.
+    """Writes to subscribers. One by one until it is opened, and where no ring is to be had.
 
     Attributes:
         ring: What it writes through, if anything.
@@ -44,21 +44,21 @@ class Writer:
             self.ring.close()
             self.ring = None
 
-    def feed(self, sinks: Collection[Sink], data: Iterable[bytes]) -> None:
-        """Write to each of *sinks* what *data* has for it."""
-        if self.ring is None or len(sinks) < FEW:
-            write_each(sinks, data)
+    def write_batch(self, subscribers: Collection[Subscriber], data: Iterable[bytes]) -> None:
+        """Write to each of *subscribers* its part of *data*."""
+        if self.ring is None or len(subscribers) < FEW:
+            write_all(subscribers, data)
             return
-        left, data = iter(sinks), iter(data)
+        left, data = iter(subscribers), iter(data)
         while some := list(islice(left, ENTRIES)):
-            self._feed(some, list(islice(data, len(some))))
+            self._send(some, list(islice(data, len(some))))
 
-    def _feed(self, sinks: list[Sink], data: list[bytes]) -> None:
+    def _send(self, subscribers: list[Subscriber], data: list[bytes]) -> None:
         if self.ring is None:
-            write_each(sinks, data)
+            write_all(subscribers, data)
             return
-        for index, sent in self.ring.send(array("i", map(_fd, sinks)), data):
-            sinks[index].write(data[index][sent:])
+        for index, sent in self.ring.send(array("i", map(_fd, subscribers)), data):
+            subscribers[index].write(data[index][sent:])
         if self.ring.broken:
             _log.error("writer.failed", error=self.ring.broken)
             self.close()

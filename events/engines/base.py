@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from sse_push.events.event import Event, PushEvent
+from sse_push.events.group import EventGroup
 from sse_push.events.receipts import FutureReceipt, Receipt
 from sse_push.events.window import Window
 
@@ -30,7 +31,7 @@ DiscontinuityReason = Literal["unknown", "behind"]
 class EngineListener:
     """What the engine and the pipeline tell their node. Every method does nothing here."""
 
-    def stored(self, events: Sequence[Event]) -> None:
+    def stored(self, events: EventGroup) -> None:
         """*events*, the next in order, are safe, or of a topic that is not kept: deliver them."""
 
     def failed(self, count: int) -> None:
@@ -137,14 +138,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
+    def append(self, events: EventGroup, receipt: Receipt | None = None) -> None:
         """Keep *events*. Returns at once; *receipt* gets their ids, or the error that none was kept for.
 
         Errors of the receipt: ``Overloaded``, ``EngineUnavailable`` (none is kept), ``OutcomeUnknown`` (some may be).
         """
 
     @abstractmethod
-    def pass_on(self, events: Sequence[Event]) -> None:
+    def pass_on(self, events: EventGroup) -> None:
         """Hand *events*, which are not kept, to the streams of every node: once if all is well, never twice."""
 
     @abstractmethod

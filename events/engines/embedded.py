@@ -21,7 +21,6 @@ from typing import IO, Any, Literal, NamedTuple
 
 import structlog
 
-from sse_push.events.batch import ids_of, joined, weight_of
 from sse_push.events.engines.ages import steady_clock
 from sse_push.events.engines.alone import AloneEngine
 from sse_push.events.engines.base import (
@@ -32,9 +31,10 @@ from sse_push.events.engines.base import (
 from sse_push.events.engines.damage import is_busy, is_damage, set_aside
 from sse_push.events.engines.history_file import LOCK_WAIT_S
 from sse_push.events.engines.reader import Reader
-from sse_push.events.engines.store import Store, has_keys
+from sse_push.events.engines.store import Store
 from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, EventList, concat, weight_of
 from sse_push.events.ids import format_id
 from sse_push.events.private_files import make_private_database, open_private
 from sse_push.events.receipts import Receipt
@@ -50,16 +50,16 @@ CHORES_EVERY_S = 1.0  # seconds between looks at what has grown too old
 PAGE_EVENTS = 1000  # events one read from disk gives at the most
 
 _log = structlog.get_logger()
-_Group = list[tuple[Sequence[Event], Receipt | None]]
+_Group = list[tuple[EventGroup, Receipt | None]]
 
 
 class _Commit(NamedTuple):
     """What became of a group: what of it was to be kept, what was refused, and those that are new or the error."""
 
     group: _Group
-    events: Sequence[Event]
+    events: EventGroup
     refused: list[tuple[Receipt | None, KeyReused]]
-    result: Sequence[Event] | Exception
+    result: EventGroup | Exception
 
 
 class EmbeddedEngine(AloneEngine):
@@ -133,7 +133,7 @@ class EmbeddedEngine(AloneEngine):
         self._read_threads = ThreadPoolExecutor(READERS, "sse-push-read")
         self._timer = self._loop.call_later(CHORES_EVERY_S, self._tick)
 
-    def _open(self) -> list[Event]:
+    def _open(self) -> EventGroup:
         """Open the store, on the thread; a damaged one is put aside, for another. The newest events."""
         path = self._dir / "events.db"
         try:
@@ -144,7 +144,7 @@ class EmbeddedEngine(AloneEngine):
             _log.error("engine.store_replaced", error=str(error), kept_as=str(set_aside(path)))
         return self._open_store(path)
 
-    def _open_store(self, path: Path) -> list[Event]:
+    def _open_store(self, path: Path) -> EventGroup:
         make_private_database(path)
         store = Store(path, **self._limits)
         readers: SimpleQueue[Reader] = SimpleQueue()
@@ -159,7 +159,7 @@ class EmbeddedEngine(AloneEngine):
         self._store, self._free_readers = store, readers
         return events
 
-    def _begin(self, events: Sequence[Event]) -> None:
+    def _begin(self, events: EventGroup) -> None:
         """The store is open; *events* are its newest."""
         store = self._store
         self.epoch, self.head, self.floor = store.epoch, store.head, store.floor
@@ -173,7 +173,7 @@ class EmbeddedEngine(AloneEngine):
 
     # -- keeping -----------------------------------------------------------------------------------
 
-    def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
+    def append(self, events: EventGroup, receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._listener.failed(len(events))
             _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
@@ -204,7 +204,7 @@ class EmbeddedEngine(AloneEngine):
         self._commits.add(task)
         task.add_done_callback(self._commits.discard)
 
-    async def _commit_in_thread(self, group: _Group, events: Sequence[Event]) -> None:
+    async def _commit_in_thread(self, group: _Group, events: EventGroup) -> None:
         """Keep *events* on the thread. While another process holds the file locked all that comes waits, for a while."""
         waits = 0.0 if self.failing else LOCK_WAIT_S
         deadline = self._loop.time() + waits
@@ -218,7 +218,7 @@ class EmbeddedEngine(AloneEngine):
                 pause = min(2 * pause, 0.1)
         self._committed(commit)
 
-    def _next_group(self) -> tuple[_Group, Sequence[Event]]:
+    def _next_group(self) -> tuple[_Group, EventGroup]:
         size = weight = count = 0
         for (entry, _), entry_weight in zip(self._waiting, self._weights, strict=True):
             size += len(entry)
@@ -229,20 +229,20 @@ class EmbeddedEngine(AloneEngine):
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         del self._weights[:count]
-        events = joined([entry for entry, _ in group])
+        events = concat([entry for entry, _ in group])
         self._waiting_events -= len(events)
         self._waiting_bytes -= weight
         return group, events
 
-    def _keep(self, group: _Group, events: Sequence[Event]) -> "_Commit":
+    def _keep(self, group: _Group, events: EventGroup) -> "_Commit":
         """Keep *events*, which are those of *group*, but for what uses an idempotency key for something else."""
         refused: list[tuple[Receipt | None, KeyReused]] = []
         try:
             now = self._age_clock()
-            if has_keys(events) and (reused := self._store.reused([its for its, _ in group], now)):
+            if events.has_idempotency_keys and (reused := self._store.reused([its for its, _ in group], now)):
                 refused = [(group[place][1], error) for place, error in reused.items()]
                 group = [entry for place, entry in enumerate(group) if place not in reused]
-                events = joined([its for its, _ in group]) if group else []
+                events = concat([its for its, _ in group]) if group else EventList()
             return _Commit(group, events, refused, self._store.append(events, now))
         except Exception as error:
             return _Commit(group, events, refused, error)
@@ -260,7 +260,7 @@ class EmbeddedEngine(AloneEngine):
                 self.window.append(result, self._store.indexed)
                 self.head = self._store.head
                 self._listener.stored(result)
-            ids = iter(ids_of(events))
+            ids = iter(events.ids())
             for entry, receipt in group:
                 its = [*islice(ids, len(entry))]
                 if receipt is not None and not receipt.done():
@@ -310,15 +310,15 @@ class EmbeddedEngine(AloneEngine):
             self._succeeded()
         self._schedule()
 
-    def _reopen(self, error: Exception) -> list[Event]:
+    def _reopen(self, error: Exception) -> EventGroup:
         path = self._dir / "events.db"
         with suppress(sqlite3.Error):
             self._close_files()
         _log.error("engine.store_replaced", error=str(error), kept_as=str(set_aside(path)))
         return self._open_store(path)
 
-    def pass_on(self, events: Sequence[Event]) -> None:
-        self._listener.stored(list(events))  # there is no other node
+    def pass_on(self, events: EventGroup) -> None:
+        self._listener.stored(events)  # there is no other node
 
     # -- chores ------------------------------------------------------------------------------------
 

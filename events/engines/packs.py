@@ -2,22 +2,23 @@
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import singledispatch
 from itertools import count
 from operator import attrgetter
 from zlib import crc32
 
 import msgspec
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventGroup, EventList
 from sse_push.events.ids import format_id
 
 PACK_EVENTS = 32  # events in a row: a replay reads whole rows, so they stay small
 PACK_BYTES = 32 * 2**10  # bytes in a row, for the same reason
 
 
-class _Batch(msgspec.Struct, gc=False):
-    """The head of a pack that is a batch: what all have, and for whom each is."""
+class _Columns(msgspec.Struct, gc=False):
+    """The header of a pack of columns: what all events have in common, and the user of each."""
 
     at: float
     topic: str
@@ -27,7 +28,7 @@ class _Batch(msgspec.Struct, gc=False):
 
 _heads = msgspec.json.Encoder()
 _read_heads = msgspec.json.Decoder(
-    list[tuple[float, float | None, str, str | None, tuple[str, ...]]] | _Batch
+    list[tuple[float, float | None, str, str | None, tuple[str, ...]]] | _Columns
 )
 _head: Callable[[Event], tuple[object, ...]] = attrgetter("at", "expires", "topic", "name", "keys")
 _data: Callable[[Event], bytes] = attrgetter("data")
@@ -46,9 +47,7 @@ def checksum_of(first: int, last: int, at: float, body: bytes) -> int:
     return crc32(body, crc32(_place(first, last, at)))
 
 
-def unpack_row(
-    epoch: str, first: int, last: int, at: float, body: bytes, checksum: int | None
-) -> Sequence[Event]:
+def unpack_row(epoch: str, first: int, last: int, at: float, body: bytes, checksum: int | None) -> EventGroup:
     """The events of a row, if it is as it was; without a checksum it is what an earlier version wrote.
 
     Raises:
@@ -67,7 +66,7 @@ def unpack_row(
     return events
 
 
-def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:
+def unpack(epoch: str, first: int, body: bytes) -> EventGroup:
     """The events of a row, numbered from *first*.
 
     Raises:
@@ -75,13 +74,13 @@ def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:
     """
     heads, *lines = body.split(b"\n")
     head = _read_heads.decode(heads)
-    if isinstance(head, _Batch):
+    if isinstance(head, _Columns):
         if len(head.users) != len(lines):
             raise ValueError("a pack of as many lines as events")
-        batch = EventBatch(head.topic, head.shared, head.users, lines, head.at)
-        batch.number(epoch, first)
-        return batch
-    events = []
+        columns = EventColumns(head.topic, head.shared, head.users, lines, head.at)
+        columns.assign_ids(epoch, first)
+        return columns
+    events = EventList()
     for seq, (at, expires, topic, name, keys), data in zip(count(first), head, lines):
         event = Event(topic, keys, data, name=name, at=at, expires=expires)
         event.seq, event.id = seq, format_id(epoch, seq)
@@ -89,11 +88,9 @@ def unpack(epoch: str, first: int, body: bytes) -> Sequence[Event]:
     return events
 
 
-def packs_of(events: Sequence[Event], now: float) -> Iterator[tuple[int, int, float, bytes]]:
-    """The rows for *events*, kept *now*: first and last number, time, body."""
-    if type(events) is EventBatch:
-        yield from _packs_of_batch(events, now)
-        return
+@singledispatch
+def packs_of(events: EventGroup, now: float) -> Iterator[tuple[int, int, float, bytes]]:
+    """The rows for a group of events, stored *now*: first and last number, time, body."""
     for start in range(0, len(events), PACK_EVENTS):
         part = events[start : start + PACK_EVENTS]
         for first, last in _parts([*map(_data, part)]):
@@ -101,13 +98,14 @@ def packs_of(events: Sequence[Event], now: float) -> Iterator[tuple[int, int, fl
             yield some[0].seq, some[-1].seq, now, pack(some)
 
 
-def _packs_of_batch(batch: EventBatch, now: float) -> Iterator[tuple[int, int, float, bytes]]:
-    for start in range(0, len(batch), PACK_EVENTS):
-        data = batch.data[start : start + PACK_EVENTS]
-        users = batch.users[start : start + PACK_EVENTS]
-        seq = batch.first + start
+@packs_of.register
+def _packs_of_columns(columns: EventColumns, now: float) -> Iterator[tuple[int, int, float, bytes]]:
+    for start in range(0, len(columns), PACK_EVENTS):
+        data = columns.data[start : start + PACK_EVENTS]
+        users = columns.users[start : start + PACK_EVENTS]
+        seq = columns.first + start
         for first, last in _parts(data):
-            head = _Batch(batch.at, batch.topic, batch.shared, users[first:last])
+            head = _Columns(columns.at, columns.topic, columns.shared, users[first:last])
             yield seq + first, seq + last - 1, now, b"\n".join([_heads.encode(head), *data[first:last]])
 
 

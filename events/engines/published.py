@@ -3,15 +3,15 @@
 Knows its table; does not know how events are kept. Blocking.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.engines.ages import Ages
 from sse_push.events.engines.history_file import HistoryFile
 from sse_push.events.errors import KeyReused
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 
 
 class Published(NamedTuple):
@@ -58,7 +58,7 @@ class PublishedKeys:
         """An append is done, or has failed: what was looked up for it may not be so any more."""
         self._looked_up.clear()
 
-    def reused(self, appends: Iterable[Sequence[Event]], now: float) -> dict[int, KeyReused]:
+    def reused(self, appends: Iterable[EventGroup], now: float) -> dict[int, KeyReused]:
         """Those of *appends* that use a key for something else than before, by their places.
 
         What one of the others uses a key for counts as before for those behind it.
@@ -66,7 +66,7 @@ class PublishedKeys:
         found: dict[int, KeyReused] = {}
         asked: dict[str, str | None] = {}
         for place, events in enumerate(appends):
-            if type(events) is EventBatch:
+            if not events.has_idempotency_keys:
                 continue
             its = asked.copy()
             faults = [

@@ -18,6 +18,7 @@ from sse_push.events.engines.base import Unreadable
 from sse_push.events.engines.damage import is_damage
 from sse_push.events.engines.packs import unpack_row
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 
 ROUTES_AT_ONCE = 1000  # rows of routes that are written, and checked, together: part of the form of the file
 _KNOWN_SEGMENTS = 10_000  # whose routes were checked; past it they are checked again
@@ -170,7 +171,7 @@ class Reader:
                 _pass_over(error)
         return self._pack[1].get(seq)
 
-    def _unpacked(self, row: tuple[int, int, float, bytes, int | None]) -> Sequence[Event]:
+    def _unpacked(self, row: tuple[int, int, float, bytes, int | None]) -> EventGroup:
         if row[4] is None and row[1] > self._unchecked:
             raise ValueError("a pack without a checksum")
         try:

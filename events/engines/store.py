@@ -9,9 +9,8 @@ Blocking, and for one thread at a time: the engine sees to both. Knows no event 
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
-from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
@@ -19,7 +18,6 @@ from zlib import crc32
 import structlog
 from pydantic_core import to_json
 
-from sse_push.events.batch import EventBatch, add_numbers
 from sse_push.events.engines.ages import Ages
 from sse_push.events.engines.damage import OtherVersion, is_damage
 from sse_push.events.engines.head_record import HeadRecord
@@ -28,7 +26,7 @@ from sse_push.events.engines.packs import PACK_EVENTS, checksum_of, packs_of, un
 from sse_push.events.engines.published import Published, PublishedKeys
 from sse_push.events.engines.reader import ROUTES_AT_ONCE, start_of_routes
 from sse_push.events.errors import KeyReused
-from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, EventList
 from sse_push.events.ids import format_id
 from sse_push.events.window import size_of
 
@@ -47,12 +45,6 @@ _MOST_BEHIND = (
 _INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?, ?)"
 
 _log = structlog.get_logger()
-_key: Callable[[Event], str | None] = attrgetter("key")
-
-
-def has_keys(events: Sequence[Event]) -> bool:
-    """Whether some of *events* have idempotency keys."""
-    return type(events) is not EventBatch and not {*map(_key, events)} <= {None}
 
 
 class Store:
@@ -110,7 +102,7 @@ class Store:
         self._over_bytes = False
         self._max_events = max_events
         self._max_age = max_age
-        self._behind: list[Sequence[Event]] = []
+        self._behind: list[EventGroup] = []
         self._behind_events = 0
         self._behind_bytes = 0
         self._log_bytes = self._log_bytes_seen = 0
@@ -164,7 +156,7 @@ class Store:
 
     # -- appending ---------------------------------------------------------------------------
 
-    def reused(self, appends: Sequence[Sequence[Event]], now: float) -> dict[int, KeyReused]:
+    def reused(self, appends: Sequence[EventGroup], now: float) -> dict[int, KeyReused]:
         """Those of *appends* that use an idempotency key for something else than before, by their places.
 
         The others may be appended, together and at the same time.
@@ -172,7 +164,7 @@ class Store:
         self._ages.note(now)
         return self._keys.reused(appends, now)
 
-    def append(self, events: Sequence[Event], now: float) -> Sequence[Event]:
+    def append(self, events: EventGroup, now: float) -> EventGroup:
         """Number *events* and keep them, all or none; one commit.
 
         An event whose idempotency key was seen gets the number of the first one instead.
@@ -184,20 +176,17 @@ class Store:
             sqlite3.Error: None of them is kept.
         """
         self._ages.note(now)
-        if not has_keys(events):
-            fresh = self._number(events, now)
+        if not events.has_idempotency_keys:
+            fresh = events
+            fresh.assign_ids(self.epoch, self.head + 1)
             size = self._insert(fresh, now)
         else:
             try:
                 with self._file.transaction():
-                    fresh = self._number(events, now)
+                    fresh = self._assign_once(events, now)
                     size = self._insert(fresh, now)
             finally:
                 self._keys.end_append()
-        if type(events) is not EventBatch:
-            prefix = format_id(self.epoch, 0)[:-1]
-            for event in events:
-                event.id = f"{prefix}{event.seq}"
         self.head += len(fresh)
         self._record.write(self.epoch, self.head)
         self.floor = max(self.floor, self.head - self._max_events)
@@ -208,7 +197,7 @@ class Store:
         self._log_bytes += _COMMIT_BYTES + size
         return fresh
 
-    def _insert(self, events: Sequence[Event], now: float) -> int:
+    def _insert(self, events: EventGroup, now: float) -> int:
         """Write *events* down, numbered; the bytes of their packs."""
         rows = [(*row, checksum_of(*row)) for row in packs_of(events, now)]
         if len(rows) == 1:  # one statement is all or none by itself
@@ -221,23 +210,20 @@ class Store:
                 self._file.executemany(_INSERT, rows)
         return sum([len(body) for *_, body, _ in rows])
 
-    def _number(self, events: Sequence[Event], now: float) -> Sequence[Event]:
-        """Number *events*; those whose idempotency key was not seen before."""
-        if type(events) is EventBatch:
-            events.number(self.epoch, self.head + 1)
-            return events
-        head = self.head
-        fresh: list[Event] = []
+    def _assign_once(self, events: EventGroup, now: float) -> EventList:
+        """Number *events*; returns those whose idempotency key was not used before. Others get the first id."""
+        head, prefix = self.head, format_id(self.epoch, 0)[:-1]
+        fresh = EventList()
         for event in events:
             if event.key is not None:
                 known = self._keys.get(event.key, now)
                 if known is not None:
-                    event.seq = known.seq
+                    event.seq, event.id = known.seq, f"{prefix}{known.seq}"
                     continue
                 self._log_bytes += _KEY_BYTES
                 self._keys.add(event.key, Published(head + 1, event.fingerprint), now)
             head += 1
-            event.seq = head
+            event.seq, event.id = head, f"{prefix}{head}"
             fresh.append(event)
         return fresh
 
@@ -287,7 +273,7 @@ class Store:
         first, last = due[0][0].seq, due[-1][-1].seq
         by_key: defaultdict[str, list[int]] = defaultdict(list)
         for events in due:
-            add_numbers(by_key, events)
+            events.add_to_index(by_key)
         rows = iter(sorted(by_key.items()))
         checksum = start_of_routes(first, last)
         while some := list(islice(rows, ROUTES_AT_ONCE)):
@@ -352,12 +338,12 @@ class Store:
 
     # -- what a start finds ------------------------------------------------------------------------
 
-    def newest(self, max_events: int, max_bytes: int) -> list[Event]:
+    def newest(self, max_events: int, max_bytes: int) -> EventList:
         """The newest events in order, as many as both bounds allow, and all that have no routes yet.
 
         They end at what can't be read: what is behind that, and has no routes, readers look for in the packs.
         """
-        events: list[Event] = []
+        events = EventList()
         size = 0
         next_ = self.head
         rows = "SELECT first, last, at, body, checksum FROM packs ORDER BY first DESC"
@@ -380,7 +366,7 @@ class Store:
         if next_ > self.floor:
             self.indexed = max(self.indexed, next_)
         events.reverse()
-        behind = [event for event in events if event.seq > self.indexed]
+        behind = EventList([event for event in events if event.seq > self.indexed])
         self._behind = [behind] if behind else []
         self._behind_events, self._behind_bytes = len(behind), size_of(behind)
         return events

@@ -4,13 +4,14 @@ Counts, and keeps two timers for all of them; what follows from it is the clerk'
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from sse_push.events.emitter import Emitter
 from sse_push.events.engines.base import Engine
 from sse_push.events.errors import DatabaseUnavailable
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, EventList
 from sse_push.events.rosters.base import Roster
 from sse_push.service.batches import Batch
 from sse_push.service.presence.clerk import Clerk
@@ -52,7 +53,7 @@ class Presence:
         circles: "Callable[[], Circles]",
         engine: Engine,
         emitter: Emitter,
-        deliver: Callable[[Sequence[Event]], object],
+        deliver: Callable[[EventGroup], object],
         *,
         grace: float,
         beat: float,
@@ -187,7 +188,7 @@ class Presence:
         users = self._slots[self._hand]
         self._hand = (self._hand + 1) % SLOTS
         if users:
-            self._deliver([heartbeat(users, self._clock())])
+            self._deliver(EventList([heartbeat(users, self._clock())]))
             self.update_activity(users)
             self.look(users)
 

@@ -7,7 +7,7 @@ nothing that is told falls between the two and nothing older comes after.
 from typing import TYPE_CHECKING
 
 from sse_push.events.event import Event
-from sse_push.events.router import Filter, Sink, Subscription, from_event
+from sse_push.events.router import Filter, Subscriber, Subscription, from_event
 from sse_push.events.topics import Topic, event_keys
 from sse_push.service.connection import Connection
 
@@ -54,7 +54,7 @@ class Watch:
     def opened(self, connection: Connection) -> None:
         """It is live."""
         self._connection = connection
-        self._subscription = from_event(connection.lane, self._where, self)
+        self._subscription = from_event(connection.encoding, self._where, self)
         self._presence.set_online(self.user, self)
 
     def closed(self) -> None:
@@ -89,10 +89,10 @@ class Watch:
         else:
             self._held = None
             self._feed(connection)
-        connection.write(connection.lane.encode([initial]) + b"".join(held))
+        connection.write(connection.encoding.encode([initial]) + b"".join(held))
 
-    def _feed(self, sink: Sink) -> None:
+    def _feed(self, sink: Subscriber) -> None:
         """What happens goes to *sink* from now on."""
         if self._connection is not None and self._subscription is not None:
             self._subscription.close()
-            self._subscription = from_event(self._connection.lane, self._where, sink)
+            self._subscription = from_event(self._connection.encoding, self._where, sink)

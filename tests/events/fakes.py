@@ -9,6 +9,7 @@ from typing import Any
 from sse_push.events.engines.alone import AloneEngine
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.event import Event
+from sse_push.events.group import EventList
 from sse_push.events.ids import format_id
 from sse_push.events.receipts import Receipt
 from sse_push.events.topics import Topic, event_keys
@@ -133,14 +134,14 @@ class MemoryEngine(AloneEngine):
             self.head += 1
             number(event, self.epoch, self.head)
         self.events += events
-        self.window.append(events, 0)
-        self._listener.stored(list(events))
+        self.window.append(EventList(events), 0)
+        self._listener.stored(EventList(events))
         if receipt is not None:
             receipt.set_result([str(event.id) for event in events])
 
     def pass_on(self, events: Sequence[Event]) -> None:
         self.passed += events
-        self._listener.stored(list(events))
+        self._listener.stored(events)
 
     def forget_window(self) -> None:
         """As a restart would: from now on all there is has to be read."""

@@ -3,6 +3,7 @@
 import pytest
 
 from sse_push.events import newest as module
+from sse_push.events.group import EventList
 from sse_push.events.ids import format_id
 from sse_push.events.newest import before_newest, newest
 from sse_push.events.router import Filter
@@ -15,7 +16,7 @@ NOBODYS = Filter.of("app", user="nobody").keys[1:]
 def engine_with(*users: str) -> MemoryEngine:
     engine = MemoryEngine("aaaaaaaa")
     for user in users:
-        engine.append([make_event([user])])
+        engine.append(EventList([make_event([user])]))
     return engine
 
 

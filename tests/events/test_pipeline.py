@@ -10,10 +10,10 @@ import pytest
 from pydantic_core import to_json
 from structlog.testing import capture_logs
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.emitter import SSE_PUSH, Emitter
 from sse_push.events.errors import BadEvent, EngineUnavailable, EventTooLarge
 from sse_push.events.event import Event, PushEvent
+from sse_push.events.group import EventColumns
 from sse_push.events.pipeline import Pipeline
 from sse_push.events.plain import Plain, read_plain
 from sse_push.events.topics import Topic
@@ -93,7 +93,7 @@ async def test_alike_events_of_a_list_go_on_as_one_batch(bench: Bench) -> None:
     bench.engine.append = Mock(wraps=bench.engine.append)  # type: ignore[method-assign]
     assert await bench.push(*plain(TO_ONE, TO_TWO), publisher="svc") == [f"{EPOCH}-1", f"{EPOCH}-2"]
     (batch, _), _ = bench.engine.append.call_args
-    assert isinstance(batch, EventBatch)
+    assert isinstance(batch, EventColumns)
     assert [(e.topic, e.keys, e.data, e.at) for e in bench.engine.events] == [
         ("app", ("app\x1f@1", "app"), b'{"n":1}', bench.clock.now),
         ("app", ("app\x1f@2", "app"), b"[2]", bench.clock.now),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventList
 from sse_push.events.router import Filter
 from sse_push.events.window import Window
 from tests.events.fakes import make_event, number
@@ -19,8 +19,10 @@ NOW = 1000.0
 PLENTY = 2**30
 
 
-def events_for(*audiences: list[str] | None, first: int = 1, **more: Any) -> list[Event]:
-    return [number(make_event(users, **more), EPOCH, seq) for seq, users in enumerate(audiences, first)]
+def events_for(*audiences: list[str] | None, first: int = 1, **more: Any) -> EventList:
+    return EventList(
+        number(make_event(users, **more), EPOCH, seq) for seq, users in enumerate(audiences, first)
+    )
 
 
 def seqs(events: list[Event]) -> list[int]:
@@ -106,9 +108,9 @@ def test_window_keeps_over_its_bound_what_cannot_be_found_elsewhere() -> None:
     assert window.read(MINE, 22, NOW, PLENTY) == ([], True)
 
 
-def batch_for(*users: str, first: int) -> EventBatch:
-    batch = EventBatch("app", (), [*users], [b"1"] * len(users), NOW)
-    batch.number(EPOCH, first)
+def batch_for(*users: str, first: int) -> EventColumns:
+    batch = EventColumns("app", (), [*users], [b"1"] * len(users), NOW)
+    batch.assign_ids(EPOCH, first)
     return batch
 
 
@@ -158,11 +160,11 @@ def test_window_is_the_newest_of_all_events_and_no_more_than_its_bytes(
         indexed = data.draw(st.integers(indexed, given_))
         users = [event.keys[0].partition("@")[2] for event in batch if len(event.keys) == 1]
         if len(users) == len(batch) and all(users) and data.draw(st.booleans()):
-            columns = EventBatch("app", (), users, [payload] * len(batch), NOW)
-            columns.number(EPOCH, batch[0].seq)
+            columns = EventColumns("app", (), users, [payload] * len(batch), NOW)
+            columns.assign_ids(EPOCH, batch[0].seq)
             window.append(columns, indexed)
         else:
-            window.append(batch, indexed)
+            window.append(EventList(batch), indexed)
 
         kept = all_events[window.start : given_]
         assert window.start <= indexed

@@ -61,21 +61,21 @@ def open_writer() -> Iterator[Writer]:
 def test_many_get_theirs_through_their_sockets(open_writer: Writer, sinks: Any, count: int) -> None:
     its = sinks(count)
     data = [b"for %d" % index for index in range(count)]
-    open_writer.feed(its, data)
-    open_writer.feed(its, repeat(b"!"))
+    open_writer.write_batch(its, data)
+    open_writer.write_batch(its, repeat(b"!"))
     assert [sink.read() for sink in its] == [b"%b!" % some for some in data]
     assert not any(sink.writes for sink in its)
 
 
 def test_few_are_written_to_one_by_one(open_writer: Writer, sinks: Any) -> None:
     its = sinks(FEW - 1)
-    open_writer.feed(its, repeat(b"x"))
+    open_writer.write_batch(its, repeat(b"x"))
     assert [sink.writes for sink in its] == [[b"x"]] * (FEW - 1)
 
 
 def test_writer_that_is_not_open_writes_one_by_one(sinks: Any) -> None:
     its = sinks(FEW)
-    Writer().feed(its, repeat(b"x"))
+    Writer().write_batch(its, repeat(b"x"))
     assert [sink.writes for sink in its] == [[b"x"]] * FEW
 
 
@@ -84,7 +84,7 @@ def test_what_the_kernel_does_not_take_goes_to_the_sinks_own_write(open_writer: 
     its[1].fd = -1
     its[2].theirs.close()
     data = [b"x" * 4_000_000 if index == 3 else b"x" for index in range(FEW)]
-    open_writer.feed(its, data)
+    open_writer.write_batch(its, data)
     assert [sink.bytes for sink in its[:3]] == [b"", b"x", b"x"]
     [rest] = its[3].writes
     taken = 0
@@ -101,8 +101,8 @@ def test_ring_that_breaks_is_told_and_done_without(open_writer: Writer, sinks: A
     os.close(open_writer.ring._fd)
     open_writer.ring._fd = -1
     with capture_logs() as logs:
-        open_writer.feed(its, repeat(b"x"))
-        open_writer.feed(its, repeat(b"y"))
+        open_writer.write_batch(its, repeat(b"x"))
+        open_writer.write_batch(its, repeat(b"y"))
     assert [sink.writes for sink in its] == [[b"x", b"y"]] * len(its)
     assert [(line["event"], line["log_level"]) for line in logs] == [("writer.failed", "error")]
     assert open_writer.ring is None

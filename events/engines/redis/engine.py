@@ -29,6 +29,7 @@ from sse_push.events.engines.redis.standing import Standing
 from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, EventList
 from sse_push.events.receipts import Receipt
 from sse_push.events.window import Window
 
@@ -175,9 +176,9 @@ class RedisEngine(Engine):
 
     # -- publishing ----------------------------------------------------------------------------------
 
-    def append(self, events: Sequence[Event], receipt: Receipt | None = None) -> None:
+    def append(self, events: EventGroup, receipt: Receipt | None = None) -> None:
         if self.reachable:
-            self._outbox.append([*events], receipt)  # numbered one by one
+            self._outbox.append(EventList(events), receipt)  # Redis numbers event by event
         else:
             self._outbox.refuse(events, receipt)
 
@@ -192,9 +193,9 @@ class RedisEngine(Engine):
         if not str(error).startswith(_REFUSALS):
             self._session.begin_again()  # another store, a replica, scripts forgotten: join it anew
 
-    def pass_on(self, events: Sequence[Event]) -> None:
+    def pass_on(self, events: EventGroup) -> None:
         if not self.reachable:
-            self._standing.listener.stored(list(events))  # at least here
+            self._standing.listener.stored(events)  # at least on this node
             return
         forget([self._store.pass_on(events)])
 

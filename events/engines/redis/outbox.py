@@ -4,7 +4,7 @@ Knows the store's ``publish``; does not know connections, nor what is heard.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -12,12 +12,12 @@ from typing import Any
 
 import structlog
 
-from sse_push.events.batch import weight_of
 from sse_push.events.engines.base import NOT_PUBLISHED, EngineListener
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup, weight_of
 from sse_push.events.receipts import Receipt
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
@@ -36,7 +36,7 @@ _NOT_RUN = (
 SENT_BYTES = 2_000_000
 
 _log = structlog.get_logger()
-_Group = list[tuple[Sequence[Event], Receipt | None]]
+_Group = list[tuple[EventGroup, Receipt | None]]
 _id: Callable[[Event], str] = attrgetter("id")
 
 
@@ -71,7 +71,7 @@ class Outbox:
         self.given = 0
         self.listener = EngineListener()
 
-    def append(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+    def append(self, events: EventGroup, receipt: Receipt | None) -> None:
         """Have *events* kept; *receipt* gets their ids, or the error."""
         if self._events >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_BYTES:
             self.listener.failed(len(events))
@@ -90,7 +90,7 @@ class Outbox:
             # Not at once: whatever else this turn of the loop appends goes with it.
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def refuse(self, events: Sequence[Event], receipt: Receipt | None) -> None:
+    def refuse(self, events: EventGroup, receipt: Receipt | None) -> None:
         """*events* can't be kept."""
         self._fail([(events, receipt)], EngineUnavailable(NOT_PUBLISHED))
 

@@ -4,11 +4,13 @@ Whatever comes, as it happens or read afterwards, passes here on its way to the 
 feed and the window; does not know connections, nor how what was missed is found.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.event import Event
+from sse_push.events.group import EventList
 from sse_push.events.ids import format_id
 from sse_push.events.window import Window
 
@@ -62,13 +64,14 @@ class Standing:
             self.deliver(self._feed.hear(self._feed.rest))
         self._feed.wake()
 
-    def deliver(self, events: list[Event]) -> None:
+    def deliver(self, events: Iterable[Event]) -> None:
         """Tell the streams of *events*, the next in order."""
-        kept = [event for event in events if event.kept]
+        group = EventList(events)
+        kept = EventList([event for event in group if event.kept])
         if kept:
             self.window.append(kept, kept[-1].seq)
-        if events:
-            self.listener.stored(events)
+        if group:
+            self.listener.stored(group)
 
     def raise_floor(self, floor: int) -> None:
         self.floor = max(self.floor, floor)

@@ -14,6 +14,7 @@ from sse_push.events.engines.packs import pack
 from sse_push.events.engines.redis.link import Link
 from sse_push.events.engines.redis.memory import ServerMemory
 from sse_push.events.event import Event
+from sse_push.events.group import EventGroup
 
 PAGE_EVENTS = 500  # events one read gives at the most
 PAST_EPOCHS = 64  # remembered by the store: restarts of the server within the time that events are kept
@@ -105,7 +106,7 @@ class RemoteStore:
         limits = self._max_age_ms, self._max_events, self.memory.bound
         return self._run("mark", self.own_channel, self._now(), *limits, barrier)
 
-    def publish(self, epoch: str, head: int, appends: Iterable[Sequence[Event]]) -> Answer:
+    def publish(self, epoch: str, head: int, appends: Iterable[EventGroup]) -> Answer:
         """Keep the events of *appends*, all or none: head, floor, and the number of each.
 
         Of an append that uses an idempotency key for something else than before none is kept; in place of their

@@ -6,14 +6,14 @@ told nothing of how the engine keeps events; limits made small there make it do 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.errors import EngineUnavailable, KeyReused
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventGroup, EventList
 from sse_push.events.ids import format_id, parse_id
 from tests.events.engines.places import (
     EVERYTHING,
@@ -146,10 +146,10 @@ class EngineContract:
         """Whatever is appended in the same turn: the engine may keep them as one, or apart."""
         life = await place.open()
         batch = batch_of(range(9), [str(n % 3) for n in range(9)])
-        others: dict[str, Sequence[Event]] = {
+        others: dict[str, EventGroup] = {
             "batch": batch_of(["b", "c"], ["1", "2"]),
-            "events": [said("a", ["1", "2"]), said("b")],
-            "topic": EventBatch("client", ("app",), ["1"], [b"1"], batch.at),
+            "events": EventList([said("a", ["1", "2"]), said("b")]),
+            "topic": EventColumns("client", ("app",), ["1"], [b"1"], batch.at),
         }
         receipts = [life.append_all(batch), *(life.append_all(its) for its in [others.get(beside)] if its)]
         given_ = [id_ for receipt in receipts for id_ in await life.answer(receipt)]
@@ -175,7 +175,7 @@ class EngineContract:
                     await receipt
             with pytest.raises(EngineUnavailable):
                 await life.engine.check()
-            life.engine.append([said("without a receipt")])
+            life.engine.append(EventList([said("without a receipt")]))
             await until(lambda: any(line["event"] == "event.lost" for line in logs))
         assert said_of(life.told) == said_of([said("before")])
         assert life.engine.head == life.told[0].seq

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.engines.base import Engine
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventList
 from sse_push.events.ids import parse_id
 from sse_push.events.router import Filter
 from sse_push.events.topics import Topic, event_keys
@@ -28,10 +28,10 @@ def said(data: object, users: list[str] | None = None, **more: Any) -> Event:
     return Event("app", event_keys(APP, "app", users), b'{"n":"%b"}' % str(data).encode(), **more)
 
 
-def batch_of(said: Iterable[object], users: list[str], *, at: float | None = None) -> EventBatch:
+def batch_of(said: Iterable[object], users: list[str], *, at: float | None = None) -> EventColumns:
     """What :func:`said` makes of each, as one batch."""
     data = [b'{"n":"%b"}' % str(one).encode() for one in said]
-    return EventBatch("app", ("app",), users, data, Clock().now if at is None else at)
+    return EventColumns("app", ("app",), users, data, Clock().now if at is None else at)
 
 
 def seqs(events: list[Event]) -> list[int]:
@@ -79,7 +79,8 @@ class Life:
     def append_all(self, events: Sequence[Event]) -> asyncio.Future[list[str]]:
         """The same of a batch."""
         receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        self.engine.append(events, receipt)
+        group = events if isinstance(events, EventColumns | EventList) else EventList(events)
+        self.engine.append(group, receipt)
         return receipt
 
     async def keep(self, *events: Event) -> list[str]:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from sse_push.events.batch import EventBatch
 from sse_push.events.engines import packs, store
 from sse_push.events.engines.history_file import FORMAT
 from sse_push.events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
 from sse_push.events.engines.reader import Reader
 from sse_push.events.engines.store import Store
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventList
 from sse_push.events.topics import Topic, user_keys
 from tests.events.engines.embedded.place import copied, rows
 from tests.events.engines.places import EVERYTHING, PLENTY, batch_of, keys_of, said
@@ -72,7 +72,7 @@ def seqs(events: list[Event]) -> list[int]:
 )
 def test_user_of_any_name_finds_what_is_theirs_on_disk(open_store: Open, tmp_path: Path, name: str) -> None:
     its, keys = open_store(), user_keys(Topic("app"), "app", name)
-    its.append([*map(said, range(10)), Event("app", keys, b"1")], NOW)
+    its.append(EventList([*map(said, range(10)), Event("app", keys, b"1")]), NOW)
     for _ in its.chores(NOW):
         pass
     assert seqs(read(tmp_path, its, keys)) == [11]
@@ -112,8 +112,8 @@ def test_packs_of_a_batch_hold_its_events_and_no_more_than_a_row_takes(
     said_: list[tuple[str, int]], first: int
 ) -> None:
     data = [b"[%b]" % (b"1" * size) for _, size in said_]
-    batch = EventBatch("app", ("app",), [user for user, _ in said_], data, 12.5)
-    batch.number("aaaaaaaa", first)
+    batch = EventColumns("app", ("app",), [user for user, _ in said_], data, 12.5)
+    batch.assign_ids("aaaaaaaa", first)
     again: list[Event] = []
     for start, last, at, body in packs_of(batch, NOW):
         pack_ = unpack("aaaaaaaa", start, body)
@@ -137,7 +137,7 @@ def test_batch_finds_its_users_on_disk_among_other_events(open_store: Open, tmp_
     kept: list[Event] = []
     for n in range(8):
         kept += its.append(batch_of(range(5), [str((n + k) % 3) for k in range(5)]), NOW)
-        kept += its.append([said(n, ["1"]), said(n)], NOW)
+        kept += its.append(EventList([said(n, ["1"]), said(n)]), NOW)
         list(its.chores(NOW))
     assert its.indexed >= 40
     for keys in (EVERYTHING, keys_of("0"), keys_of("1")):
@@ -147,7 +147,7 @@ def test_batch_finds_its_users_on_disk_among_other_events(open_store: Open, tmp_
 
 def test_append_gives_new_events_their_numbers_and_known_ones_the_first(open_store: Open) -> None:
     its = open_store()
-    events = [said("a", key="k"), said("b"), said("c", key="k")]
+    events = EventList([said("a", key="k"), said("b"), said("c", key="k")])
     assert its.append(events, NOW) == events[:2]
     assert seqs(events) == [1, 2, 1]
     assert [event.id for event in events] == [f"{its.epoch}-1", f"{its.epoch}-2", f"{its.epoch}-1"]
@@ -157,19 +157,19 @@ def test_append_gives_new_events_their_numbers_and_known_ones_the_first(open_sto
 def test_append_that_fails_midway_leaves_nothing_behind(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
     with pytest.raises(Exception, match=r"surrogates|utf-8"):
-        its.append([said("a", key="k"), Event("\ud800", (), b"1")], NOW)
+        its.append(EventList([said("a", key="k"), Event("\ud800", (), b"1")]), NOW)
     assert (its.head, rows(tmp_path, "packs"), rows(tmp_path, "published")) == (0, 0, 0)
-    fresh = its.append([said("b", key="k")], NOW)
+    fresh = its.append(EventList([said("b", key="k")]), NOW)
     assert seqs(fresh) == [1]
 
 
 def test_newest_gives_the_last_in_order_and_all_without_routes(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    its.append([said(n) for n in range(30)], NOW)
+    its.append(EventList([said(n) for n in range(30)]), NOW)
     assert seqs(its.newest(5, PLENTY)) == list(range(1, 31)), "none has its routes"
     list(its.chores(NOW))
     assert its.indexed == 30
-    its.append([said(n) for n in range(3)], NOW)
+    its.append(EventList([said(n) for n in range(3)]), NOW)
     newest = seqs(its.newest(5, PLENTY))
     assert newest == list(range(newest[0], 34))
     assert 5 <= len(newest) <= 5 + PACK_EVENTS
@@ -179,7 +179,7 @@ def test_newest_gives_the_last_in_order_and_all_without_routes(open_store: Open,
 def test_read_finds_each_key_s_own_on_disk(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
     for n in range(40):
-        its.append([said(n, ["1"]), said(n, ["2"]), said(n)], NOW)
+        its.append(EventList([said(n, ["1"]), said(n, ["2"]), said(n)]), NOW)
     list(its.chores(NOW))
     assert seqs(read(tmp_path, its)) == list(range(1, 121))
     assert seqs(read(tmp_path, its, keys_of("1"), after=60)) == [s for s in range(61, 121) if s % 3 in (0, 1)]
@@ -188,7 +188,7 @@ def test_read_finds_each_key_s_own_on_disk(open_store: Open, tmp_path: Path) -> 
 
 def test_read_page_is_bounded_in_bytes_and_leads_on(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    its.append([said(n) for n in range(20)], NOW)
+    its.append(EventList([said(n) for n in range(20)]), NOW)
     list(its.chores(NOW))
     with closing(Reader(tmp_path / "events.db", its.epoch)) as reader:
         page, upto = reader.read(EVERYTHING, 0, its.indexed, NOW, 1000, 1)
@@ -199,14 +199,16 @@ def test_read_page_is_bounded_in_bytes_and_leads_on(open_store: Open, tmp_path: 
 
 def test_read_leaves_out_what_has_outlived_its_ttl(open_store: Open, tmp_path: Path) -> None:
     its = open_store()
-    its.append([said(n, expires=NOW if n % 2 else NOW + 1) for n in range(20)], NOW)
+    its.append(EventList([said(n, expires=NOW if n % 2 else NOW + 1) for n in range(20)]), NOW)
     list(its.chores(NOW))
     assert seqs(read(tmp_path, its)) == list(range(1, 21, 2))
 
 
 def _a_history(its: Store) -> None:
     for n in range(12):
-        its.append([said((n, m), [str(m % 3)] if m % 2 else None, at=NOW + n) for m in range(5)], NOW + n)
+        its.append(
+            EventList([said((n, m), [str(m % 3)] if m % 2 else None, at=NOW + n) for m in range(5)]), NOW + n
+        )
         if n == 5:
             list(its.chores(NOW + n))
 
@@ -227,7 +229,7 @@ def test_chores_may_be_killed_at_any_step(open_store: Open, tmp_path: Path) -> N
         assert [s for s in seqs(again.newest(1, 1)) if s > max(30, again.indexed)] == list(
             range(max(30, again.indexed) + 1, 61)
         )
-        again.append([said("more") for _ in range(10)], NOW + 12)
+        again.append(EventList([said("more") for _ in range(10)]), NOW + 12)
         list(again.chores(NOW + 12))
         assert seqs(read(directory, again, EVERYTHING)) == list(range(41, 71))
         if next(chores, its) is its:
@@ -247,7 +249,7 @@ def test_chores_may_be_dropped_at_any_step(open_store: Open, tmp_path: Path) -> 
 
 def test_chores_forget_what_has_sunk_below_the_floor(open_store: Open, tmp_path: Path) -> None:
     its = open_store(max_events=10_000, max_age=100, key_age=50)
-    its.append([said(n, [f"user{n}"], key=str(n)) for n in range(200)], NOW)
+    its.append(EventList([said(n, [f"user{n}"], key=str(n)) for n in range(200)]), NOW)
     list(its.chores(NOW))
     assert rows(tmp_path, "published") == 200
     list(its.chores(NOW + 101))
@@ -260,7 +262,7 @@ def test_chores_take_nothing_that_the_floor_did_not_already_cover(open_store: Op
     """Readers learn of the floor between two steps: what a step takes must have been below it before."""
     its = open_store(max_age=100)
     for n in range(20):
-        its.append([said((n, m), at=NOW + n) for m in range(5)], NOW + n)
+        its.append(EventList([said((n, m), at=NOW + n) for m in range(5)]), NOW + n)
     list(its.chores(NOW + 20))
     assert (its.floor, its.indexed) == (0, 100)
     chores = its.chores(NOW + 110)
@@ -278,7 +280,7 @@ def test_chores_take_nothing_that_the_floor_did_not_already_cover(open_store: Op
 
 def test_chores_leave_alone_what_is_young(open_store: Open, tmp_path: Path) -> None:
     its = open_store(max_age=100, key_age=50)
-    its.append([said(n, key=str(n)) for n in range(20)], NOW)
+    its.append(EventList([said(n, key=str(n)) for n in range(20)]), NOW)
     list(its.chores(NOW + 49))
     assert its.floor == 0
     assert rows(tmp_path, "published") == 20
@@ -293,7 +295,7 @@ def test_checkpoint_keeps_the_log_from_growing_for_ever(
 
     def log_after(events: int) -> int:
         for _ in range(events):
-            its.append([said("x" * 2000)], NOW)
+            its.append(EventList([said("x" * 2000)]), NOW)
             if its.chores_due:
                 list(its.chores(NOW))
         return (tmp_path / "events.db-wal").stat().st_size
@@ -304,8 +306,8 @@ def test_checkpoint_keeps_the_log_from_growing_for_ever(
 
 def test_clock_that_was_set_back_does_not_age_what_came_before(open_store: Open) -> None:
     its = open_store(max_age=1000)
-    its.append([said("before")], NOW)
-    its.append([said("while it was wrong")], NOW - 5000)
+    its.append(EventList([said("before")]), NOW)
+    its.append(EventList([said("while it was wrong")]), NOW - 5000)
     list(its.chores(NOW + 1))
     assert its.floor == 0
 
@@ -315,20 +317,20 @@ def test_clock_that_ran_ahead_between_two_starts_keeps_keys_and_events_no_longer
 ) -> None:
     ahead = NOW + 86_400
     its = open_store(max_age=1000, key_age=100)
-    its.append([said("a", key="k")], ahead)
-    its.append([said("right again", key="other")], NOW)
+    its.append(EventList([said("a", key="k")]), ahead)
+    its.append(EventList([said("right again", key="other")]), NOW)
     its = open_store(max_age=1000, key_age=100)
-    assert its.append([said("retried", key="k")], NOW + 99) == []
+    assert its.append(EventList([said("retried", key="k")]), NOW + 99) == []
     its = open_store(max_age=1000, key_age=100)
     list(its.chores(NOW + 101))
-    assert [event.seq for event in its.append([said("new", key="k")], NOW + 101)] == [3]
+    assert [event.seq for event in its.append(EventList([said("new", key="k")]), NOW + 101)] == [3]
     list(its.chores(NOW + 1001))
     assert its.floor == 2
 
 
 def test_clock_that_ran_ahead_leaves_no_keys_behind(open_store: Open, tmp_path: Path) -> None:
     its = open_store(key_age=100)
-    its.append([said(n, key=str(n)) for n in range(20)], NOW + 86_400)
+    its.append(EventList([said(n, key=str(n)) for n in range(20)]), NOW + 86_400)
     list(its.chores(NOW))
     list(its.chores(NOW + 99))
     assert rows(tmp_path, "published") == 20
@@ -340,14 +342,14 @@ def test_keys_of_a_file_without_fingerprints_are_known_and_compared_with_nothing
     open_store: Open, tmp_path: Path
 ) -> None:
     its = open_store()
-    its.append([said("a", key="k", fingerprint="one")], NOW)
+    its.append(EventList([said("a", key="k", fingerprint="one")]), NOW)
     its._file.execute("ALTER TABLE published DROP COLUMN fingerprint")
     its._file.execute("ALTER TABLE published DROP COLUMN checksum")
     its._file.execute("UPDATE meta SET value = '3' WHERE name = 'format'")
     again = open_store()
     other = said("b", key="k", fingerprint="another")
-    assert again.reused([[other]], NOW) == {}
-    assert again.append([other], NOW) == []
+    assert again.reused([EventList([other])], NOW) == {}
+    assert again.append(EventList([other]), NOW) == []
     assert other.seq == 1
 
 
@@ -362,7 +364,7 @@ def test_file_of_another_version_is_refused(open_store: Open, tmp_path: Path) ->
 
 def test_file_that_knew_no_batches_is_taken_over(open_store: Open) -> None:
     its = open_store()
-    its.append([said("before")], NOW)
+    its.append(EventList([said("before")]), NOW)
     its._file.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
     again = open_store()
     again.append(batch_of(["after"], ["1"]), NOW)
@@ -373,13 +375,13 @@ def test_file_that_knew_no_batches_is_taken_over(open_store: Open) -> None:
 def test_log_is_put_away_when_nothing_happens(open_store: Open, tmp_path: Path) -> None:
     """The pages of a few commits must not stay in the log until the next sixteen megabytes."""
     its = open_store()
-    its.append([said("once")], NOW)
+    its.append(EventList([said("once")]), NOW)
     log = tmp_path / "events.db-wal"
     for _ in range(2):  # the second look finds that nothing came since the first
         list(its.chores(NOW))
     size = log.stat().st_size
     for _ in range(20):
-        its.append([said("again")], NOW)
+        its.append(EventList([said("again")]), NOW)
         for _ in range(2):
             list(its.chores(NOW))
     assert log.stat().st_size <= max(size, 100_000)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from sse_push.events.group import EventList
 from sse_push.events.replay import Replay
 from sse_push.events.router import Filter
 from tests.events.fakes import MemoryEngine, make_event
@@ -48,7 +49,7 @@ async def replayed(replay: Replay, max_bytes: int = PLENTY) -> Seen:
 
 def engine_with(*audiences: list[str] | None) -> MemoryEngine:
     engine = MemoryEngine(EPOCH)
-    engine.append([make_event(users) for users in audiences])
+    engine.append(EventList([make_event(users) for users in audiences]))
     return engine
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sse_push.events.group import EventList
 from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.replay.reading import EPOCH, MINE, PLENTY, engine_with, from_disk, ids, replayed
@@ -48,7 +49,7 @@ async def test_replay_from_disk_is_not_at_hand() -> None:
 
 async def test_replay_goes_on_from_disk_to_memory_without_a_seam() -> None:
     engine = from_disk(engine_with(*[["1"], ["2"]] * 10))
-    engine.append([make_event(["1"]), make_event(["2"]), make_event(None)])
+    engine.append(EventList([make_event(["1"]), make_event(["2"]), make_event(None)]))
     engine.page = 3
     seen = await replayed(Replay(engine, MINE, f"{EPOCH}-2", Clock()), max_bytes=1)
     assert (seen.ids, seen.gaps) == (ids(*range(3, 21, 2), 21, 23), [])
@@ -60,7 +61,7 @@ async def test_replay_takes_what_is_kept_while_it_reads() -> None:
 
     async def meanwhile() -> None:
         engine.reading = None
-        engine.append([make_event(["1"])])
+        engine.append(EventList([make_event(["1"])]))
 
     engine.reading = meanwhile
     seen = await replayed(Replay(engine, MINE, f"{EPOCH}-1", Clock()))
@@ -75,7 +76,7 @@ async def test_replay_from_anywhere_is_whole(audiences: list[list[str] | None], 
     """No hole, no repeat, whatever is on disk, whatever the pages are, wherever it starts and breaks."""
     engine = engine_with(*audiences[: (on_disk := data.draw(st.integers(0, len(audiences))))])
     from_disk(engine)
-    engine.append([make_event(users) for users in audiences[on_disk:]])
+    engine.append(EventList([make_event(users) for users in audiences[on_disk:]]))
     engine.page = data.draw(st.integers(1, 5))
     start = data.draw(st.integers(0, len(audiences)))
     wanted = [
@@ -99,7 +100,7 @@ async def test_replay_from_anywhere_is_whole(audiences: list[list[str] | None], 
 async def test_event_gone_by_its_ttl_is_left_out_and_makes_no_gap(on_disk: bool) -> None:
     clock = Clock()
     engine = MemoryEngine(EPOCH, clock)
-    engine.append([make_event(["1"]), make_event(["1"], expires=clock.now + 5), make_event(["1"])])
+    engine.append(EventList([make_event(["1"]), make_event(["1"], expires=clock.now + 5), make_event(["1"])]))
     if on_disk:
         from_disk(engine)
     before = await replayed(Replay(engine, MINE, f"{EPOCH}-0", clock))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sse_push.events.group import EventList
 from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.reference import parse_stream
@@ -73,7 +74,7 @@ async def test_gap_id_resumes_whole(requested: str, floor: int) -> None:
     if not first.gap:
         return
     its_id = parse_stream(first.gap).last_event_id
-    engine.append([make_event(["1"])])
+    engine.append(EventList([make_event(["1"])]))
     again = await replayed(Replay(engine, MINE, its_id, Clock()))
     assert again.gaps == []
     assert again.ids == [str(event.id) for event in first.events] + ids(7)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sse_push.events.engines.base import until_unreadable
 from sse_push.events.event import Event
+from sse_push.events.group import EventList
 from sse_push.events.replay import Replay
 from tests.events.fakes import Clock, MemoryEngine, make_event
 from tests.events.replay.reading import EPOCH, MINE, from_disk, ids, replayed
@@ -22,7 +23,7 @@ class DamagedEngine(MemoryEngine):
 
 def engine_without(*unreadable: int) -> DamagedEngine:
     engine = DamagedEngine(EPOCH)
-    engine.append([make_event(["1"]) for _ in range(9)])
+    engine.append(EventList([make_event(["1"]) for _ in range(9)]))
     engine.unreadable = unreadable
     from_disk(engine)
     return engine

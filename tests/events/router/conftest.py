@@ -1,9 +1,9 @@
-"""A router, and the lane of plain frames."""
+"""A router, and the encoding of plain frames."""
 
 import pytest
 
-from sse_push.events.router import Lane, Router
-from tests.events.router.listening import lane_of
+from sse_push.events.router import EncodingGroup, Router
+from tests.events.router.listening import encoding_of
 
 
 @pytest.fixture
@@ -12,6 +12,6 @@ def router() -> Router:
 
 
 @pytest.fixture
-def lane(router: Router) -> Lane:
+def encoding(router: Router) -> EncodingGroup:
     """Plain frames, as they are."""
-    return lane_of(router)
+    return encoding_of(router)

@@ -4,23 +4,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from sse_push.events.event import Event
-from sse_push.events.router import Filter, Lane, Router, from_event
+from sse_push.events.group import EventList
+from sse_push.events.router import EncodingGroup, Filter, Router, from_event
 from tests.events.fakes import Recorder, number
 
 EPOCH = "aaaaaaaa"
 
 
-def numbered(events: Iterable[Event]) -> list[Event]:
-    return [number(event, EPOCH, seq) for seq, event in enumerate(events, 1)]
+def numbered(events: Iterable[Event]) -> EventList:
+    return EventList([number(event, EPOCH, seq) for seq, event in enumerate(events, 1)])
 
 
-def lane_of(router: Router, *, named: bool = False, chunked: bool = False) -> Lane:
-    return router.lanes[named, chunked]
+def encoding_of(router: Router, *, named: bool = False, chunked: bool = False) -> EncodingGroup:
+    return router.encodings[named, chunked]
 
 
-def stream_of(lane: Lane, user: str | None = None, topic: str = "app", **more: Any) -> Recorder:
+def stream_of(encoding: EncodingGroup, user: str | None = None, topic: str = "app", **more: Any) -> Recorder:
     sink = Recorder()
-    from_event(lane, Filter.of(topic, user=user, **more), sink)
+    from_event(encoding, Filter.of(topic, user=user, **more), sink)
     return sink
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sse_push.events.router import Filter, Router, from_event
 from tests.events.fakes import Recorder, make_event
-from tests.events.router.listening import frames, lane_of, numbered
+from tests.events.router.listening import encoding_of, frames, numbered
 
 
 class CountedKey(str):
@@ -43,11 +43,11 @@ class CountingSink(Recorder):
 def cost_of_a_push(others: int, batch: int) -> tuple[int, int]:
     """How often sinks, and keys, are touched by a push to one user while *others* are connected."""
     router = Router()
-    lane = lane_of(router)
+    encoding = encoding_of(router)
     for user in range(others):
-        from_event(lane, counted(Filter.of("app", user=f"other{user}")), CountingSink())
+        from_event(encoding, counted(Filter.of("app", user=f"other{user}")), CountingSink())
     mine = CountingSink()
-    from_event(lane, counted(Filter.of("app", user="me")), mine)
+    from_event(encoding, counted(Filter.of("app", user="me")), mine)
     events = numbered(make_event(["me"], data=b"%d" % n) for n in range(batch))
     CountedKey.touched = CountingSink.touched = 0
     assert router.deliver(events) == batch
@@ -68,10 +68,10 @@ def test_push_to_one_user_touches_that_user_alone_among_ten_thousand(batch: int)
 
 def test_mixed_batch_touches_those_it_is_for_alone() -> None:
     router = Router()
-    lane = lane_of(router)
+    encoding = encoding_of(router)
     sinks = [CountingSink() for _ in range(10_000)]
     for user, sink in enumerate(sinks):
-        from_event(lane, Filter.of("app", user=str(user)), sink)
+        from_event(encoding, Filter.of("app", user=str(user)), sink)
     events = numbered(make_event([str(user)]) for user in (7, 5_000, 7))
     CountingSink.touched = 0
     assert router.deliver(events) == 3
@@ -82,8 +82,8 @@ def test_mixed_batch_touches_those_it_is_for_alone() -> None:
 def test_leaving_touches_the_one_who_leaves() -> None:
     """Ten thousand streams of one key: a stream that leaves must not look through the others."""
     router = Router()
-    lane = lane_of(router)
-    subscriptions = [from_event(lane, Filter.of("app"), CountingSink()) for _ in range(10_000)]
+    encoding = encoding_of(router)
+    subscriptions = [from_event(encoding, Filter.of("app"), CountingSink()) for _ in range(10_000)]
     CountingSink.touched = 0
     subscriptions[5_000].close()
     assert CountingSink.touched < 20

@@ -6,34 +6,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_push.events.batch import EventBatch
-from sse_push.events.router import Filter, Lane, Router, from_event
+from sse_push.events.group import EventColumns, EventList
+from sse_push.events.router import EncodingGroup, Filter, Router, from_event
 from tests.events.fakes import Recorder, make_event
 from tests.events.reference import decode_chunks, parse_stream
-from tests.events.router.listening import frames, lane_of, numbered, stream_of
+from tests.events.router.listening import encoding_of, frames, numbered, stream_of
 
 
-def test_event_for_a_user_reaches_that_user_alone(router: Router, lane: Lane) -> None:
-    one, two, nobody = stream_of(lane, "1"), stream_of(lane, "2"), stream_of(lane)
+def test_event_for_a_user_reaches_that_user_alone(router: Router, encoding: EncodingGroup) -> None:
+    one, two, nobody = stream_of(encoding, "1"), stream_of(encoding, "2"), stream_of(encoding)
     (event,) = numbered([make_event(["1"])])
-    assert router.deliver([event]) == 1
+    assert router.deliver(EventList([event])) == 1
     assert one.writes == [event.frame()]
     assert two.writes == nobody.writes == []
 
 
-def test_event_for_everybody_reaches_every_stream_of_its_topic(router: Router, lane: Lane) -> None:
-    sinks = [stream_of(lane, "1"), stream_of(lane, "2"), stream_of(lane)]
-    other = stream_of(lane, "1", topic="client")
+def test_event_for_everybody_reaches_every_stream_of_its_topic(
+    router: Router, encoding: EncodingGroup
+) -> None:
+    sinks = [stream_of(encoding, "1"), stream_of(encoding, "2"), stream_of(encoding)]
+    other = stream_of(encoding, "1", topic="client")
     (event,) = numbered([make_event()])
-    assert router.deliver([event]) == 3
+    assert router.deliver(EventList([event])) == 3
     assert [sink.writes for sink in sinks] == [[event.frame()]] * 3
     assert other.writes == []
 
 
-def test_every_stream_of_a_user_gets_the_event(router: Router, lane: Lane) -> None:
-    tabs = [stream_of(lane, "1") for _ in range(3)]
+def test_every_stream_of_a_user_gets_the_event(router: Router, encoding: EncodingGroup) -> None:
+    tabs = [stream_of(encoding, "1") for _ in range(3)]
     (event,) = numbered([make_event(["1", "2"])])
-    assert router.deliver([event]) == 3
+    assert router.deliver(EventList([event])) == 3
     assert [tab.writes for tab in tabs] == [[event.frame()]] * 3
 
 
@@ -42,10 +44,10 @@ def test_filters_of_one_topic_do_not_add_up() -> None:
         Filter.of("app", user="1") | Filter.of("client", user="1") | Filter.of("app", user="2")
 
 
-def test_filter_of_many_topics_takes_each_of_them_once(router: Router, lane: Lane) -> None:
+def test_filter_of_many_topics_takes_each_of_them_once(router: Router, encoding: EncodingGroup) -> None:
     where = Filter.of("app", user="1") | Filter.of("client", user="1")
     sink = Recorder()
-    from_event(lane, where, sink)
+    from_event(encoding, where, sink)
     assert where.user == "1"
     events = numbered(
         [make_event(["1"]), make_event(topic="client"), make_event(["2"]), make_event(["1"], topic="x")]
@@ -61,19 +63,19 @@ def test_deliver_to_nobody_reaches_nobody(router: Router) -> None:
 # -- coming and going ------------------------------------------------------------------------------
 
 
-def test_sink_may_subscribe_twice_and_leave_once(router: Router, lane: Lane) -> None:
+def test_sink_may_subscribe_twice_and_leave_once(router: Router, encoding: EncodingGroup) -> None:
     sink = Recorder()
-    app = from_event(lane, Filter.of("app", user="1"), sink)
-    from_event(lane, Filter.of("client", user="1"), sink)
+    app = from_event(encoding, Filter.of("app", user="1"), sink)
+    from_event(encoding, Filter.of("client", user="1"), sink)
     app.close()
     events = numbered([make_event(["1"]), make_event(["1"], topic="client")])
     assert router.deliver(events) == 1
     assert sink.writes == [events[1].frame()]
 
 
-def test_closed_subscription_gets_nothing_more(router: Router, lane: Lane) -> None:
-    sink, other = Recorder(), stream_of(lane, "1")
-    subscription = from_event(lane, Filter.of("app", user="1"), sink)
+def test_closed_subscription_gets_nothing_more(router: Router, encoding: EncodingGroup) -> None:
+    sink, other = Recorder(), stream_of(encoding, "1")
+    subscription = from_event(encoding, Filter.of("app", user="1"), sink)
     subscription.close()
     subscription.close()
     assert router.deliver(numbered([make_event(["1"])])) == 1
@@ -84,9 +86,9 @@ def test_closed_subscription_gets_nothing_more(router: Router, lane: Lane) -> No
 def test_has_knows_which_keys_are_taken(router: Router) -> None:
     (key,) = make_event(["1"]).keys
     assert not router.has(key)
-    first = from_event(lane_of(router, named=True), Filter.of("app", user="1"), Recorder())
-    second = from_event(lane_of(router), Filter.of("app", user="1"), Recorder())
-    third = from_event(lane_of(router), Filter.of("app", user="1"), Recorder())
+    first = from_event(encoding_of(router, named=True), Filter.of("app", user="1"), Recorder())
+    second = from_event(encoding_of(router), Filter.of("app", user="1"), Recorder())
+    third = from_event(encoding_of(router), Filter.of("app", user="1"), Recorder())
     assert router.has(key)
     first.close()
     second.close()
@@ -107,8 +109,8 @@ def test_delivery_is_what_asking_every_stream_would_give(data: st.DataObject) ->
             open_.pop(data.draw(st.integers(0, len(open_) - 1)))[3].close()
             continue
         sink, topic, user = Recorder(), data.draw(topics), data.draw(st.none() | users)
-        lane = lane_of(router, chunked=data.draw(st.booleans()))
-        open_.append((sink, topic, user, from_event(lane, Filter.of(topic, user=user), sink)))
+        encoding = encoding_of(router, chunked=data.draw(st.booleans()))
+        open_.append((sink, topic, user, from_event(encoding, Filter.of(topic, user=user), sink)))
     audiences = st.none() | st.lists(users, min_size=1, max_size=3, unique=True)
     batch = [
         (audience, topic)
@@ -135,21 +137,21 @@ def test_delivery_is_what_asking_every_stream_would_give(data: st.DataObject) ->
 
 @given(st.data())
 def test_batch_reaches_whom_its_events_would_reach(data: st.DataObject) -> None:
-    """Random streams in all lanes: a batch, and the same events one by one, write the same frames."""
+    """Random streams in all encodings: a batch, and the same events one by one, write the same frames."""
     users = st.sampled_from(["1", "2", "3", "é"])
     whom = data.draw(st.lists(users, min_size=1, max_size=9))
     shared = data.draw(st.sampled_from([(), ("app",)]))
-    batch = EventBatch("app", shared, whom, [b'{"n":%d}' % (10**n) for n in range(len(whom))], 1.0)
-    batch.number("aaaaaaaa", data.draw(st.sampled_from([1, 8, 95, 99, 100])))
+    batch = EventColumns("app", shared, whom, [b'{"n":%d}' % (10**n) for n in range(len(whom))], 1.0)
+    batch.assign_ids("aaaaaaaa", data.draw(st.sampled_from([1, 8, 95, 99, 100])))
     streams = data.draw(
         st.lists(st.tuples(st.none() | users, st.booleans(), st.booleans(), st.booleans()), max_size=9)
     )
     written = []
-    for events in (batch, [*batch]):
+    for events in (batch, EventList(batch)):
         router, sinks = Router(), [Recorder() for _ in streams]
         for sink, (user, whole, named, chunked) in zip(sinks, streams, strict=True):
             where = Filter.of("app", user=user, whole=whole)
-            from_event(lane_of(router, named=named, chunked=chunked), where, sink)
+            from_event(encoding_of(router, named=named, chunked=chunked), where, sink)
         reached = router.deliver(events)
         assert all(len(sink.writes) <= 1 for sink in sinks)
         bodies = [

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from sse_push.events.engines.embedded import EmbeddedEngine
 from sse_push.events.event import Event
+from sse_push.events.group import EventList
 from sse_push.events.router import Filter, Router
 from sse_push.service.connection import Connection
 from sse_push.service.connections import Connections
@@ -114,8 +115,8 @@ class Bench:
     def open(
         self, caller: Caller = USER, *, resume: tuple[str | None] | None = (None,), reading: bool = True, greeting: bytes = b"", last: bytes = b"", tls: bool = False
     ) -> tuple[Connection, Transport]:  # fmt: skip
-        lane = self.router.lanes[False, True]
-        connection = self.connections.admit("app", lane, caller, "192.0.2.1", "request", last)
+        encoding = self.router.encodings[False, True]
+        connection = self.connections.admit("app", encoding, caller, "192.0.2.1", "request", last)
         transport = Transport(connection, reading=reading, tls=tls)
         where = Filter.of("app", user=caller.user_id)
         replay = at_once(self.connections.prepare(connection, where, where.keys, resume=resume))
@@ -125,5 +126,7 @@ class Bench:
     async def push(self, data: bytes = b"1", count: int = 1) -> list[str]:
         receipt: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         keys = ("app\x1f@42",)
-        self.engine.append([Event("app", keys, data, at=self.clock()) for _ in range(count)], receipt)
+        self.engine.append(
+            EventList([Event("app", keys, data, at=self.clock()) for _ in range(count)]), receipt
+        )
         return await receipt

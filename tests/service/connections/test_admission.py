@@ -10,15 +10,15 @@ from tests.service.connections.bench import USER
 
 async def test_admission_takes_a_slot_and_refusal_gives_it_back(bench: Any) -> None:
     one = await bench(total=1)
-    lane = one.router.lanes[False, True]
-    first = one.connections.admit("app", lane, USER, "a", "")
+    encoding = one.router.encodings[False, True]
+    first = one.connections.admit("app", encoding, USER, "a", "")
     with pytest.raises(OverLimit):
-        one.connections.admit("app", lane, USER, "a", "")
+        one.connections.admit("app", encoding, USER, "a", "")
 
     one.connections.refuse(first)
 
     assert len(one.connections) == 0
-    one.connections.refuse(one.connections.admit("app", lane, USER, "a", ""))
+    one.connections.refuse(one.connections.admit("app", encoding, USER, "a", ""))
 
 
 async def test_slot_is_given_back_when_the_transport_is_gone(bench: Any) -> None:
@@ -46,7 +46,7 @@ async def test_connection_that_is_gone_is_forgotten_by_the_router(bench: Any) ->
     await one.push()
 
     assert len(transport.written) == before
-    assert not any(lane._sinks for lane in one.router.lanes.values())
+    assert not any(encoding._subscribers for encoding in one.router.encodings.values())
     assert not one.connections._expiring
 
 

@@ -7,6 +7,7 @@ from sse_push.events.emitter import Emitter
 from sse_push.events.engines.base import Engine
 from sse_push.events.errors import DatabaseUnavailable, EngineUnavailable
 from sse_push.events.event import Event, PushEvent
+from sse_push.events.group import EventList
 from sse_push.events.rosters.base import Forgotten, Moved, Untold
 from sse_push.events.rosters.local import LocalRoster
 from sse_push.events.router import Router
@@ -136,7 +137,7 @@ class FakeConnection:
     """What a watch knows of a connection."""
 
     def __init__(self, router: Router) -> None:
-        self.lane = router.lanes[False, False]
+        self.encoding = router.encodings[False, False]
         self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -181,7 +182,7 @@ class Stage:
 
     def deliver(self, watch: Watch, name: str, size: int = 1) -> None:
         """Something comes for *watch* from another node."""
-        self.router.deliver([Event("presence", watch.keys, b"1" * size, name, kept=False)])
+        self.router.deliver(EventList([Event("presence", watch.keys, b"1" * size, name, kept=False)]))
 
     def happens_while_looking(self, happen: Callable[[], None]) -> None:
         """*happen* is called each time when it is looked who the friends are."""

@@ -85,6 +85,7 @@ from sse_push.events.engines import embedded, store
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.embedded import EmbeddedEngine
 from sse_push.events.event import Event
+from sse_push.events.group import EventList
 
 store.ROUTES_BEHIND_EVENTS, embedded.CHORES_EVERY_S = 50, 0.001
 
@@ -96,7 +97,7 @@ async def main():
         receipts = []
         for _ in range(5):
             receipt = asyncio.get_running_loop().create_future()
-            engine.append([Event("app", ("app",), b'"%d"' % m, at=1.7e9) for m in (n, n + 1)], receipt)
+            engine.append(EventList([Event("app", ("app",), b'"%d"' % m, at=1.7e9) for m in (n, n + 1)]), receipt)
             receipts.append((n, receipt))
             n += 2
         for first, receipt in receipts:

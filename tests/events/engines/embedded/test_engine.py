@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.batch import weight_of
 from sse_push.events.engines import embedded
 from sse_push.events.errors import Overloaded
 from sse_push.events.event import Event
+from sse_push.events.group import EventList, weight_of
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.embedded.place import EmbeddedPlace, rows
 from tests.events.engines.places import Place, ids, said, said_of
@@ -120,7 +120,7 @@ async def test_overload_without_a_receipt_is_logged_as_lost(
     life = await place.open()
     receipt = life.append(said(1))
     with capture_logs() as logs:
-        life.engine.append([said(2)])
+        life.engine.append(EventList([said(2)]))
     await receipt
     assert [line["event"] for line in logs] == ["event.lost"]
     assert len(life.told) == 1

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.group import EventList
 from tests.conftest import until
 from tests.events.engines.places import EVERYTHING, Life, said
 from tests.events.fakes import CallbackListener, Clock
@@ -41,7 +42,7 @@ async def test_node_needs_no_more_than_the_rights_in_the_documents() -> None:
             server.call("XADD", "{sse-push}:inbox", "*", "event", body)
         await until(lambda: taken)
         await until(lambda: server.call("XLEN", "{sse-push}:inbox") == 0)
-        life.engine.pass_on([said("passed", kept=False)])
+        life.engine.pass_on(EventList([said("passed", kept=False)]))
         await life.engine.check()
         await life.engine.close()
         assert server.call("ACL", "LOG") == []

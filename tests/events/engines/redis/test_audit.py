@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import session
 from sse_push.events.engines.redis.engine import RedisEngine
+from sse_push.events.group import EventList
 from tests.conftest import until
 from tests.events.engines.places import keys_of, said
 from tests.events.fakes import CallbackListener
@@ -100,7 +101,7 @@ async def listening(server: RedisServer, *users: str) -> AsyncIterator[Listener]
 async def publishing(server: RedisServer) -> AsyncIterator[Callable[..., object]]:
     engine = RedisEngine(server.url, max_events=1000, max_age=1e6)
     await engine.start(EngineListener())
-    yield lambda *users: [engine.append([said(word, [user])]) for user, word in users]
+    yield lambda *users: [engine.append(EventList([said(word, [user])])) for user, word in users]
     await engine.close()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.batch import KEY_BYTES, weight_of
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import outbox, recovery, session, standing
 from sse_push.events.engines.redis.audit import Audit
@@ -17,6 +16,7 @@ from sse_push.events.engines.redis.recovery import Recovery
 from sse_push.events.engines.redis.store import Answer
 from sse_push.events.errors import EngineUnavailable, Overloaded
 from sse_push.events.event import Event
+from sse_push.events.group import KEY_BYTES, EventList, weight_of
 from tests.events.engines.contract import EngineContract
 from tests.events.engines.places import Place, said, said_of
 from tests.events.engines.redis.place import BullMqClient
@@ -218,7 +218,7 @@ async def test_publishers_beyond_what_may_wait_are_refused_and_the_rest_is_kept(
     life = await place.open()
     lost: list[int] = []
     monkeypatch.setattr(life.engine._outbox.listener, "failed", lost.append)
-    size = weight_of([said(0)])
+    size = weight_of(EventList([said(0)]))
     monkeypatch.setattr(outbox, limit, 10 if limit == "MAX_WAITING_EVENTS" else 10 * size)
     server.pause()
     try:

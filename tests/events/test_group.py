@@ -1,9 +1,9 @@
-"""A batch is the sequence of its events, and makes of its columns what they would make of themselves."""
+"""Both kinds of group keep one protocol: columns give what a list of their events gives."""
 
 import pytest
 
-from sse_push.events.batch import EventBatch, data_bytes_of, ids_of, joined
 from sse_push.events.event import Event
+from sse_push.events.group import EventColumns, EventGroup, EventList, concat
 from sse_push.events.topics import Topic, event_keys, user_keys
 from tests.events.fakes import make_event, number
 from tests.events.reference import decode_chunks
@@ -14,11 +14,11 @@ APP = Topic("app", whole=True)
 
 def batch_for(
     *users: str, topic: str = "app", shared: tuple[str, ...] = ("app",), first: int = 0
-) -> EventBatch:
+) -> EventColumns:
     data = [b'{"to":"%b"}' % user.encode() for user in users]
-    batch = EventBatch(topic, shared, [*users], data, 7.0)
+    batch = EventColumns(topic, shared, [*users], data, 7.0)
     if first:
-        batch.number(EPOCH, first)
+        batch.assign_ids(EPOCH, first)
     return batch
 
 
@@ -64,31 +64,31 @@ def test_nothing_is_framed_for_whom_nobody_waits() -> None:
 
 def test_batches_of_one_topic_are_joined_and_stay_as_they_are() -> None:
     one, two = batch_for("1", "2"), batch_for("3")
-    both = joined([one, two])
-    assert isinstance(both, EventBatch)
+    both = concat([one, two])
+    assert isinstance(both, EventColumns)
     assert [*map(as_it_is, both)] == [*map(as_it_is, [*one, *two])]
     assert (both.users, both.data_bytes) == (["1", "2", "3"], one.data_bytes + two.data_bytes)
     assert (len(one), len(one.data), len(one.users), one.data_bytes, len(two)) == (2, 2, 2, 20, 1)
-    assert joined([one]) is one
+    assert concat([one]) is one
 
 
 @pytest.mark.parametrize(
     "other",
-    [batch_for("3", topic="client"), [make_event(["3"])], [make_event()]],
+    [batch_for("3", topic="client"), EventList([make_event(["3"])]), EventList([make_event()])],
     ids=["topic", "user", "all"],
 )
-def test_what_is_not_alike_is_joined_to_a_list(other: list[Event]) -> None:
+def test_what_is_not_alike_is_joined_to_a_list(other: EventGroup) -> None:
     one = batch_for("1", "2")
     for lists in ([one, other], [other, one]):
-        events = joined(lists)
+        events = concat(lists)
         assert isinstance(events, list)
         assert [event.data for event in events] == [event.data for its in lists for event in its]
 
 
 def test_ids_and_bytes_are_those_of_the_events() -> None:
     batch = batch_for("1", "2", first=9)
-    assert ids_of(batch) == ids_of([*batch]) == [f"{EPOCH}-9", f"{EPOCH}-10"]
-    assert data_bytes_of(batch) == data_bytes_of([*batch]) == 20
+    assert batch.ids() == EventList(batch).ids() == [f"{EPOCH}-9", f"{EPOCH}-10"]
+    assert batch.data_bytes == EventList(batch).data_bytes == 20
 
 
 def test_keys_of_a_batch_are_those_of_its_users() -> None:
