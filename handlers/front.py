@@ -70,7 +70,7 @@ def request_id_of(given: str | None) -> str:
 
 def count_answer(node: Node, method: str, path: str, status: int, request_id: str, started: float) -> None:
     """Count and log an answer; *started* is when its request came, by ``time.perf_counter``."""
-    node.figures.requests[status] += 1
+    node.metrics.requests[status] += 1
     if status < 400 and path in _QUIET:
         if not node.logs_debug:  # to ask the logger would cost more than all else here
             return
@@ -97,7 +97,7 @@ def _is_gone(request: web.Request) -> bool:
 
 def _abandoned(request: web.Request, request_id: str) -> Unanswered:
     """Its client left before it was whole, or before it was answered: no fault of the service."""
-    request.app[NODE].figures.requests[CLIENT_GONE] += 1
+    request.app[NODE].metrics.requests[CLIENT_GONE] += 1
     _log.info("request.abandoned", method=request.method, path=request.path, request_id=request_id)
     return Unanswered(status=CLIENT_GONE)
 
@@ -108,7 +108,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         return await handler(request)
     except SsePushError as error:
         if isinstance(error, OverLimit):
-            request.app[NODE].figures.refusals[error.limit] += 1
+            request.app[NODE].metrics.rejections[error.limit] += 1
         if STATUS[type(error)] >= 500:
             _log.warning("request.failed", request_id=request_id, path=request.path, error=str(error))
         return problem_of(error, request_id)

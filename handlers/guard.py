@@ -59,7 +59,7 @@ class Guard:
     def refuse(self, handler: GuardedHandler) -> None:
         """Close a connection of the reserve: it is wanted for something else, or another needs its place."""
         self._reserve.pop(handler, None)
-        self.node.figures.refusals[handler.limit or ""] += 1
+        self.node.metrics.rejections[handler.limit or ""] += 1
         _log.warning("connection.refused", limit=handler.limit, address=handler.counted_as)
         handler.abort()
 
@@ -108,7 +108,7 @@ class Guard:
         return None
 
     def _evict(self, handler: GuardedHandler, limit: str) -> None:
-        self.node.figures.refusals["idle"] += 1
+        self.node.metrics.rejections["idle"] += 1
         _log.info("connection.evicted", limit=limit, address=handler.counted_as)
         self.forget(handler)
         handler.abort()
@@ -120,13 +120,13 @@ class Guard:
         owed_at_latest = now - self.node.settings.request_timeout_s
         for handler in [*self.open, *self._reserve]:
             if handler.owes_since < owed_at_latest:
-                self.node.figures.refusals["request_timeout"] += 1
+                self.node.metrics.rejections["request_timeout"] += 1
                 _log.info("request.timed_out", address=handler.address)
                 handler.abort()
             elif handler.is_closing and handler.unread_since > now:
                 handler.unread_since = now  # closed, and not gone before its client has read what it was told
             elif handler.unread_since < now - UNREAD_S:
-                self.node.figures.refusals["unread_answers"] += 1
+                self.node.metrics.rejections["unread_answers"] += 1
                 _log.info("connection.unread", address=handler.address)
                 handler.abort()
 

@@ -40,7 +40,7 @@ def answer_crash(node: Node, path: str, error: BaseException | None) -> web.Resp
 
 
 def _last_answer(node: Node, status: int, request_id: str) -> web.Response:
-    node.figures.requests[status] += 1
+    node.metrics.requests[status] += 1
     response = problem(status, _DETAILS[status], request_id)
     response.headers.update(
         [NO_STORE, ("X-Request-ID", request_id), ("X-Content-Type-Options", "nosniff"), ("Server", SERVER)]

@@ -7,7 +7,7 @@ from sse_push.events.errors import ShuttingDown
 from sse_push.handlers.auth import caller_of
 from sse_push.handlers.bodies import json_response
 from sse_push.handlers.keys import NODE
-from sse_push.service.figures import exposition
+from sse_push.service.metrics import exposition
 from sse_push.service.status import system_status
 
 
@@ -28,7 +28,7 @@ async def system(request: web.Request) -> web.Response:
 
 async def clients(request: web.Request) -> web.Response:
     caller = await caller_of(request)
-    return json_response(request.app[NODE].roll.status(with_ids=caller.is_admin))
+    return json_response(request.app[NODE].client_directory.status(with_ids=caller.is_admin))
 
 
 async def healthz(request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
 """The delivery of stored events: from the engine to the router, and to who listens to ``sse.stored``.
 
-Knows the router, the emitter and the figures; does not know connections.
+Knows the router, the emitter and the metrics; does not know connections.
 """
 
 from collections.abc import Callable, Collection
@@ -9,7 +9,7 @@ from sse_push.events.emitter import SSE_STORED, Emitter
 from sse_push.events.engines.base import DiscontinuityReason, EngineListener
 from sse_push.events.group import EventGroup
 from sse_push.events.router import Router
-from sse_push.service.figures import Figures
+from sse_push.service.metrics import Metrics
 
 
 class Delivery(EngineListener):
@@ -25,7 +25,7 @@ class Delivery(EngineListener):
         self,
         router: Router,
         emitter: Emitter,
-        figures: Figures,
+        metrics: Metrics,
         *,
         on_discontinued: Callable[[DiscontinuityReason, str, Collection[str] | None], object],
         on_ephemeral_missed: Callable[[], object],
@@ -33,7 +33,7 @@ class Delivery(EngineListener):
     ) -> None:
         self._router = router
         self._emitter = emitter
-        self._figures = figures
+        self._metrics = metrics
         self._on_discontinued = on_discontinued
         self._on_ephemeral_missed = on_ephemeral_missed
         self._clock = clock
@@ -41,17 +41,17 @@ class Delivery(EngineListener):
     def stored(self, events: EventGroup) -> None:
         deliveries = self._router.deliver(events)
         durable = events.durable_count
-        self._figures.events["kept"] += durable
-        self._figures.events["passed"] += len(events) - durable
-        self._figures.delivered(len(events), deliveries, max(0.0, self._clock() - events[0].at))
+        self._metrics.events["durable"] += durable
+        self._metrics.events["ephemeral"] += len(events) - durable
+        self._metrics.delivered(len(events), deliveries, max(0.0, self._clock() - events[0].at))
         if self._emitter.has_listeners(SSE_STORED):
             self._emitter.emit(SSE_STORED, events)
 
     def failed(self, count: int) -> None:
-        self._figures.events["failed"] += count
+        self._metrics.events["failed"] += count
 
     def rejected(self, count: int) -> None:
-        self._figures.events["refused"] += count
+        self._metrics.events["rejected"] += count
 
     def discontinued(
         self, reason: DiscontinuityReason, position: str, keys: Collection[str] | None = None

@@ -24,19 +24,19 @@ from sse_push.service.connections import Connections
 from sse_push.service.database import Database
 from sse_push.service.delivery import Delivery
 from sse_push.service.descriptors import DescriptorWatch
-from sse_push.service.figures import Figures, new_registry
 from sse_push.service.functions import Functions
 from sse_push.service.group_chat.build import build_group_chat
 from sse_push.service.jwks import KeySet
 from sse_push.service.limits import ConnectionLimits, RateLimit
 from sse_push.service.logins import LoginLimits
+from sse_push.service.metrics import Metrics, new_registry
 from sse_push.service.passwords import Passwords
 from sse_push.service.presence.presence import Presence
 from sse_push.service.redirects import check_redirect
 from sse_push.service.samplers import Samplers
 from sse_push.service.secret import kept_secret
 from sse_push.service.settings import Settings
-from sse_push.service.status import Roll
+from sse_push.service.status import ClientDirectory
 from sse_push.service.streams import TOPICS
 from sse_push.service.streams.client import TOPIC as CLIENT
 from sse_push.service.tokens import Tokens
@@ -78,7 +78,7 @@ class Node:
         self.id = settings.node_id or secrets.token_hex(4)
         self.version = installed_version()
         self.logs_debug = settings.log_level == "debug"
-        self.figures = Figures()
+        self.metrics = Metrics()
         self.descriptors = DescriptorWatch()
         self.registry = new_registry(self)
         self.emitter = Emitter()
@@ -98,7 +98,7 @@ class Node:
         self.delivery = Delivery(
             self.router,
             self.emitter,
-            self.figures,
+            self.metrics,
             on_discontinued=lambda *gap: self.connections.break_off(*gap),  # noqa: PLW0108 - made below
             on_ephemeral_missed=lambda: self.presence.refresh(),  # noqa: PLW0108 - made below
             clock=clock,
@@ -164,7 +164,7 @@ class Node:
             self.keys.on_removed(self._revoke_keys)
         self._revoking: set[asyncio.Task[None]] = set()
         self.samplers = Samplers(self)
-        self.roll = Roll(self)
+        self.client_directory = ClientDirectory(self)
         self.reading: set[asyncio.Task[bool]] = set()  # requests without an end, which a drain must end
         self.answering: set[object] = set()  # requests that a drain lets be answered
         self._opened = AsyncExitStack()

@@ -51,14 +51,14 @@ def system_status(node: "Node") -> SystemStatus:
         node_id=node.id,
         uptime=round(now - node.started, 3),
         connections=OpenConnections(total=len(node.connections), by_stream=open_),
-        events_sent=node.figures.deliveries,
+        events_sent=node.metrics.deliveries,
         memory=Memory(rss_bytes=rss_bytes()),
         timestamp=timestamp(now),
     )
 
 
 def rss_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+    """Resident memory of this process in bytes; 0 if the system does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -66,22 +66,24 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-class Roll:
-    """Which clients hold ``/sse/connect`` streams here. Anybody may ask, so it is called once a second at most."""
+class ClientDirectory:
+    """The clients with open ``/sse/connect`` streams on this node. Public, so it is computed once a second at most."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._second = -1
-        self._called = ClientStatus(connected=0, clients=0)
+        self._status = ClientStatus(connected=0, clients=0)
 
     def status(self, *, with_ids: bool) -> ClientStatus:
-        """What ``GET /sse/status`` answers; the ids only where asked."""
+        """The body of ``GET /sse/status``, with client ids only if *with_ids*."""
         second = int(self._node.clock())
         if self._second != second:
-            self._second, self._called = second, self._call()
-        return self._called if with_ids else self._called.model_copy(update={"client_ids": None})
+            self._second, self._status = second, self._compute()
+        return self._status if with_ids else self._status.model_copy(update={"client_ids": None})
 
-    def _call(self) -> ClientStatus:
-        mine = [connection for connection in self._node.connections if connection.kind == ClientStream.name]
-        ids = {connection.subject for connection in mine if connection.subject is not None}
-        return ClientStatus(connected=len(mine), clients=len(ids), client_ids=sorted(ids))
+    def _compute(self) -> ClientStatus:
+        connections = [
+            connection for connection in self._node.connections if connection.kind == ClientStream.name
+        ]
+        ids = {connection.subject for connection in connections if connection.subject is not None}
+        return ClientStatus(connected=len(connections), clients=len(ids), client_ids=sorted(ids))

@@ -349,7 +349,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _question("/sse/status", "client_status", "How many clients hold /sse/connect.", Media(form=ClientStatus), tag="Status", description="Their ids only for an admin.", token="optional", errors=(401,)),
     _question("/healthz", "healthz", "The process runs and answers.", Media(form=Health), tag="Status"),
     _question("/readyz", "readyz", "This node takes streams and can keep events.", Media(form=Health), tag="Status", errors=(503,)),
-    _question("/metrics", "metrics", "Figures for Prometheus.", Media(type="text/plain", form=str, examples=(("a line of them", 'sse_push_connections{stream="app"} 3.0\n'),)), tag="Status"),
+    _question("/metrics", "metrics", "Metrics for Prometheus.", Media(type="text/plain", form=str, examples=(("a line of them", 'sse_push_connections{stream="app"} 3.0\n'),)), tag="Status"),
     _question("/openapi.json", "openapi", "This description, for programs.", Media(form=dict[str, Any], examples=(("its beginning", {"openapi": "3.1.1"}),)), tag="Description", headers=("If-None-Match",)),
     _question("/docs", "docs", "This description, for people.", Media(type="text/html", form=str, examples=(("its beginning", "<!doctype html>"),)), tag="Description", headers=("If-None-Match",)),
 )  # fmt: skip

@@ -40,7 +40,7 @@ async def test_metric_labels_are_those_of_a_scrape(start: Start) -> None:
             scraped[family.name] |= sample.labels.keys() - {"le"}
     for metric, _, labels, _ in rows(section("docs/operations.md", "## Metrics")):
         [name] = names(metric)
-        if name != "sse_push_closes_total":  # nothing was closed yet
+        if name != "sse_push_connections_closed_total":  # nothing was closed yet
             assert names(labels) == scraped[name.removesuffix("_total")], name
 
 

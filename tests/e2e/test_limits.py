@@ -71,7 +71,7 @@ async def test_a_stream_over_a_limit_is_refused_until_another_closes(
     allowed: tuple[str, str] | None,
 ) -> None:
     """Streams are given as user and address."""
-    refusals = await api.metric(server, "sse_push_refusals_total")
+    rejections = await api.metric(server, "sse_push_rejections_total")
     streams = [await Stream.open(server, "/v1/app/sse", demo(user), source=source) for user, source in held]
     assert [stream.status for stream in streams] == [200] * len(streams)
 
@@ -88,7 +88,7 @@ async def test_a_stream_over_a_limit_is_refused_until_another_closes(
             assert await refusal(server, "/notifications/stream", demo(allowed[0]), allowed[1]) is None
         leave(streams.pop())
         streams.append(await eventually(opens, "the slot is free", within=AT_ONCE_S))
-    assert await api.metric(server, "sse_push_refusals_total") >= refusals + 2
+    assert await api.metric(server, "sse_push_rejections_total") >= rejections + 2
     for stream in streams:
         stream.close()
     assert {record["reason"] for record in server.logged("stream.closed")} <= {

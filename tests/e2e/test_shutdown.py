@@ -27,7 +27,7 @@ async def stall(server: ServerProcess, api: Api, user: str) -> Stream:
     stream = await Stream.open(server, "/v1/app/sse", demo(user), receive_buffer=4096)
     await stream.frame()
     stream.stop_reading()
-    while await api.metric(server, "sse_push_queue_bytes") == 0:
+    while await api.metric(server, "sse_push_write_buffer_bytes") == 0:
         await api.publish(server, [{"userId": user, "data": "x" * 30_000}] * 5)
     return stream
 

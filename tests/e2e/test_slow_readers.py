@@ -80,7 +80,7 @@ async def _publish(
             ids[user].append(id_)
         grown = max(grown, server.rss_bytes - before)
         if round_ % 4 == 0:
-            queued = max(queued, await api.metric(server, "sse_push_queue_bytes"))
+            queued = max(queued, await api.metric(server, "sse_push_write_buffer_bytes"))
     return ids, grown, queued
 
 
@@ -113,7 +113,7 @@ async def test_readers_that_pause_get_all_in_order_whichever_way_it_is_written(
                 dice.choice([stream.stop_reading, stream.go_on_reading])()
             data = {"n": round_, "pad": "x" * dice.choice([10, 30_000])}
             await api.publish(server, [{"userId": user, "data": data} for user in users])
-            waited = max(waited, await api.metric(server, "sse_push_queue_bytes"))
+            waited = max(waited, await api.metric(server, "sse_push_write_buffer_bytes"))
         for stream in streams:
             stream.go_on_reading()
         got = await asyncio.gather(*(stream.events(40) for stream in streams))

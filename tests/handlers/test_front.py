@@ -119,8 +119,8 @@ async def test_answers_are_counted_by_status(service: Service) -> None:
     await service.get("/nowhere")
     await service.get("/healthz")
 
-    assert service.node.figures.requests[404] == 1
-    assert service.node.figures.requests[200] == 1
+    assert service.node.metrics.requests[404] == 1
+    assert service.node.metrics.requests[200] == 1
 
 
 async def test_refusal_by_a_limit_is_counted(start: Start) -> None:
@@ -128,7 +128,7 @@ async def test_refusal_by_a_limit_is_counted(start: Start) -> None:
     await service.open("/custom/stream")
     await service.get("/custom/stream")
 
-    assert service.node.figures.refusals["total"] == 1
+    assert service.node.metrics.rejections["total"] == 1
 
 
 def test_front_is_what_the_application_passes(settings_for: SettingsFactory) -> None:
@@ -209,7 +209,7 @@ async def test_crash_in_the_middle_of_an_answer_cuts_it_off(
 
     assert told.count(b"HTTP/1.1") <= 1
     assert not told.endswith(b"0\r\n\r\n")
-    assert server.node.figures.requests == {500: 1}
+    assert server.node.metrics.requests == {500: 1}
 
 
 async def test_error_of_a_connection_of_the_services_own_is_not_its_clients(

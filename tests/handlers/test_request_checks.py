@@ -46,7 +46,7 @@ async def test_compressed_body_is_refused_on_every_path(listen: Listen, path: st
     peer = await server.connect(post("Content-Encoding: gzip\r\n", bomb, path))
 
     assert "accept-encoding: identity" in (await refused(peer, 415)).lower()
-    assert server.node.figures.requests == {415: 1}
+    assert server.node.metrics.requests == {415: 1}
 
 
 @pytest.mark.parametrize(

@@ -132,20 +132,20 @@ async def test_metrics_are_what_prometheus_reads(start: Start) -> None:
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert samples["sse_push_connections", ("app",)] == 1
     assert samples["sse_push_connections", ("custom",)] == 0
-    assert samples["sse_push_closes_total", ("client_closed",)] == 1
-    assert samples["sse_push_events_total", ("kept",)] == 2
+    assert samples["sse_push_connections_closed_total", ("client_closed",)] == 1
+    assert samples["sse_push_events_total", ("durable",)] == 2
     assert samples["sse_push_deliveries_total", ()] == 1
-    assert samples["sse_push_refusals_total", ("user",)] == 1
+    assert samples["sse_push_rejections_total", ("user",)] == 1
     assert samples["sse_push_requests_total", ("429",)] == 1
     assert samples["sse_push_delivery_seconds_count", ()] == 2
-    assert samples["sse_push_queue_bytes", ()] >= 0
+    assert samples["sse_push_write_buffer_bytes", ()] >= 0
     assert samples["process_resident_memory_bytes", ()] > 0
 
 
 async def test_metrics_count_what_was_refused(service: Service) -> None:
     await service.post("/v1/events", token=ADMIN, json={"topic": "nothing", "broadcast": True, "data": 1})
 
-    assert b'sse_push_events_total{outcome="refused"} 1' in (await service.get("/metrics")).body
+    assert b'sse_push_events_total{outcome="rejected"} 1' in (await service.get("/metrics")).body
 
 
 async def test_metrics_count_what_could_not_be_kept(

@@ -35,7 +35,7 @@ async def test_publish_reaches_the_streams_before_it_returns(service: Service) -
 
     [id_] = await service.node.pipeline.publish(_push(data="x"))
 
-    assert service.node.figures.deliveries == 1
+    assert service.node.metrics.deliveries == 1
     assert (await stream.event()).id == id_
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_push.service import status
-from sse_push.service.status import Roll, rss_bytes, system_status
+from sse_push.service.status import ClientDirectory, rss_bytes, system_status
 from tests.conftest import Clock, Start, mint
 
 
@@ -39,10 +39,10 @@ async def test_clients_are_told_apart_by_id(start: Start) -> None:
     for client in ("b", "a", "b"):
         await service.open(f"/sse/connect?clientId={client}", token=mint("root", "admin"))
 
-    told = Roll(service.node).status(with_ids=True)
+    told = ClientDirectory(service.node).status(with_ids=True)
 
     assert (told.connected, told.clients, told.client_ids) == (3, 2, ["a", "b"])
-    assert Roll(service.node).status(with_ids=False).client_ids is None
+    assert ClientDirectory(service.node).status(with_ids=False).client_ids is None
 
 
 def test_memory_is_zero_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:

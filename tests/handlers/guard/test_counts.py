@@ -39,7 +39,7 @@ async def test_idlest_connection_makes_room_for_another(listen: Listen) -> None:
     for peer in (idle[0], idle[2]):
         await peer.send(HEALTHZ)
         assert (await peer.answer())[0].startswith("HTTP/1.1 200")
-    assert server.node.figures.refusals == {"idle": 1}
+    assert server.node.metrics.rejections == {"idle": 1}
     assert len(server.site._guard.open) == 3
 
 
@@ -63,7 +63,7 @@ async def test_neither_streams_nor_begun_requests_make_room(listen: Listen) -> N
     refused = await server.connect(STATUS)
 
     assert await refused.rest() == b""
-    assert server.node.figures.refusals["sockets"] == 1
+    assert server.node.metrics.rejections["sockets"] == 1
     assert len(server.node.connections) == 2
     assert len(server.site._guard.open) == 2
 
@@ -120,7 +120,7 @@ async def test_who_holds_the_reserve_makes_room_for_the_next_probe(
     server = await listen(max_sockets=1)
     await _begun(server, 1)
     holders = [await server.connect(b"GET /hea") for _ in range(5)]
-    await until(lambda: server.node.figures.refusals["sockets"] == 2)
+    await until(lambda: server.node.metrics.rejections["sockets"] == 2)
 
     probe = await server.connect(HEALTHZ)
 
@@ -153,7 +153,7 @@ async def test_address_takes_its_share_of_connections_and_no_more(listen: Listen
     refused = await server.connect(STATUS)
 
     assert await refused.rest() == b""
-    assert server.node.figures.refusals["sockets_of_address"] == 1
+    assert server.node.metrics.rejections["sockets_of_address"] == 1
 
 
 async def test_address_makes_room_for_itself(listen: Listen) -> None:

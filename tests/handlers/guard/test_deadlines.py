@@ -38,7 +38,7 @@ async def test_request_that_is_not_whole_in_time_is_closed(listen: Listen, begun
     peer = await server.connect(begun)
 
     await until_closed(peer)
-    assert server.node.figures.refusals["request_timeout"] == 1
+    assert server.node.metrics.rejections["request_timeout"] == 1
 
 
 @pytest.mark.parametrize("body", [False, True], ids=["head", "body"])
@@ -185,4 +185,4 @@ async def test_publish_with_a_known_head_that_is_not_whole_in_time_is_closed(
     await peer.send(POST + b"Content-Type: application/json\r\nContent-Length: 27\r\n\r\n" + body)
 
     await until_closed(peer)
-    assert server.node.figures.refusals["request_timeout"] == 1
+    assert server.node.metrics.rejections["request_timeout"] == 1

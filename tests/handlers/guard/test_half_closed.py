@@ -115,7 +115,7 @@ async def test_body_that_breaks_off_is_no_fault_of_the_service(
     answer, body = await peer.answer()
     assert answer.startswith("HTTP/1.1 400")
     assert "body" in json.loads(body)["detail"]
-    assert server.node.figures.requests == {400: 1}
+    assert server.node.metrics.requests == {400: 1}
     assert [line for line in logged if line["log_level"] in ("warning", "error", "critical")] == []
     await _left(server)
 
@@ -131,8 +131,8 @@ async def test_client_that_resets_in_mid_body_is_no_fault_of_the_service(
     peer.abort()
 
     await _left(server)
-    await until(lambda: bool(server.node.figures.requests))
-    assert server.node.figures.requests == {499: 1}
+    await until(lambda: bool(server.node.metrics.requests))
+    assert server.node.metrics.requests == {499: 1}
     [line] = [line for line in logged if line["event"] == "request.abandoned"]
     assert (line["log_level"], line["method"], line["path"]) == ("info", "POST", "/v1/events")
     assert [line for line in logged if line["log_level"] in ("warning", "error", "critical")] == []

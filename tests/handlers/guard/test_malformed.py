@@ -63,7 +63,7 @@ async def test_malformed_request_is_a_problem_that_quotes_nothing(
         assert "very-secret" not in told
     [line] = [line for line in logged if line["event"] == "request.malformed"]
     assert (line["status"], line["request_id"]) == (document["status"], document["request_id"])
-    assert server.node.figures.requests == {document["status"]: 1}
+    assert server.node.metrics.requests == {document["status"]: 1}
 
 
 async def test_malformed_body_does_not_take_the_server_with_it(

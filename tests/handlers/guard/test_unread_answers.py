@@ -91,7 +91,7 @@ async def test_client_that_reads_no_answer_is_closed(
     monkeypatch.setattr(guard, "UNREAD_S", 0.05)
 
     await until(lambda: not server.site._guard.open)
-    assert server.node.figures.refusals["unread_answers"] == 1
+    assert server.node.metrics.rejections["unread_answers"] == 1
     assert [line["address"] for line in logged if line["event"] == "connection.unread"] == ["127.0.0.1"]
 
 

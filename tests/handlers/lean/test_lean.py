@@ -106,12 +106,12 @@ async def test_publishes_of_one_turn_are_kept_as_one_group(
 async def test_request_is_counted_either_way(listen: Listen, path: str) -> None:
     server = await listen()
     peer = await known(server)
-    before = server.node.figures.requests[200]
+    before = server.node.metrics.requests[200]
 
     await peer.send(post(ONE, "Expect: \r\n" if path == "whole" else ""))
     await peer.answer()
 
-    assert server.node.figures.requests[200] == before + 1
+    assert server.node.metrics.requests[200] == before + 1
 
 
 @pytest.mark.parametrize(

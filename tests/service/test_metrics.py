@@ -1,21 +1,21 @@
-"""Figures: counted plainly, told in Prometheus' text format."""
+"""Metrics: counted plainly, told in Prometheus' text format."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sse_push.service.figures import LATENCY_BUCKETS_S, Figures, exposition
+from sse_push.service.metrics import LATENCY_BUCKETS_S, Metrics, exposition
 from tests.conftest import Start
 
 
 def test_latency_is_cumulative_by_bucket() -> None:
-    figures = Figures()
-    figures.delivered(events=1, deliveries=10, seconds=0.0001)
-    figures.delivered(events=2, deliveries=20, seconds=0.003)
-    figures.delivered(events=1, deliveries=0, seconds=60)
+    metrics = Metrics()
+    metrics.delivered(events=1, deliveries=10, seconds=0.0001)
+    metrics.delivered(events=2, deliveries=20, seconds=0.003)
+    metrics.delivered(events=1, deliveries=0, seconds=60)
 
-    buckets, total = figures.latency()
+    buckets, total = metrics.latency()
     counts = dict(buckets)
 
-    assert figures.deliveries == 30
+    assert metrics.deliveries == 30
     assert (counts["0.0005"], counts["0.0025"], counts["0.005"], counts["5.0"], counts["+Inf"]) == (
         1,
         1,
@@ -28,10 +28,10 @@ def test_latency_is_cumulative_by_bucket() -> None:
 
 
 def test_bucket_holds_its_own_bound() -> None:
-    figures = Figures()
-    figures.delivered(events=1, deliveries=1, seconds=LATENCY_BUCKETS_S[0])
+    metrics = Metrics()
+    metrics.delivered(events=1, deliveries=1, seconds=LATENCY_BUCKETS_S[0])
 
-    assert figures.latency()[0][0] == ("0.0005", 1)
+    assert metrics.latency()[0][0] == ("0.0005", 1)
 
 
 async def test_exposition_is_well_formed_and_every_figure_has_help(start: Start) -> None:
@@ -40,8 +40,8 @@ async def test_exposition_is_well_formed_and_every_figure_has_help(start: Start)
     ours = {family.name: family for family in families if family.name.startswith("sse_push_")}
 
     assert {
-        "sse_push_connections", "sse_push_events", "sse_push_delivery_seconds", "sse_push_queue_bytes",
-        "sse_push_closes", "sse_push_refusals", "sse_push_requests", "sse_push_deliveries",
+        "sse_push_connections", "sse_push_events", "sse_push_delivery_seconds", "sse_push_write_buffer_bytes",
+        "sse_push_connections_closed", "sse_push_rejections", "sse_push_requests", "sse_push_deliveries",
     } <= ours.keys()  # fmt: skip
     assert all(family.documentation for family in ours.values())
     assert ours["sse_push_delivery_seconds"].type == "histogram"
@@ -49,7 +49,7 @@ async def test_exposition_is_well_formed_and_every_figure_has_help(start: Start)
 
 async def test_registries_of_two_nodes_are_apart(start: Start) -> None:
     one, other = await start(), await start()
-    one.node.figures.deliveries = 7
+    one.node.metrics.deliveries = 7
 
     assert b"sse_push_deliveries_total 7.0" in exposition(one.node)
     assert b"sse_push_deliveries_total 0.0" in exposition(other.node)
