@@ -4,7 +4,7 @@
  * Written by scripts/client_types.py (`make client-types`); `make check` holds it to the models.
  */
 
-/** The answer of one AI member, as soon as it is there. */
+/** The answer of one AI member, sent when it arrives. */
 export interface AiResponse {
 	type: "ai_response";
 	content: string;
@@ -73,7 +73,7 @@ export interface EntityUpdate {
 	timestamp: string;
 }
 
-/** What the caller has earned with an AI member that answered; after all answers. */
+/** The caller's new exp with an AI member; sent after all answers. */
 export interface ExpUpdated {
 	type: "exp_updated";
 	personaId: number;
@@ -181,20 +181,11 @@ export interface ManyTopics {
 	lastEventId?: string;
 }
 
-/** An AI member can't answer; the others still do. */
+/** One AI member can't answer; the others still can. */
 export interface MemberFailed {
 	type: "error";
 	message: string;
 	timestamp: string;
-}
-
-/** An AI member of a room, and what the caller has earned with it. */
-export interface MemberOfRoom {
-	aiId: string;
-	personaId: number;
-	aiName: string;
-	exp: number;
-	level: number;
 }
 
 export interface Memory {
@@ -296,6 +287,15 @@ export interface RedirectParams {
 
 export type Role = "user" | "admin" | "service";
 
+/** An AI member of a room, with the caller's exp and level. */
+export interface RoomMember {
+	aiId: string;
+	personaId: number;
+	aiName: string;
+	exp: number;
+	level: number;
+}
+
 /** Say something in a room, and have its AI members answer. */
 export interface SayToGroup {
 	message: string;
@@ -352,7 +352,7 @@ export interface TurnComplete {
 	timestamp: string;
 }
 
-/** Instead of `complete`: some have not answered in time. What they say later reaches the room. */
+/** Sent instead of `complete` if answers are missing. Late answers still reach the room. */
 export interface TurnTimedOut {
 	type: "timeout";
 	message: string;
@@ -394,10 +394,10 @@ export interface UserChange {
 }
 
 /**
- * The message, first of all.
+ * The user's message; the first frame.
  *
  * Attributes:
- *     sender: The name that the caller gave, `sender_id` who they are.
+ *     sender: The name that the caller gave; `sender_id` is their user id.
  */
 export interface UserMessage {
 	type: "user_message";
