@@ -18,6 +18,7 @@ from sse_push.events.rosters import open_roster
 from sse_push.events.router import Router
 from sse_push.events.validation import Validator
 from sse_push.service.account_checks import AccountChecks
+from sse_push.service.batch_writer import BatchWriter
 from sse_push.service.byte_budget import ByteBudget
 from sse_push.service.clients import Clients
 from sse_push.service.connections import Connections
@@ -41,7 +42,6 @@ from sse_push.service.streams import TOPICS
 from sse_push.service.streams.client import TOPIC as CLIENT
 from sse_push.service.tokens import Tokens
 from sse_push.service.version import installed_version
-from sse_push.service.writer import Writer
 
 if TYPE_CHECKING:
     from sse_push.service.accounts import Accounts
@@ -82,8 +82,8 @@ class Node:
         self.descriptors = DescriptorWatch()
         self.registry = new_registry(self)
         self.emitter = Emitter()
-        self.writer = Writer()
-        self.router = Router(self.writer.write_batch)
+        self.batch_writer = BatchWriter()
+        self.router = Router(self.batch_writer.write_batch)
         self.engine = engine or open_engine(
             settings.engine_url,
             data_dir=settings.data_dir,
@@ -126,7 +126,7 @@ class Node:
             retry_ms=settings.retry_ms,
             heartbeat=settings.heartbeat_s,
             slow_reader_bytes=settings.slow_reader_bytes,
-            batch_write=self.writer.write_batch,
+            batch_write=self.batch_writer.write_batch,
             clock=clock,
         )
         self.user_bytes = self._byte_budget(settings.history_user_share)
@@ -209,7 +209,7 @@ class Node:
             version=self.version,
             epoch=self.engine.epoch,
             head=self.engine.head,
-            io_uring=self.writer.ring is not None,
+            io_uring=self.batch_writer.io_uring is not None,
         )
 
     async def _open(self, opened: AsyncExitStack) -> None:
@@ -219,9 +219,9 @@ class Node:
         start fails has closed itself.
         """
         opened.push_async_callback(self.emitter.close)
-        opened.callback(self.writer.close)
+        opened.callback(self.batch_writer.close)
         if self.settings.io_uring == "auto":
-            self.writer.open()
+            self.batch_writer.open()
         opened.callback(self.passwords.close)
         opened.push_async_callback(self.database.close)
         opened.callback(self.pipeline.close)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sse_push.service.ring import Ring
+from sse_push.service.io_uring import IoUring
 from tests.e2e.client import Api, demo
 from tests.e2e.conftest import Serve
 from tests.e2e.follower import Follower
@@ -25,7 +25,7 @@ SLACK_BYTES = 40 * MIB  # requests on their way, and what the allocator keeps
 
 
 try:
-    Ring().close()
+    IoUring().close()
     _HAS_RING = True
 except OSError:
     _HAS_RING = False

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_push.service import ring
-from sse_push.service.ring import ENTRIES, Ring
+from sse_push.service import io_uring
+from sse_push.service.io_uring import ENTRIES, IoUring
 
 try:
-    Ring().close()
+    IoUring().close()
 except OSError as error:
     pytest.skip(f"no io_uring here: {error}", allow_module_level=True)
 
 
 @pytest.fixture
-def its() -> Iterator[Ring]:
-    made = Ring()
+def its() -> Iterator[IoUring]:
+    made = IoUring()
     yield made
     made.close()
     made.close()
@@ -64,7 +64,7 @@ def pairs() -> Iterator[Pairs]:
     made.close()
 
 
-def test_each_socket_gets_its_own(its: Ring, pairs: Pairs) -> None:
+def test_each_socket_gets_its_own(its: IoUring, pairs: Pairs) -> None:
     for round_ in range(3 * ENTRIES // 20 + 2):  # around the ring, and over its end
         data = [b"%d of %d" % (index, round_) for index in range(20)]
         assert its.send(pairs.fds, data) == []
@@ -73,7 +73,7 @@ def test_each_socket_gets_its_own(its: Ring, pairs: Pairs) -> None:
 
 @given(counts=st.lists(st.integers(0, ENTRIES), max_size=6))
 def test_any_number_of_sends_keeps_the_order_of_each_socket(counts: list[int]) -> None:
-    its, few = Ring(), Pairs(3)
+    its, few = IoUring(), Pairs(3)
     try:
         for round_, count in enumerate(counts):
             sent = [b"", b"", b""]
@@ -87,7 +87,7 @@ def test_any_number_of_sends_keeps_the_order_of_each_socket(counts: list[int]) -
         few.close()
 
 
-def test_what_does_not_fit_is_told_with_what_did(its: Ring) -> None:
+def test_what_does_not_fit_is_told_with_what_did(its: IoUring) -> None:
     small = Pairs(4, buffer=4096)
     data = [b"a", b"b" * 1_000_000, b"c", b"d" * 1_000_000]
     short = dict(its.send(small.fds, data))
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_told_with_what_did(its: Ring) -> None:
     small.close()
 
 
-def test_socket_that_is_gone_is_told_and_hurts_no_other(its: Ring, pairs: Pairs) -> None:
+def test_socket_that_is_gone_is_told_and_hurts_no_other(its: IoUring, pairs: Pairs) -> None:
     pairs.pairs[3][1].close()  # EPIPE, and no signal
     fds = pairs.fds
     fds[7] = -1
@@ -111,7 +111,7 @@ def test_socket_that_is_gone_is_told_and_hurts_no_other(its: Ring, pairs: Pairs)
     assert its.broken == ""
 
 
-def test_ring_that_the_kernel_refuses_is_broken_and_has_sent_nothing(its: Ring, pairs: Pairs) -> None:
+def test_ring_that_the_kernel_refuses_is_broken_and_has_sent_nothing(its: IoUring, pairs: Pairs) -> None:
     os.close(its._fd)
     assert its.send(pairs.fds, [b"x"] * 20) == [(index, 0) for index in range(20)]
     assert "descriptor" in its.broken
@@ -119,7 +119,7 @@ def test_ring_that_the_kernel_refuses_is_broken_and_has_sent_nothing(its: Ring, 
     its._fd = -1
 
 
-def test_what_is_sent_needs_not_outlive_the_call(its: Ring, pairs: Pairs) -> None:
+def test_what_is_sent_needs_not_outlive_the_call(its: IoUring, pairs: Pairs) -> None:
     """Nothing is in flight afterwards: the next bytes at the same place must not be what arrives."""
     for _ in range(200):
         assert its.send(pairs.fds, [bytes([65 + index]) * 4000 for index in range(20)]) == []
@@ -133,7 +133,7 @@ def refusal() -> str:
     before = {*Path("/proc/self/fd").iterdir()}
     reason = ""
     try:
-        Ring().close()
+        IoUring().close()
     except OSError as error:
         reason = str(error)
     assert {*Path("/proc/self/fd").iterdir()} == before
@@ -147,13 +147,15 @@ def test_there_is_none_on_another_system(system: str, monkeypatch: pytest.Monkey
 
 
 def test_ring_that_is_forbidden_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "_SETUP", -1)  # as a kernel without it, or a filter of system calls, answers
+    # A kernel without it, or a system call filter, answers like this.
+    monkeypatch.setattr(io_uring, "_SYS_IO_URING_SETUP", -1)
     assert "not implemented" in refusal()
 
 
 def test_ring_that_does_not_send_what_it_should_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "_HEADER", ring._HEADER + 1)  # a Python whose bytes stand elsewhere
-    assert "otherwise" in refusal()
+    # A Python with another layout of bytes.
+    monkeypatch.setattr(io_uring, "_BYTES_HEADER", io_uring._BYTES_HEADER + 1)
+    assert "as expected" in refusal()
 
 
 def test_ring_that_is_closed_leaves_no_file_open() -> None:

@@ -11,9 +11,9 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from sse_push.service import writer
-from sse_push.service.ring import ENTRIES, Ring
-from sse_push.service.writer import FEW, Writer
+from sse_push.service import batch_writer
+from sse_push.service.batch_writer import MIN_BATCH, BatchWriter
+from sse_push.service.io_uring import ENTRIES, IoUring
 from tests.events.fakes import Recorder
 
 
@@ -48,17 +48,17 @@ def sinks() -> Iterator[Callable[[int], list[Socketed]]]:
 
 
 @pytest.fixture
-def open_writer() -> Iterator[Writer]:
-    made = Writer()
+def open_writer() -> Iterator[BatchWriter]:
+    made = BatchWriter()
     made.open()
-    if made.ring is None:
+    if made.io_uring is None:
         pytest.skip("no io_uring here")
     yield made
     made.close()
 
 
-@pytest.mark.parametrize("count", [FEW, ENTRIES, ENTRIES + 1, 2 * ENTRIES + FEW])
-def test_many_get_theirs_through_their_sockets(open_writer: Writer, sinks: Any, count: int) -> None:
+@pytest.mark.parametrize("count", [MIN_BATCH, ENTRIES, ENTRIES + 1, 2 * ENTRIES + MIN_BATCH])
+def test_many_get_theirs_through_their_sockets(open_writer: BatchWriter, sinks: Any, count: int) -> None:
     its = sinks(count)
     data = [b"for %d" % index for index in range(count)]
     open_writer.write_batch(its, data)
@@ -67,23 +67,25 @@ def test_many_get_theirs_through_their_sockets(open_writer: Writer, sinks: Any, 
     assert not any(sink.writes for sink in its)
 
 
-def test_few_are_written_to_one_by_one(open_writer: Writer, sinks: Any) -> None:
-    its = sinks(FEW - 1)
+def test_few_are_written_to_one_by_one(open_writer: BatchWriter, sinks: Any) -> None:
+    its = sinks(MIN_BATCH - 1)
     open_writer.write_batch(its, repeat(b"x"))
-    assert [sink.writes for sink in its] == [[b"x"]] * (FEW - 1)
+    assert [sink.writes for sink in its] == [[b"x"]] * (MIN_BATCH - 1)
 
 
 def test_writer_that_is_not_open_writes_one_by_one(sinks: Any) -> None:
-    its = sinks(FEW)
-    Writer().write_batch(its, repeat(b"x"))
-    assert [sink.writes for sink in its] == [[b"x"]] * FEW
+    its = sinks(MIN_BATCH)
+    BatchWriter().write_batch(its, repeat(b"x"))
+    assert [sink.writes for sink in its] == [[b"x"]] * MIN_BATCH
 
 
-def test_what_the_kernel_does_not_take_goes_to_the_sinks_own_write(open_writer: Writer, sinks: Any) -> None:
-    its = sinks(FEW)
+def test_what_the_kernel_does_not_take_goes_to_the_sinks_own_write(
+    open_writer: BatchWriter, sinks: Any
+) -> None:
+    its = sinks(MIN_BATCH)
     its[1].fd = -1
     its[2].theirs.close()
-    data = [b"x" * 4_000_000 if index == 3 else b"x" for index in range(FEW)]
+    data = [b"x" * 4_000_000 if index == 3 else b"x" for index in range(MIN_BATCH)]
     open_writer.write_batch(its, data)
     assert [sink.bytes for sink in its[:3]] == [b"", b"x", b"x"]
     [rest] = its[3].writes
@@ -95,29 +97,29 @@ def test_what_the_kernel_does_not_take_goes_to_the_sinks_own_write(open_writer: 
     assert taken + len(rest) == 4_000_000
 
 
-def test_ring_that_breaks_is_told_and_done_without(open_writer: Writer, sinks: Any) -> None:
-    its = sinks(ENTRIES + FEW)
-    assert open_writer.ring is not None
-    os.close(open_writer.ring._fd)
-    open_writer.ring._fd = -1
+def test_ring_that_breaks_is_told_and_done_without(open_writer: BatchWriter, sinks: Any) -> None:
+    its = sinks(ENTRIES + MIN_BATCH)
+    assert open_writer.io_uring is not None
+    os.close(open_writer.io_uring._fd)
+    open_writer.io_uring._fd = -1
     with capture_logs() as logs:
         open_writer.write_batch(its, repeat(b"x"))
         open_writer.write_batch(its, repeat(b"y"))
     assert [sink.writes for sink in its] == [[b"x", b"y"]] * len(its)
     assert [(line["event"], line["log_level"]) for line in logs] == [("writer.failed", "error")]
-    assert open_writer.ring is None
+    assert open_writer.io_uring is None
 
 
 def test_writer_without_a_ring_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> Ring:
+    def refuse() -> IoUring:
         raise OSError(1, "Operation not permitted")
 
-    monkeypatch.setattr(writer, "Ring", refuse)
-    its = Writer()
+    monkeypatch.setattr(batch_writer, "IoUring", refuse)
+    its = BatchWriter()
     with capture_logs() as logs:
         its.open()
-    assert its.ring is None
-    assert [(line["event"], line["log_level"]) for line in logs] == [("writer.plain", "info")]
+    assert its.io_uring is None
+    assert [(line["event"], line["log_level"]) for line in logs] == [("writer.fallback", "info")]
     assert "not permitted" in logs[0]["reason"]
 
 
