@@ -123,7 +123,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
         expires: When it may no longer be replayed, or ``None``.
         key: The publisher's idempotency key.
         fingerprint: What the key is used for (:mod:`sse_push.events.fingerprint`); ``None`` compares with nothing.
-        kept: It gets a number and can be replayed (:attr:`sse_push.events.topics.Topic.kept`).
+        durable: It gets a number and can be replayed (:attr:`sse_push.events.topics.Topic.durable`).
         local: It stays on this node (:attr:`sse_push.events.topics.Topic.local`).
         seq: Its place in the store's one order; 0 until it is kept, and for ever if it never is.
     """
@@ -136,7 +136,7 @@ class Event(msgspec.Struct, eq=False, gc=False):
     at: float = 0.0
     expires: float | None = None
     key: str | None = None
-    kept: bool = True
+    durable: bool = True
     local: bool = False
     seq: int = 0
     id: str | None = None
@@ -194,7 +194,7 @@ def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> E
     check_audience(push, name)
     keys = _keys_of(push, name, topic, data)
     expires = None if ttl is None else now + ttl
-    return Event(name, keys, data, push.event, now, expires, push.key, topic.kept, topic.local)
+    return Event(name, keys, data, push.event, now, expires, push.key, topic.durable, topic.local)
 
 
 def data_of(push: Push, max_bytes: int) -> bytes:

@@ -103,7 +103,7 @@ class EventList(list[Event]):
 
     @property
     def durable_count(self) -> int:
-        return sum([event.kept for event in self])
+        return sum([event.durable for event in self])
 
     @property
     def has_idempotency_keys(self) -> bool:

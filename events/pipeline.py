@@ -118,13 +118,13 @@ class Pipeline:
             raise
 
     def _dispatch(self, events: EventGroup, receipt: Receipt | None) -> None:
-        if events and events[0].kept:
+        if events and events[0].durable:
             self._engine.append(events, receipt)
             return
         if events and events[0].local:
             self._listener.stored(events)
         elif events:
-            self._engine.pass_on(events)
+            self._engine.publish_ephemeral(events)
         if receipt is not None and not receipt.done():
             receipt.set_result([""] * len(events))
 

@@ -151,7 +151,7 @@ def encode_plain(push: Plain, topic: Topic, now: float, max_bytes: int) -> Event
         return None
     name = push.topic
     return Event(
-        name, user_keys(topic, name, user), data, push.event, now, None, None, topic.kept, topic.local
+        name, user_keys(topic, name, user), data, push.event, now, None, None, topic.durable, topic.local
     )
 
 

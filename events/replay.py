@@ -31,7 +31,7 @@ class Replay:
     """Reads one stream's past, page by page, until it can go live without a hole.
 
     Args:
-        keys: The routing keys of what it may see; the engine hears them (:meth:`Engine.settle`).
+        keys: The routing keys of what it may see; the engine hears them (:meth:`Engine.wait_caught_up`).
         requested: Its ``Last-Event-ID``, or ``None`` for a stream that begins now.
         start: Where a stream begins that requested nothing; by default behind the newest event.
 
@@ -59,7 +59,7 @@ class Replay:
 
     def _resume(self, requested: str) -> None:
         found = parse_id(requested)
-        if found is None or not self._engine.knows(*found):
+        if found is None or not self._engine.is_known_position(*found):
             self._gap = "unknown"
         else:
             self.after = found[1]
@@ -71,11 +71,11 @@ class Replay:
         return None if self._gap else format_id(self._epoch, self.after)
 
     @property
-    def at_hand(self) -> bool:
+    def in_memory(self) -> bool:
         """Whether the next page is in memory."""
-        return self._engine.holds(self._keys, self.after)
+        return self._engine.cache_covers(self._keys, self.after)
 
-    def next_at_hand(self, max_bytes: int) -> Page:
+    def next_from_memory(self, max_bytes: int) -> Page:
         """The next page, from memory. If it is ``live``, subscribe before anything else can happen."""
         self._skip_lost()
         events, whole = self._engine.window.read(self._keys, self.after, self._clock(), max_bytes)
@@ -87,8 +87,8 @@ class Replay:
         Raises:
             EngineUnavailable: It can't be read now.
         """
-        if self.at_hand:
-            return self.next_at_hand(max_bytes)
+        if self.in_memory:
+            return self.next_from_memory(max_bytes)
         try:
             events, upto = await self._engine.read(self._keys, self.after, max_bytes)
         except Unreadable as hole:
@@ -99,7 +99,7 @@ class Replay:
 
     def _skip_lost(self) -> None:
         if self._epoch != self._engine.epoch:
-            known = self._engine.knows(self._epoch, self.after)
+            known = self._engine.is_known_position(self._epoch, self.after)
             self._epoch = self._engine.epoch
             if not known:  # what came before was lost meanwhile
                 self.after = self._engine.head

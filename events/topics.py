@@ -24,7 +24,7 @@ class Topic:
 
     Attributes:
         name: The topic, or what comes before the colon of ``chat:ROOM``.
-        kept: Events get an id and can be replayed. Others begin afresh with each connection.
+        durable: Events get an id and can be replayed. Others begin afresh with each connection.
         local: Events stay on the node that they come from: each node says how it is itself. Never kept.
         per_room: Written ``name:ROOM``.
         whole: Some streams (an admin's) take the topic whole, whoever the events are for.
@@ -33,7 +33,7 @@ class Topic:
     """
 
     name: str
-    kept: bool = True
+    durable: bool = True
     local: bool = False
     per_room: bool = False
     whole: bool = False

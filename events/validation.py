@@ -97,7 +97,7 @@ class Validator:
         topic = self._plain.get(push.topic)
         return (
             topic is not None
-            and topic.kept
+            and topic.durable
             and topic.publishable
             and fits_batch(push, topic, self._max_bytes)
         )
@@ -154,7 +154,7 @@ class Validator:
             return None
         plain = cast("Sequence[PlainUserEvent]", pushes)
         topic = self._plain.get(plain[0].topic)
-        if topic is None or not topic.kept or (publisher is not None and not topic.publishable):
+        if topic is None or not topic.durable or (publisher is not None and not topic.publishable):
             return None
         return batch_plain(plain, topic, now, self._max_bytes)
 
@@ -165,7 +165,7 @@ class Validator:
         for index, push in enumerate(pushes):
             try:
                 event = self._encode(push, publisher, now)
-                if events and (event.kept, event.local) != (events[0].kept, events[0].local):
+                if events and (event.durable, event.local) != (events[0].durable, events[0].local):
                     raise BadEvent("events that are kept and events that are not can't go together")
                 events.append(event)
                 before, keys = keys, keys + len(event.keys)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sse_push.events.errors import BadRequest, EngineUnavailable, ShuttingDown, Unauthenticated
 from sse_push.events.event import Event
-from sse_push.events.newest import before_newest
+from sse_push.events.latest import position_before_latest
 from sse_push.events.replay import Replay
 from sse_push.events.router import Filter
 from sse_push.handlers import cors
@@ -63,7 +63,7 @@ def _handler(stream: Stream) -> Handler:
         since = None
         if (count := stream.recalls(params)) and _last_event_id(request) is None:
             async with node.connections.reading(caller, address_of(request)):
-                since = await before_newest(node.engine, where.keys, count, node.clock)
+                since = await position_before_latest(node.engine, where.keys, count, node.clock)
         return await _open(request, caller, where, stream.name, [stream], named=False, since=since)
 
     return handle
@@ -136,7 +136,7 @@ async def _open(
         raise EngineUnavailable("events can't be had now")
     if request.method == "HEAD":
         return _head_alone(node)
-    is_kept = any(stream.topic.kept for stream in streams)
+    is_kept = any(stream.topic.durable for stream in streams)
     resume = (_last_event_id(request) or since,) if is_kept else None
     keys = () if is_local else (*where.keys, *(key for visit in visits for key in visit.keys))
     connection = admit(request, caller, name, named=named)

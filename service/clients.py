@@ -50,4 +50,4 @@ class Clients:
             EngineUnavailable: It holds none here, and other nodes can't be asked now.
         """
         _, its_own = filter_keys(TOPIC.name, client_id)
-        return self._router.has(its_own) or await self._engine.heard_elsewhere(its_own)
+        return self._router.has(its_own) or await self._engine.has_remote_subscribers(its_own)

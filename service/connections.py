@@ -145,10 +145,10 @@ class Connections:
         """
         engine = self._engine
         connection.keys = keys
-        engine.listen(keys)
+        engine.subscribe(keys)
         requested = None if resume is None else resume[0]
         given = None if requested is None else parse_id(requested)
-        waits = bool(keys) and not engine.current(keys, given and given[1])
+        waits = bool(keys) and not engine.is_caught_up(keys, given and given[1])
         start = await self._settle(connection) if waits else None
         return None if resume is None else Replay(engine, where.keys, requested, self._clock, start)
 
@@ -156,7 +156,7 @@ class Connections:
         """Wait until the engine hears the keys of *connection*, then for its turn: one answer may settle hundreds."""
         self._opening.add(connection)
         try:
-            start = await self._engine.settle(connection.keys)
+            start = await self._engine.wait_caught_up(connection.keys)
             await self.gate.enter()
         finally:
             self._opening.discard(connection)
@@ -164,7 +164,7 @@ class Connections:
             raise ShuttingDown("this node is going away")
         if connection.reason:  # revoked meanwhile
             raise Unauthenticated("the token is not valid any more")
-        if not self._engine.current(connection.keys, None):
+        if not self._engine.is_caught_up(connection.keys, None):
             raise EngineUnavailable("events can't be had now")
         return start
 
@@ -198,8 +198,8 @@ class Connections:
             connection.write(head + encoding.wrap(first + greeting))
             return
         first = wire.frame(retry=self._retry(), id=replay.position)
-        if replay.at_hand:
-            page = replay.next_at_hand(self._page_bytes)
+        if replay.in_memory:
+            page = replay.next_from_memory(self._page_bytes)
             if page.live:
                 self._go_live(connection, where)
             body = first + page.gap + encoding.join(page.events)
@@ -219,7 +219,7 @@ class Connections:
     def refuse(self, connection: Connection) -> None:
         """Give back the slot of a stream that was admitted and did not open."""
         try:
-            self._engine.unlisten(connection.keys)
+            self._engine.unsubscribe(connection.keys)
         finally:
             self._give_back(connection)
 
@@ -236,7 +236,7 @@ class Connections:
             self._give_back(connection)
 
     def _unregister(self, connection: Connection) -> None:
-        self._engine.unlisten(connection.keys)
+        self._engine.unsubscribe(connection.keys)
         self._slots[connection.slot].discard(connection)
         if connection.expires is not None:
             its = self._expiring[math.ceil(connection.expires)]

@@ -242,7 +242,7 @@ class Node:
             self.tokens.use_secrets(await asyncio.to_thread(kept_secret, self.settings.data_dir))
         opened.push_async_callback(self.account_checks.close)
         self.account_checks.start()
-        self.engine.take_in(lambda events: self.pipeline.submit(events, INBOX))
+        self.engine.consume_inbox(lambda events: self.pipeline.submit(events, INBOX))
         self.connections.start()
         self.presence.start()
         opened.push_async_callback(self.samplers.close)

@@ -32,7 +32,7 @@ def open_engine(
     """
     check_engine_url(url)
     if url == EMBEDDED:
-        from sse_push.events.engines.embedded import EmbeddedEngine
+        from sse_push.events.engines.embedded.engine import EmbeddedEngine
 
         return EmbeddedEngine(
             data_dir,

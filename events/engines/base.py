@@ -5,7 +5,7 @@
     the death of this process. What fails is answered with an error and never delivered.
 3.  Groups: the events of one ``append`` are kept together, in their order, or not at all.
 4.  Keys: an event whose idempotency key was seen is not kept again; its receipt has the first id.
-5.  Window: where ``holds`` says so, ``window`` has every event above a number up to ``head``; ``read`` gives the
+5.  Window: where ``cache_covers`` says so, ``window`` has every event above a number up to ``head``; ``read`` gives the
     rest, and never tells of more than ``head``. The listener gets the events of every key listened to.
 6.  Floor: events up to ``floor`` are gone for every reader at once; events above it are all there.
 7.  Epoch: ids of a store that was lost are of another epoch.
@@ -145,7 +145,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def pass_on(self, events: EventGroup) -> None:
+    def publish_ephemeral(self, events: EventGroup) -> None:
         """Hand *events*, which are not kept, to the streams of every node: once if all is well, never twice."""
 
     @abstractmethod
@@ -172,24 +172,24 @@ class Engine(ABC):
     # An engine of many nodes listens to what somebody here takes; one that is alone hears everything (alone.py).
 
     @abstractmethod
-    def listen(self, keys: Sequence[str]) -> None:
+    def subscribe(self, keys: Sequence[str]) -> None:
         """A stream is about to take *keys*; returns at once."""
 
     @abstractmethod
-    def unlisten(self, keys: Sequence[str]) -> None:
+    def unsubscribe(self, keys: Sequence[str]) -> None:
         """A stream that took *keys* is gone."""
 
     @abstractmethod
-    def current(self, keys: Sequence[str], seq: int | None) -> bool:
+    def is_caught_up(self, keys: Sequence[str], seq: int | None) -> bool:
         """Whether *keys* are heard by now, and an event numbered *seq*, if it was ever given, is not above ``head``."""
 
     @abstractmethod
-    def knows(self, epoch: str, seq: int) -> bool:
+    def is_known_position(self, epoch: str, seq: int) -> bool:
         """Whether an id is of this store, and was given: a stream may stand there."""
 
     @abstractmethod
-    async def settle(self, keys: Sequence[str]) -> int:
-        """Wait until :meth:`current` is true for *keys* and every number given before this call.
+    async def wait_caught_up(self, keys: Sequence[str]) -> int:
+        """Wait until :meth:`is_caught_up` is true for *keys* and every number given before this call.
 
         Returns:
             A position between this call and now: the window has all for *keys* above it. Whoever saw on another node
@@ -200,11 +200,11 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def holds(self, keys: Sequence[str], after: int) -> bool:
+    def cache_covers(self, keys: Sequence[str], after: int) -> bool:
         """Whether ``window`` has every event for *keys* numbered above *after*."""
 
     @abstractmethod
-    async def heard_elsewhere(self, key: str) -> bool:
+    async def has_remote_subscribers(self, key: str) -> bool:
         """Whether a stream on another node takes *key*.
 
         Raises:
@@ -212,7 +212,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def take_in(self, publish: Publish) -> None:
+    def consume_inbox(self, publish: Publish) -> None:
         """From now on hand what other services put into the store, past all nodes, to *publish*."""
 
     @abstractmethod

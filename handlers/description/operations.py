@@ -106,7 +106,7 @@ def _stream(stream: Stream) -> Operation:
         description=" ".join(filter(None, (who, type(stream).__doc__))),
         token="optional" if stream.anyone else "needed",
         params=stream.Params,
-        headers=_RESUME if stream.topic.kept else (),
+        headers=_RESUME if stream.topic.durable else (),
         answers=(Answer(200, _STREAMING, (Media(type=EVENT_STREAM, form=form),)),),
         errors=tuple(status for status, applies in errors.items() if applies),
         stream=stream,

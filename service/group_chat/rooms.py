@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sse_push.events.engines.base import Engine
 from sse_push.events.event import Event, PushEvent
 from sse_push.events.fingerprint import fingerprint_of
-from sse_push.events.newest import newest
+from sse_push.events.latest import latest_events
 from sse_push.events.pipeline import Pipeline
 from sse_push.events.router import Router
 from sse_push.events.topics import filter_keys
@@ -24,8 +24,8 @@ from sse_push.service.identity import AI_PREFIX
 from sse_push.service.streams.chat import ChatMessage, room_topic
 from sse_push.service.timestamps import timestamp
 
-SEARCHED_MESSAGES = 1_000  # newest messages of a room that are searched for an answer that may be lost
-MAX_HISTORY_CHARS = 8_000  # characters of earlier messages in a job: some pages, the newest
+SEARCHED_MESSAGES = 1_000  # latest_events messages of a room that are searched for an answer that may be lost
+MAX_HISTORY_CHARS = 8_000  # characters of earlier messages in a job: some pages, the latest_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Rooms:
         """
         if not self._messages:
             return []
-        events = await newest(self._engine, [_key_of(room)], self._messages, self._clock)
+        events = await latest_events(self._engine, [_key_of(room)], self._messages, self._clock)
         left = MAX_HISTORY_CHARS
         recent: list[RoomMessage] = []
         for message in filter(None, map(_message_of, reversed(events))):
@@ -93,14 +93,14 @@ class Rooms:
     def join(self, room: str) -> None:
         """A caller of a turn is in *room*. Other nodes see it as they see streams."""
         self._callers[room] += 1
-        self._engine.listen([_key_of(room)])
+        self._engine.subscribe([_key_of(room)])
 
     def leave(self, room: str) -> None:
         """The caller has left *room*."""
         self._callers[room] -= 1
         if not self._callers[room]:
             del self._callers[room]
-        self._engine.unlisten([_key_of(room)])
+        self._engine.unsubscribe([_key_of(room)])
 
     async def has_listeners(self, room: str) -> bool:
         """Whether anybody is in *room* on any node, with an open stream of it or a turn.
@@ -109,7 +109,9 @@ class Rooms:
             EngineUnavailable: Nobody is on this node, and the others can't be asked now.
         """
         key = _key_of(room)
-        return room in self._callers or self._router.has(key) or await self._engine.heard_elsewhere(key)
+        return (
+            room in self._callers or self._router.has(key) or await self._engine.has_remote_subscribers(key)
+        )
 
     async def post_message(
         self, room: str, message: str, user_id: str, name: str, at: float, key: RequestKey | None = None
@@ -140,12 +142,12 @@ class Rooms:
         await self._pipeline.publish(event.with_key(key, asked=fingerprint_of(key)))
 
     async def has_answer(self, job: Job, result: Result) -> bool:
-        """Whether the room's newest messages have the answer of *job*.
+        """Whether the room's latest_events messages have the answer of *job*.
 
         Raises:
             EngineUnavailable: The messages can't be read now.
         """
-        events = await newest(self._engine, [_key_of(job.room_id)], SEARCHED_MESSAGES, self._clock)
+        events = await latest_events(self._engine, [_key_of(job.room_id)], SEARCHED_MESSAGES, self._clock)
         author = f"{AI_PREFIX}{job.persona.id}"
         messages = filter(None, map(_message_of, events))
         return any(message.user_id == author and message.content == result.content for message in messages)

@@ -193,14 +193,14 @@ class Clerk:
         for one, other in met:
             self._introduce(one, other, found, present)
         if news or met:
-            await self._engine.settle(())  # it is on its way to all, or is told again
+            await self._engine.wait_caught_up(())  # it is on its way to all, or is told again
         await self._tell_all(asking, found, present)
         await self._look_again([user for user, left in news.items() if left is not None])
         self.moves.told(user for user in news if user not in self._news)
 
     async def _begin(self, asking: Collection[Watch], news: News) -> None:
         if asking:
-            await self._engine.settle([key for watch in asking for key in watch.keys])
+            await self._engine.wait_caught_up([key for watch in asking for key in watch.keys])
             for watch in asking:
                 watch.begin()
         if news:

@@ -71,4 +71,4 @@ def _say(friend: int, active: float | None, seen: float | None) -> str:
 def _event(users: Collection[int], name: str, data: str, now: float) -> Event:
     """An event of this node's own, for streams here."""
     keys = event_keys(TOPIC, TOPIC.name, list(users))
-    return Event(TOPIC.name, keys, data.encode(), name, now, kept=False, local=True)
+    return Event(TOPIC.name, keys, data.encode(), name, now, durable=False, local=True)

@@ -22,7 +22,7 @@ class CustomTick(BaseModel):
 class CustomStream(base.SampledStream):
     name = "custom"
     path = "/custom/stream"
-    topic = Topic("custom", kept=False, local=True, publishable=False)
+    topic = Topic("custom", durable=False, local=True, publishable=False)
     summary = "The worked example of adding a stream."
     anyone = True
     payloads = (CustomTick,)

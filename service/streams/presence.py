@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sse_push.service.node import Node
     from sse_push.service.presence.watches import Watch
 
-TOPIC = Topic("presence", kept=False, publishable=False)
+TOPIC = Topic("presence", durable=False, publishable=False)
 
 
 class Connected(BaseModel):

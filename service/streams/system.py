@@ -12,7 +12,7 @@ from sse_push.service.streams import base
 if TYPE_CHECKING:
     from sse_push.service.node import Node
 
-TOPIC = Topic("system", kept=False, local=True, publishable=False)
+TOPIC = Topic("system", durable=False, local=True, publishable=False)
 
 
 class SystemStream(base.SampledStream):

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from sse_push.events.engines.alone import AloneEngine
 from sse_push.events.engines.base import EngineListener
+from sse_push.events.engines.single_node import SingleNodeEngine
 from sse_push.events.event import Event
 from sse_push.events.group import EventList
 from sse_push.events.ids import format_id
@@ -91,7 +91,7 @@ class CallbackListener(EngineListener):
         self._ephemeral_missed()
 
 
-class MemoryEngine(AloneEngine):
+class MemoryEngine(SingleNodeEngine):
     """Keeps events in memory, at once, unless told to fail.
 
     Attributes:
@@ -139,7 +139,7 @@ class MemoryEngine(AloneEngine):
         if receipt is not None:
             receipt.set_result([str(event.id) for event in events])
 
-    def pass_on(self, events: Sequence[Event]) -> None:
+    def publish_ephemeral(self, events: Sequence[Event]) -> None:
         self.passed += events
         self._listener.stored(events)
 

@@ -24,7 +24,7 @@ def batch_for(
 
 def as_it_is(event: Event) -> tuple[object, ...]:
     return (
-        event.topic, event.keys, event.data, event.name, event.at, event.expires, event.key, event.kept,
+        event.topic, event.keys, event.data, event.name, event.at, event.expires, event.key, event.durable,
         event.local, event.seq, event.id,
     )  # fmt: skip
 

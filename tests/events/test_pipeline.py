@@ -27,8 +27,8 @@ TOPICS = {
         Topic("client"),
         Topic("chat", per_room=True),
         Topic("realtime", narrowed_by=("entityType", "entityId")),
-        Topic("status", kept=False, local=True, publishable=False),
-        Topic("presence", kept=False),
+        Topic("status", durable=False, local=True, publishable=False),
+        Topic("presence", durable=False),
     )
 }
 EPOCH = "aaaaaaaa"

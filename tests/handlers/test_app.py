@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.errors import StoreInUse
 from sse_push.handlers.app import build_app
 from sse_push.handlers.keys import NODE

@@ -165,7 +165,7 @@ def test_streams_take_last_event_id_where_their_topic_is_kept(document: Json) ->
     for stream in STREAMS:
         operation = document["paths"][stream.path]["get"]
         names = {one["$ref"].rpartition("/")[2] for one in operation["parameters"] if "$ref" in one}
-        assert names == ({"Last-Event-ID", "lastEventId"} if stream.topic.kept else set())
+        assert names == ({"Last-Event-ID", "lastEventId"} if stream.topic.durable else set())
 
 
 def test_streams_say_whether_a_token_is_needed(document: Json) -> None:

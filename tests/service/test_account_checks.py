@@ -96,12 +96,12 @@ async def test_stream_that_is_still_opening_ends_with_its_account(
     ada, token, node = await add(service, "ada"), await log_in(service, "ada"), service.node
     is_heard = asyncio.Event()
 
-    async def settle(keys: object) -> int:
+    async def wait_caught_up(keys: object) -> int:
         await is_heard.wait()
         return node.engine.head
 
-    monkeypatch.setattr(node.engine, "settle", settle)
-    monkeypatch.setattr(node.engine, "current", lambda keys, seq: is_heard.is_set())
+    monkeypatch.setattr(node.engine, "wait_caught_up", wait_caught_up)
+    monkeypatch.setattr(node.engine, "is_caught_up", lambda keys, seq: is_heard.is_set())
     opening = asyncio.create_task(service.get("/v1/app/sse", token=token))
     await until(lambda: node.connections.opening)
 

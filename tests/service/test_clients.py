@@ -72,11 +72,11 @@ async def test_client_on_another_node_is_connected(service: Service, monkeypatch
     """The engine knows of other nodes; one that says yes is believed."""
     asked: list[str] = []
 
-    async def heard_elsewhere(key: str) -> bool:
+    async def has_remote_subscribers(key: str) -> bool:
         asked.append(key)
         return True
 
-    monkeypatch.setattr(service.node.engine, "heard_elsewhere", heard_elsewhere)
+    monkeypatch.setattr(service.node.engine, "has_remote_subscribers", has_remote_subscribers)
 
     assert await service.node.clients.is_client_connected("far")
     assert asked == [filter_keys("client", "far")[1]]

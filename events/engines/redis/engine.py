@@ -124,18 +124,18 @@ class RedisEngine(Engine):
 
     # -- listening -----------------------------------------------------------------------------------
 
-    def listen(self, keys: Sequence[str]) -> None:
+    def subscribe(self, keys: Sequence[str]) -> None:
         if self._feed.listen(keys):
             self._session.tell_keys_soon()
 
-    def unlisten(self, keys: Sequence[str]) -> None:
+    def unsubscribe(self, keys: Sequence[str]) -> None:
         if self._feed.unlisten(keys):
             self._session.tell_keys_soon()
 
-    def current(self, keys: Sequence[str], seq: int | None) -> bool:
+    def is_caught_up(self, keys: Sequence[str], seq: int | None) -> bool:
         return self.reachable and self._feed.since(keys) is not None and (seq is None or seq <= self.head)
 
-    async def settle(self, keys: Sequence[str]) -> int:
+    async def wait_caught_up(self, keys: Sequence[str]) -> int:
         stood = self.head
         try:
             async with asyncio.timeout(DEAD_S):
@@ -152,14 +152,14 @@ class RedisEngine(Engine):
         except hiredis.HiredisError as error:
             raise EngineUnavailable("Redis can't be read now") from error
 
-    def knows(self, epoch: str, seq: int) -> bool:
+    def is_known_position(self, epoch: str, seq: int) -> bool:
         return self._feed.knows(epoch, seq)
 
-    def holds(self, keys: Sequence[str], after: int) -> bool:
+    def cache_covers(self, keys: Sequence[str], after: int) -> bool:
         since = self._feed.since(keys)
         return since is not None and since <= after and self.window.start <= after
 
-    async def heard_elsewhere(self, key: str) -> bool:
+    async def has_remote_subscribers(self, key: str) -> bool:
         try:
             async with asyncio.timeout(DEAD_S):
                 while True:
@@ -193,13 +193,13 @@ class RedisEngine(Engine):
         if not str(error).startswith(_REFUSALS):
             self._session.begin_again()  # another store, a replica, scripts forgotten: join it anew
 
-    def pass_on(self, events: EventGroup) -> None:
+    def publish_ephemeral(self, events: EventGroup) -> None:
         if not self.reachable:
             self._standing.listener.stored(events)  # at least on this node
             return
         forget([self._store.pass_on(events)])
 
-    def take_in(self, publish: Publish) -> None:
+    def consume_inbox(self, publish: Publish) -> None:
         inbox = Inbox(self._address, self._name, publish)
         self._inbox = asyncio.get_running_loop().create_task(inbox.run())
 

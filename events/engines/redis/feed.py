@@ -330,7 +330,7 @@ class Feed:
         if seq:
             event.id = self.id_of(seq)
         else:
-            event.id, event.kept = None, False
+            event.id, event.durable = None, False
         return event
 
     def read_all(self, found: Iterable[tuple[int, bytes]]) -> tuple[list[Event], list[int]]:

@@ -67,7 +67,7 @@ class Standing:
     def deliver(self, events: Iterable[Event]) -> None:
         """Tell the streams of *events*, the next in order."""
         group = EventList(events)
-        kept = EventList([event for event in group if event.kept])
+        kept = EventList([event for event in group if event.durable])
         if kept:
             self.window.append(kept, kept[-1].seq)
         if group:

@@ -107,13 +107,13 @@ class Life:
             between: Awaited between two pages, for what happens meanwhile.
         """
         engine = self.engine
-        engine.listen(keys)
+        engine.subscribe(keys)
         try:
-            if not engine.current(keys, after):
-                await engine.settle(keys)
+            if not engine.is_caught_up(keys, after):
+                await engine.wait_caught_up(keys)
             return await self._replay(keys, after, max_bytes, between)
         finally:
-            engine.unlisten(keys)
+            engine.unsubscribe(keys)
 
     async def _replay(
         self, keys: Sequence[str], after: int, max_bytes: int, between: Callable[[], Awaitable[object]] | None
@@ -123,7 +123,7 @@ class Life:
         while True:
             if between is not None:
                 await between()
-            if engine.holds(keys, after):
+            if engine.cache_covers(keys, after):
                 events, whole = engine.window.read(keys, after, self._clock(), max_bytes)
                 got += events
                 if whole:
@@ -132,7 +132,7 @@ class Life:
                 after = events[-1].seq
             else:
                 events, upto = await engine.read(keys, after, max_bytes)
-                assert upto > after or engine.holds(keys, upto), "a page that leads nowhere"
+                assert upto > after or engine.cache_covers(keys, upto), "a page that leads nowhere"
                 assert all(after < event.seq <= upto for event in events)
                 assert engine.head >= upto, "told of more than was heard"
                 got += events
@@ -155,8 +155,8 @@ class Place(ABC):
         engine = self.new_engine(max_events=max_events, max_age=max_age, key_age=key_age)
         life = Life(engine, self.clock)
         await engine.start(CallbackListener(life.hear))
-        engine.listen(EVERYTHING)
-        await engine.settle(EVERYTHING)
+        engine.subscribe(EVERYTHING)
+        await engine.wait_caught_up(EVERYTHING)
         self._lives.append(life)
         return life
 

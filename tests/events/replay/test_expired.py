@@ -132,7 +132,7 @@ async def test_epoch_that_changes_between_two_pages_is_a_gap_unless_it_was_the_s
     replay = Replay(engine, MINE, f"{EPOCH}-0", Clock())
     await replay.next(PLENTY)
     asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(engine, "knows", lambda *id_: asked.append(id_) or still_its_own)
+    monkeypatch.setattr(engine, "is_known_position", lambda *id_: asked.append(id_) or still_its_own)
     engine.epoch = OTHER_EPOCH
     seen = await replayed(replay)
     assert asked == [(EPOCH, 5)]

@@ -38,13 +38,13 @@ async def test_replay_of_a_new_stream_is_nothing() -> None:
 async def test_replay_in_memory_needs_no_waiting() -> None:
     engine = engine_with(["1"], ["1"])
     replay = Replay(engine, MINE, f"{EPOCH}-1", Clock())
-    assert replay.at_hand
-    page = replay.next_at_hand(PLENTY)
+    assert replay.in_memory
+    page = replay.next_from_memory(PLENTY)
     assert ([event.id for event in page.events], page.gap, page.live) == (ids(2), b"", True)
 
 
 async def test_replay_from_disk_is_not_at_hand() -> None:
-    assert not Replay(from_disk(engine_with(["1"], ["1"])), MINE, f"{EPOCH}-1", Clock()).at_hand
+    assert not Replay(from_disk(engine_with(["1"], ["1"])), MINE, f"{EPOCH}-1", Clock()).in_memory
 
 
 async def test_replay_goes_on_from_disk_to_memory_without_a_seam() -> None:

@@ -54,7 +54,7 @@ async def test_gap_echoes_no_more_than_a_little_of_what_was_requested() -> None:
     "hostile", ["\nid: x\ndata: forged", "\r\n\r\ndata: forged\n\n", "\ud800", '"}', "\udc80x"]
 )
 async def test_gap_forges_nothing_from_what_was_requested(hostile: str) -> None:
-    page = Replay(engine_with(["1"]), MINE, hostile, Clock()).next_at_hand(PLENTY)
+    page = Replay(engine_with(["1"]), MINE, hostile, Clock()).next_from_memory(PLENTY)
     stream = parse_stream(page.gap)
     assert [message.type for message in stream.messages] == ["sse.gap"]
     assert set(json.loads(stream.messages[0].data)) == {"reason", "requested", "resumed_from"}
@@ -70,7 +70,7 @@ async def test_gap_id_resumes_whole(requested: str, floor: int) -> None:
     """A client that has read only the gap, and then lost its connection, misses nothing of the rest."""
     engine = engine_with(*[["1"], ["2"]] * 3)
     engine.floor = floor
-    first = Replay(engine, MINE, requested, Clock()).next_at_hand(PLENTY)
+    first = Replay(engine, MINE, requested, Clock()).next_from_memory(PLENTY)
     if not first.gap:
         return
     its_id = parse_stream(first.gap).last_event_id

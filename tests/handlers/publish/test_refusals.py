@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from tests.conftest import Service, Start, mint
 from tests.handlers.publish.posting import GOOD, SERVICE, post
 

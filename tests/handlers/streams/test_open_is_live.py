@@ -108,7 +108,7 @@ async def test_stream_whose_keys_are_heard_already_waits_for_nothing(nodes: list
     async def settle(keys: Sequence[str]) -> int:
         raise AssertionError(f"asks for {keys}")
 
-    nodes[0].node.engine.settle = settle  # type: ignore[method-assign]
+    nodes[0].node.engine.wait_caught_up = settle  # type: ignore[method-assign]
     second = await opened(nodes[0], "/v1/app/sse", "1")
 
     [id_] = await publish(nodes[1].node, userId="1", data="to both")

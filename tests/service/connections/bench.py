@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.event import Event
 from sse_push.events.group import EventList
 from sse_push.events.router import Filter, Router

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from tests.conftest import Clock
 from tests.events.fakes import CallbackListener
 from tests.service.connections.bench import Bench

@@ -146,7 +146,7 @@ async def test_slot_is_given_back_whatever_else_fails(
         raise LookupError("not listened to")
 
     with monkeypatch.context() as patched:
-        patched.setattr(one.engine, "unlisten", fail)
+        patched.setattr(one.engine, "unsubscribe", fail)
         with pytest.raises(LookupError):
             getattr(one.connections, how)(connection)
 

@@ -185,7 +185,7 @@ async def test_socket_is_left_alone_before_a_past_on_disk_is_read(
     one = await bench()
     [first] = await one.push()
     with monkeypatch.context() as there:
-        there.setattr(Replay, "at_hand", False)
+        there.setattr(Replay, "in_memory", False)
         connection, transport = one.open(resume=(first,), reading=False)
     assert not connection.live
     assert (transport.unread > 0, transport.paused, connection.fd) == (True, False, -1)

@@ -119,14 +119,14 @@ class FakeEngine:
         self.reachable = True
         self.loses = False
 
-    def listen(self, keys: Collection[str]) -> None:
+    def subscribe(self, keys: Collection[str]) -> None:
         self.heard += keys
 
-    def unlisten(self, keys: Collection[str]) -> None:
+    def unsubscribe(self, keys: Collection[str]) -> None:
         for key in keys:
             self.heard.remove(key)
 
-    async def settle(self, keys: Collection[str]) -> None:
+    async def wait_caught_up(self, keys: Collection[str]) -> None:
         assert set(keys) <= set(self.heard)
         self.settled += keys
         if self.loses:
@@ -176,13 +176,13 @@ class Stage:
 
     def open(self, user: int) -> tuple[Watch, FakeConnection]:
         watch, connection = Watch(self.presence, TOPIC, user, 0), FakeConnection(self.router)
-        self.engine.listen(watch.keys)  # as whoever opens a stream does
+        self.engine.subscribe(watch.keys)  # as whoever opens a stream does
         watch.opened(connection)  # type: ignore[arg-type]
         return watch, connection
 
     def deliver(self, watch: Watch, name: str, size: int = 1) -> None:
         """Something comes for *watch* from another node."""
-        self.router.deliver(EventList([Event("presence", watch.keys, b"1" * size, name, kept=False)]))
+        self.router.deliver(EventList([Event("presence", watch.keys, b"1" * size, name, durable=False)]))
 
     def happens_while_looking(self, happen: Callable[[], None]) -> None:
         """*happen* is called each time when it is looked who the friends are."""

@@ -46,6 +46,6 @@ def test_initial_is_of_every_friend_in_order_and_may_be_large() -> None:
 
 def test_own_events_are_for_streams_of_this_node_and_have_no_ids() -> None:
     for event, model in ((connected(7, NOW), Connected), (heartbeat([7, 8], NOW), Heartbeat)):
-        assert (event.kept, event.local, event.id, event.name) == (False, True, None, model.event_name)
+        assert (event.durable, event.local, event.id, event.name) == (False, True, None, model.event_name)
         assert model.model_validate_json(event.data).timestamp == AT
     assert heartbeat([7, 8], NOW).keys == ("presence\x1f@7", "presence\x1f@8")

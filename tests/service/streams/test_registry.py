@@ -36,5 +36,5 @@ def test_topic_is_given_by_its_first_stream() -> None:
 def test_sampled_and_attended_streams_are_neither_kept_nor_published_to() -> None:
     for stream in STREAMS:
         own = isinstance(stream, SampledStream | AttendedStream)
-        assert stream.topic.kept is not own
+        assert stream.topic.durable is not own
         assert stream.topic.publishable is not own

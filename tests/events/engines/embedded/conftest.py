@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sse_push.events.engines import embedded, packs, store
+from sse_push.events.engines import packs
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
 from sse_push.events.window import Window
 from tests.events.engines.embedded.place import EmbeddedPlace
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from sse_push.events.engines import embedded, store
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.window import Window
 from tests.events.engines.places import Life, Place
 

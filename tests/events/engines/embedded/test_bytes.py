@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.event import Event
 from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace

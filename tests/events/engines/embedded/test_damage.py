@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.engines import embedded, store
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.errors import EngineUnavailable
 from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
@@ -163,7 +164,7 @@ async def test_file_that_is_no_database_is_put_aside_and_another_begun(
         life = await place.open()
     assert "engine.store_replaced" in [log["event"] for log in logs]
     assert (place.dir / "events.db.damaged").read_bytes() == rubbish
-    assert not life.engine.knows(*kept[10].split("-")[:1], 10)
+    assert not life.engine.is_known_position(*kept[10].split("-")[:1], 10)
     assert await life.keep(said("goes on")) == [f"{life.engine.epoch}-{COUNT + 1}"]
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
 from sse_push.events.window import Window
 from tests.events.engines.embedded.place import EmbeddedPlace, copied, machine_restarted, rows
 from tests.events.engines.places import keys_of, said, said_of
@@ -81,9 +82,10 @@ async def test_machine_that_loses_the_whole_log_cannot_give_an_id_twice(
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
-from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
 from sse_push.events.engines.base import EngineListener
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.event import Event
 from sse_push.events.group import EventList
 

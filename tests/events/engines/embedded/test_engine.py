@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.engines import embedded
+from sse_push.events.engines.embedded import engine as embedded
 from sse_push.events.errors import Overloaded
 from sse_push.events.event import Event
 from sse_push.events.group import EventList, weight_of

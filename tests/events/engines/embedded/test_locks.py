@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.engines import embedded, history_file
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import sqlite_file
 from sse_push.events.errors import EngineUnavailable
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import ids, said
@@ -68,7 +69,7 @@ async def test_start_waits_for_a_lock_off_the_loop_and_says_why_it_gives_up(
     life = await place.open()
     await life.keep(said(1))
     place.crash(life)
-    monkeypatch.setattr(history_file, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(sqlite_file, "LOCK_WAIT_S", 0.05)
     with locked(place):
         opening = asyncio.ensure_future(place.open())
         await turns(20)

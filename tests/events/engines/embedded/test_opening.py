@@ -7,7 +7,7 @@ import pytest
 
 from sse_push.events.engines import open_engine
 from sse_push.events.engines.base import EngineListener
-from sse_push.events.engines.embedded import EmbeddedEngine
+from sse_push.events.engines.embedded.engine import EmbeddedEngine
 from sse_push.events.errors import EngineUnavailable, StoreInUse
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import said, said_of

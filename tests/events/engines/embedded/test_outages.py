@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from structlog.testing import capture_logs
 
-from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
 from sse_push.events.errors import EngineUnavailable
 from tests.events.engines.embedded.place import EmbeddedPlace, full_disk, on_disk_everything
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from sse_push.events.engines import store
+from sse_push.events.engines.embedded import store
 from tests.events.engines.embedded.place import EmbeddedPlace, on_disk_everything
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said, said_of
 from tests.events.fakes import DEADLINE_S, turns, until

@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from sse_push.events.engines import embedded, store
+from sse_push.events.engines.embedded import engine as embedded
+from sse_push.events.engines.embedded import store
 from sse_push.events.replay import Replay
 from tests.events.engines.embedded.place import EmbeddedPlace
 from tests.events.engines.places import EVERYTHING, ids, keys_of, said

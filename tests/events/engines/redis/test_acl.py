@@ -26,9 +26,9 @@ async def test_node_needs_no_more_than_the_rights_in_the_documents() -> None:
         life = Life(RedisEngine(url, max_events=100, max_age=60.0, clock=clock), clock)
         await life.engine.start(CallbackListener(life.hear))
         taken: list[object] = []
-        life.engine.take_in(lambda events: taken.extend(events) or done(["id"]))
-        life.engine.listen(EVERYTHING)
-        await life.engine.settle(EVERYTHING)
+        life.engine.consume_inbox(lambda events: taken.extend(events) or done(["id"]))
+        life.engine.subscribe(EVERYTHING)
+        await life.engine.wait_caught_up(EVERYTHING)
         await life.keep(said("1", key="k"))
         server.call("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: not life.engine.reachable)
@@ -36,13 +36,13 @@ async def test_node_needs_no_more_than_the_rights_in_the_documents() -> None:
         await life.keep(*[said(number) for number in range(200)])
         assert len(await life.replay()) == 100
         assert await life.engine._session._audit.missing() == []
-        assert not await life.engine.heard_elsewhere("app:nobody")
-        life.engine.unlisten(EVERYTHING)
+        assert not await life.engine.has_remote_subscribers("app:nobody")
+        life.engine.unsubscribe(EVERYTHING)
         for body in ("{", '{"userId": "1", "data": 1}'):
             server.call("XADD", "{sse-push}:inbox", "*", "event", body)
         await until(lambda: taken)
         await until(lambda: server.call("XLEN", "{sse-push}:inbox") == 0)
-        life.engine.pass_on(EventList([said("passed", kept=False)]))
+        life.engine.publish_ephemeral(EventList([said("passed", durable=False)]))
         await life.engine.check()
         await life.engine.close()
         assert server.call("ACL", "LOG") == []

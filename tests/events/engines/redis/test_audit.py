@@ -88,8 +88,8 @@ async def listening(server: RedisServer, *users: str) -> AsyncIterator[Listener]
         )
     )
     for user in users:
-        engine.listen(keys_of(user))
-        await engine.settle(keys_of(user))
+        engine.subscribe(keys_of(user))
+        await engine.wait_caught_up(keys_of(user))
     try:
         yield listener
     finally:
@@ -126,7 +126,7 @@ async def test_lost_message_is_noticed_whatever_follows(server: RedisServer, fol
         assert (missed["events"], missed["first"]) == (1, 2)
         # What comes back to this node is read from the store, with what was stolen; and all goes on.
         listener.thief.word = None
-        assert not listener.engine.holds(keys_of("ann"), 1)
+        assert not listener.engine.cache_covers(keys_of("ann"), 1)
         events, _ = await listener.engine.read(keys_of("ann"), 1, 2**20)
         assert events[0].data == said("stolen").data
         publish(("ann", "last"))
@@ -162,7 +162,7 @@ async def test_nothing_is_missed_where_nothing_is_lost(server: RedisServer) -> N
         for _ in range(10):
             publish(*((user, "x") for user in users[:20]))
             assert await listener.engine._session._audit.missing() == []
-        listener.engine.unlisten(keys_of(users[0]))
+        listener.engine.unsubscribe(keys_of(users[0]))
         for _ in range(4):
             publish((users[0], "not heard"))
             assert await listener.engine._session._audit.missing() == []

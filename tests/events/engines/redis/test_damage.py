@@ -52,7 +52,7 @@ async def test_history_that_others_deleted_begins_a_new_epoch(
         await until(lambda: life.engine.epoch != epoch and life.engine.reachable)
     assert broken[0][0] == "unknown"
     assert broken[0][1].startswith(epoch)
-    assert not life.engine.knows(epoch, 10)
+    assert not life.engine.is_known_position(epoch, 10)
     after = await life.keep(said("after", ["10"]))
     assert ids(await life.replay(keys_of("10"), after=life.engine.floor))[-1:] == after
     other = await place.open()
@@ -79,7 +79,7 @@ async def test_store_that_went_back_to_what_it_was_is_another(
             server.call("RESTORE", name, "0", copy, "REPLACE")
         await until(lambda: life.engine.epoch != epoch and life.engine.reachable)
     assert broken == [("unknown", f"{epoch}-15")]
-    assert [life.engine.knows(epoch, number) for number in (10, 11)] == [True, False]
+    assert [life.engine.is_known_position(epoch, number) for number in (10, 11)] == [True, False]
 
 
 async def test_event_that_is_missing_where_it_is_read_begins_a_new_epoch(

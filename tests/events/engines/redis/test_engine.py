@@ -39,7 +39,7 @@ async def test_start_tells_what_the_server_refuses(
     monkeypatch.setattr(session, "START_S", 0)
     server.call("ACL", "SETUSER", "deaf", "on", ">secret", "~*", "resetchannels", "+@all")
     refused = RedisEngine(f"redis://deaf:secret@127.0.0.1:{server.port}", max_events=10, max_age=60)
-    refused.listen(("app",))
+    refused.subscribe(("app",))
 
     with pytest.raises(EngineUnavailable, match="NOPERM"):
         await refused.start(EngineListener())

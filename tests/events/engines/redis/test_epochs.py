@@ -41,8 +41,8 @@ async def node(server: RedisServer) -> AsyncIterator[Node]:
     await engine.start(
         CallbackListener(node.hear, discontinued=lambda reason, stood: node.broken.append((reason, stood)))
     )
-    engine.listen(EVERYTHING)
-    await engine.settle(EVERYTHING)
+    engine.subscribe(EVERYTHING)
+    await engine.wait_caught_up(EVERYTHING)
     yield node
     await engine.close()
     await proxy.refuse()
@@ -79,7 +79,7 @@ async def test_server_that_kept_all_is_another_epoch_of_the_same_store() -> None
         assert await here.keep(said(2, key="again")) == before[1:], "an event has one id"
         after = await here.keep(said(3))
         assert after == [format_id(here.engine.epoch, 3)]
-        assert here.engine.knows(epoch, 2) and not here.engine.knows(epoch, 3)
+        assert here.engine.is_known_position(epoch, 2) and not here.engine.is_known_position(epoch, 3)
         assert ids(here.told) == before + after
         async with node(server) as there:
             assert ids(await there.replay(after=0)) == before + after
@@ -107,7 +107,7 @@ async def test_server_that_lost_the_end_is_noticed_whoever_comes_first() -> None
         first = await stack.enter_async_context(node(server))
         new = await first.keep(*map(said, "abcdef"))
         assert new[0] == format_id(first.engine.epoch, 6)
-        assert [first.engine.knows(old, number) for number in (5, 6, 8)] == [True, False, False]
+        assert [first.engine.is_known_position(old, number) for number in (5, 6, 8)] == [True, False, False]
         assert ids(await first.replay(after=3)) == [*kept[3:], *new]
 
         await back(saw_some)
@@ -130,7 +130,7 @@ async def test_store_that_is_another_one_by_now_settles_nothing(monkeypatch: pyt
         server.call("FLUSHALL")
         async with node(server):
             with pytest.raises(EngineUnavailable, match="another"):
-                await here.engine.settle(EVERYTHING)
+                await here.engine.wait_caught_up(EVERYTHING)
 
 
 async def test_node_that_missed_more_than_is_read_for_all_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,5 +168,5 @@ async def test_server_that_comes_back_empty_knows_no_id() -> None:
         await until(lambda: here.broken)
         assert here.broken == [("unknown", f"{epoch}-1")]
         await until(lambda: here.engine.reachable)
-        assert not here.engine.knows(epoch, 1)
+        assert not here.engine.is_known_position(epoch, 1)
         assert (await here.keep(said(2)))[0].endswith("-2"), "numbers go on"

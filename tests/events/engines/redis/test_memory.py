@@ -53,8 +53,8 @@ async def node(
         CallbackListener(life.hear, discontinued=lambda reason, stood: life.broken.append((reason, stood)))
     )
     try:
-        engine.listen(EVERYTHING)
-        await engine.settle(EVERYTHING)
+        engine.subscribe(EVERYTHING)
+        await engine.wait_caught_up(EVERYTHING)
         yield life
     finally:
         await engine.close()
@@ -236,7 +236,7 @@ async def test_evictions_begin_a_new_epoch_and_the_node_goes_on(own_server: Redi
             limit_memory(own_server, 0)
         assert {log["event"] for log in logs} >= {"engine.keys_evicted", "engine.eviction_allowed"}
         assert life.broken[0] == ("unknown", f"{epoch}-{head}")
-        assert not life.engine.knows(epoch, 50)
+        assert not life.engine.is_known_position(epoch, 50)
         while not life.told or life.told[-1].data != said("after").data:
             with capture_logs(), suppress(EngineUnavailable):  # the last of them may just be noticed
                 await until(lambda: life.engine.reachable)
@@ -248,7 +248,7 @@ async def test_evictions_while_no_node_was_there_are_noticed(own_server: RedisSe
         for number in range(50):
             await life.keep(big(number, 5000))
         epoch = life.engine.epoch
-        assert life.engine.knows(epoch, 50)
+        assert life.engine.is_known_position(epoch, 50)
     own_server.call("SET", "others", b"x" * 100_000)
     own_server.call("EXPIRE", "others", "1000")
     limit_memory(own_server, used(own_server) - 50_000, "volatile-lru")
@@ -256,7 +256,7 @@ async def test_evictions_while_no_node_was_there_are_noticed(own_server: RedisSe
     limit_memory(own_server, 0)
     async with node(own_server) as again:
         assert again.engine.epoch != epoch
-        assert not again.engine.knows(epoch, 50)
+        assert not again.engine.is_known_position(epoch, 50)
         assert again.engine.floor == again.engine.head
     async with node(own_server) as third:
         assert third.engine.epoch == again.engine.epoch, "they are noticed once"

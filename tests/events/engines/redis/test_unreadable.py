@@ -23,10 +23,10 @@ def unreadable(data: bytes, user: str) -> Event:
 
 async def seen_by(life: Life, user: str, after: int) -> Seen:
     keys = keys_of(user)
-    life.engine.listen(keys)
-    await life.engine.settle(keys)
+    life.engine.subscribe(keys)
+    await life.engine.wait_caught_up(keys)
     seen = await replayed(Replay(life.engine, keys, f"{life.engine.epoch}-{after}"))
-    life.engine.unlisten(keys)
+    life.engine.unsubscribe(keys)
     return seen
 
 
@@ -38,8 +38,8 @@ async def test_event_that_cannot_be_read_is_told_to_those_it_is_for_and_stops_no
     breaks: list[tuple[object, ...]] = []
     life.engine._standing.listener.discontinued = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
     keys = keys_of("1")
-    life.engine.listen(keys)
-    await life.engine.settle(keys)
+    life.engine.subscribe(keys)
+    await life.engine.wait_caught_up(keys)
     with capture_logs() as logs:
         first = await life.keep(said("before", ["1"]))
         receipt = life.append(unreadable(data, "1"))
@@ -69,8 +69,8 @@ async def test_events_missed_that_cannot_be_read_are_told_when_a_node_is_back(
     breaks: list[tuple[object, ...]] = []
     life.engine._standing.listener.discontinued = lambda *said: breaks.append(said)  # type: ignore[attr-defined]
     keys = keys_of("1")
-    life.engine.listen(keys)
-    await life.engine.settle(keys)
+    life.engine.subscribe(keys)
+    await life.engine.wait_caught_up(keys)
     first = await life.keep(said("before", ["1"]))
     with capture_logs():
         server.call("CLIENT", "KILL", "TYPE", "pubsub")

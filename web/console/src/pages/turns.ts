@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "react";
 import {
 	type ExpUpdated,
-	type MemberOfRoom,
+	type RoomMember,
 	type StreamError,
 	type TurnFrame,
 	takeTurn,
@@ -76,7 +76,7 @@ export function useMembers(room: string): string {
 		setNone(room && "Looking who is there…");
 		const look = async () => {
 			const path = `/api/chat/rooms/${encodeURIComponent(room)}/members`;
-			const answer = await send<readonly MemberOfRoom[]>({ method: "GET", path }, session.token);
+			const answer = await send<readonly RoomMember[]>({ method: "GET", path }, session.token);
 			if (isOld) return;
 			const members = answer.ok ? answer.body.map(earned) : [];
 			setNone(answer.ok ? "This room has no AI members." : sentence(answer.problem.detail));
@@ -96,7 +96,7 @@ function isLater(one: Exp, other: Exp): boolean {
 	return one.personaId === other.personaId && one.newExp > other.newExp;
 }
 
-function earned({ personaId, aiName, exp, level }: MemberOfRoom): Exp {
+function earned({ personaId, aiName, exp, level }: RoomMember): Exp {
 	return { personaId, personaName: aiName, newExp: exp, newLevel: level, expIncrease: 0 };
 }
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from sse_push.events.engines.damage import OtherVersion
+from sse_push.events.engines.embedded.damage import OtherVersion
 from sse_push.events.ids import new_epoch
 
 FORMAT = "5"
@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS published_at ON published (at);
 """
 
 
-class HistoryFile:
+class SqliteFile:
     """An open file, for whoever writes it.
 
     Args:

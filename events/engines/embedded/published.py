@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
-from sse_push.events.engines.ages import Ages
-from sse_push.events.engines.history_file import HistoryFile
+from sse_push.events.engines.embedded.ages import Ages
+from sse_push.events.engines.embedded.sqlite_file import SqliteFile
 from sse_push.events.errors import KeyReused
 from sse_push.events.event import Event
 from sse_push.events.group import EventGroup
@@ -24,7 +24,7 @@ class Published(NamedTuple):
 class PublishedKeys:
     """The keys in *file* that are younger than *max_age* seconds."""
 
-    def __init__(self, file: HistoryFile, ages: Ages, max_age: float) -> None:
+    def __init__(self, file: SqliteFile, ages: Ages, max_age: float) -> None:
         self._file = file
         self._ages = ages
         self._max_age = max_age

@@ -1,4 +1,4 @@
-"""The newest events for some routing keys: where a stream that wants its room's last messages begins.
+"""The latest_events events for some routing keys: where a stream that wants its room's last messages begins.
 
 Reads backwards in growing steps, through what a stream that comes back reads (events/replay.py). Knows engines; does
 not know what the events say.
@@ -14,13 +14,13 @@ from sse_push.events.event import Event
 from sse_push.events.ids import format_id
 from sse_push.events.replay import Replay
 
-LOOK_BACK_EVENTS: Final[int] = 100_000  # events of all topics among which the newest are looked for
+LOOK_BACK_EVENTS: Final[int] = 100_000  # events of all topics among which the latest_events are looked for
 _FIRST_STEP = 1_000
 _STEP_GROWS = 10
 _PAGE_BYTES = 128 * 1024
 
 
-async def newest(
+async def latest_events(
     engine: Engine, keys: Sequence[str], count: int, clock: Callable[[], float] = time.time
 ) -> list[Event]:
     """The last *count* events for *keys*, oldest first; fewer where there are no more.
@@ -28,9 +28,9 @@ async def newest(
     Raises:
         EngineUnavailable: They can't be read now.
     """
-    engine.listen(keys)
+    engine.subscribe(keys)
     try:
-        await engine.settle(keys)
+        await engine.wait_caught_up(keys)
         step = _FIRST_STEP
         while True:
             after = max(engine.floor, engine.head - step)
@@ -39,18 +39,18 @@ async def newest(
                 return list(found)
             step *= _STEP_GROWS
     finally:
-        engine.unlisten(keys)
+        engine.unsubscribe(keys)
 
 
-async def before_newest(
+async def position_before_latest(
     engine: Engine, keys: Sequence[str], count: int, clock: Callable[[], float] = time.time
 ) -> str:
-    """The id after which the last *count* events for *keys* come; where there are none, that of the newest event.
+    """The id after which the last *count* events for *keys* come; where there are none, that of the latest_events event.
 
     Raises:
         EngineUnavailable: They can't be read now.
     """
-    events = await newest(engine, keys, count, clock)
+    events = await latest_events(engine, keys, count, clock)
     return format_id(engine.epoch, events[0].seq - 1 if events else engine.head)
 
 

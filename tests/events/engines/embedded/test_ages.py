@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sse_push.events.engines.ages import Ages, steady_clock
+from sse_push.events.engines.embedded.ages import Ages, steady_clock
 
 NOW = 1_700_000_000.0
 

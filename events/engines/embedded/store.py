@@ -1,4 +1,4 @@
-"""The embedded engine's history on disk: one SQLite file (history_file.py), one writer.
+"""The embedded engine's history on disk: one SQLite file (sqlite_file.py), one writer.
 
 Events are appended in packs (one row for many events), which is what a commit costs. Which events are
 for which routing key (``routes``) is written behind, a segment of many events at once, by ``chores``;
@@ -18,13 +18,13 @@ from zlib import crc32
 import structlog
 from pydantic_core import to_json
 
-from sse_push.events.engines.ages import Ages
-from sse_push.events.engines.damage import OtherVersion, is_damage
-from sse_push.events.engines.head_record import HeadRecord
-from sse_push.events.engines.history_file import FORMAT, HistoryFile
+from sse_push.events.engines.embedded.ages import Ages
+from sse_push.events.engines.embedded.damage import OtherVersion, is_damage
+from sse_push.events.engines.embedded.head_record import HeadRecord
+from sse_push.events.engines.embedded.published import Published, PublishedKeys
+from sse_push.events.engines.embedded.reader import ROUTES_AT_ONCE, start_of_routes
+from sse_push.events.engines.embedded.sqlite_file import FORMAT, SqliteFile
 from sse_push.events.engines.packs import PACK_EVENTS, checksum_of, packs_of, unpack_row
-from sse_push.events.engines.published import Published, PublishedKeys
-from sse_push.events.engines.reader import ROUTES_AT_ONCE, start_of_routes
 from sse_push.events.errors import KeyReused
 from sse_push.events.group import EventGroup, EventList
 from sse_push.events.ids import format_id
@@ -89,9 +89,9 @@ class Store:
             self._record.close()
             raise
 
-    def _open(self, path: Path, sync: Literal["normal", "full"]) -> HistoryFile:
+    def _open(self, path: Path, sync: Literal["normal", "full"]) -> SqliteFile:
         try:
-            return HistoryFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
+            return SqliteFile(path, log_bytes=2 * _CHECKPOINT_BYTES, sync=sync)
         except OtherVersion:
             if self._record.found is None or self._record.found.form != FORMAT:
                 raise

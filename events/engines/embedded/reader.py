@@ -15,7 +15,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from sse_push.events.engines.base import Unreadable
-from sse_push.events.engines.damage import is_damage
+from sse_push.events.engines.embedded.damage import is_damage
 from sse_push.events.engines.packs import unpack_row
 from sse_push.events.event import Event
 from sse_push.events.group import EventGroup
@@ -33,7 +33,7 @@ class Lost(NamedTuple):
     last: int
 
 
-class Reader:
+class HistoryReader:
     """The reading side: what one stream may see, and no more, from older events on disk.
 
     Args:

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from sse_push.events.engines import packs, store
-from sse_push.events.engines.history_file import FORMAT
+from sse_push.events.engines import packs
+from sse_push.events.engines.embedded import store
+from sse_push.events.engines.embedded.reader import HistoryReader
+from sse_push.events.engines.embedded.sqlite_file import FORMAT
+from sse_push.events.engines.embedded.store import Store
 from sse_push.events.engines.packs import PACK_BYTES, PACK_EVENTS, pack, packs_of, unpack
-from sse_push.events.engines.reader import Reader
-from sse_push.events.engines.store import Store
 from sse_push.events.event import Event
 from sse_push.events.group import EventColumns, EventList
 from sse_push.events.topics import Topic, user_keys
@@ -54,7 +55,7 @@ def read(directory: Path, its: Store, keys: tuple[str, ...] = EVERYTHING, after:
     """All that has routes, through pages of five."""
     found: list[Event] = []
     after = max(after, its.floor)
-    with closing(Reader(directory / "events.db", its.epoch)) as reader:
+    with closing(HistoryReader(directory / "events.db", its.epoch)) as reader:
         while after < its.indexed:
             page, after = reader.read(keys, after, its.indexed, NOW, 5, PLENTY)
             found += page
@@ -190,7 +191,7 @@ def test_read_page_is_bounded_in_bytes_and_leads_on(open_store: Open, tmp_path: 
     its = open_store()
     its.append(EventList([said(n) for n in range(20)]), NOW)
     list(its.chores(NOW))
-    with closing(Reader(tmp_path / "events.db", its.epoch)) as reader:
+    with closing(HistoryReader(tmp_path / "events.db", its.epoch)) as reader:
         page, upto = reader.read(EVERYTHING, 0, its.indexed, NOW, 1000, 1)
         assert (seqs(page), upto) == ([1], 1)
         page, upto = reader.read(EVERYTHING, 18, its.indexed, NOW, 1000, PLENTY)
@@ -269,7 +270,7 @@ def test_chores_take_nothing_that_the_floor_did_not_already_cover(open_store: Op
     while True:
         floor = its.floor
         ended = next(chores, its) is its
-        with closing(Reader(tmp_path / "events.db", its.epoch)) as reader:
+        with closing(HistoryReader(tmp_path / "events.db", its.epoch)) as reader:
             page, upto = reader.read(EVERYTHING, floor, 100, NOW, 1000, PLENTY)
         assert (seqs(page), upto) == (list(range(floor + 1, 101)), 100)
         if ended:

@@ -8,33 +8,33 @@ from collections.abc import Sequence
 from sse_push.events.engines.base import Engine, Publish
 
 
-class AloneEngine(Engine):
+class SingleNodeEngine(Engine):
     """An engine of one node."""
 
     @property
     def reachable(self) -> bool:
         return True
 
-    def listen(self, keys: Sequence[str]) -> None:
+    def subscribe(self, keys: Sequence[str]) -> None:
         """All keys are heard anyway."""
 
-    def unlisten(self, keys: Sequence[str]) -> None:
+    def unsubscribe(self, keys: Sequence[str]) -> None:
         """The same."""
 
-    def current(self, keys: Sequence[str], seq: int | None) -> bool:
+    def is_caught_up(self, keys: Sequence[str], seq: int | None) -> bool:
         return True
 
-    def knows(self, epoch: str, seq: int) -> bool:
+    def is_known_position(self, epoch: str, seq: int) -> bool:
         return epoch == self.epoch and seq <= self.head
 
-    async def settle(self, keys: Sequence[str]) -> int:
+    async def wait_caught_up(self, keys: Sequence[str]) -> int:
         return self.head
 
-    def holds(self, keys: Sequence[str], after: int) -> bool:
+    def cache_covers(self, keys: Sequence[str], after: int) -> bool:
         return after >= self.window.start
 
-    async def heard_elsewhere(self, key: str) -> bool:
+    async def has_remote_subscribers(self, key: str) -> bool:
         return False
 
-    def take_in(self, publish: Publish) -> None:
+    def consume_inbox(self, publish: Publish) -> None:
         """There is no other way into its store."""

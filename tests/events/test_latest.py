@@ -1,11 +1,11 @@
-"""The newest events for some keys, found backwards through what a stream that comes back reads."""
+"""The latest_events events for some keys, found backwards through what a stream that comes back reads."""
 
 import pytest
 
-from sse_push.events import newest as module
+from sse_push.events import latest as module
 from sse_push.events.group import EventList
 from sse_push.events.ids import format_id
-from sse_push.events.newest import before_newest, newest
+from sse_push.events.latest import latest_events, position_before_latest
 from sse_push.events.router import Filter
 from tests.events.fakes import MemoryEngine, make_event
 
@@ -21,7 +21,7 @@ def engine_with(*users: str) -> MemoryEngine:
 
 
 async def found(engine: MemoryEngine, count: int) -> list[int]:
-    return [event.seq for event in await newest(engine, MINE, count)]
+    return [event.seq for event in await latest_events(engine, MINE, count)]
 
 
 async def test_newest_events_come_oldest_first() -> None:
@@ -33,8 +33,8 @@ async def test_newest_events_come_oldest_first() -> None:
 
 
 async def test_nothing_is_found_where_there_is_nothing() -> None:
-    assert await newest(engine_with(), MINE, 3) == []
-    assert await newest(engine_with("1", "2"), NOBODYS, 3) == []
+    assert await latest_events(engine_with(), MINE, 3) == []
+    assert await latest_events(engine_with("1", "2"), NOBODYS, 3) == []
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7])
@@ -63,6 +63,6 @@ async def test_what_is_gone_is_not_found() -> None:
 async def test_id_before_the_newest_is_where_to_resume() -> None:
     engine = engine_with("1", "2", "1")
 
-    assert await before_newest(engine, MINE, 1) == format_id("aaaaaaaa", 2)
-    assert await before_newest(engine, MINE, 9) == format_id("aaaaaaaa", 0)
-    assert await before_newest(engine, NOBODYS, 9) == format_id("aaaaaaaa", 3)
+    assert await position_before_latest(engine, MINE, 1) == format_id("aaaaaaaa", 2)
+    assert await position_before_latest(engine, MINE, 9) == format_id("aaaaaaaa", 0)
+    assert await position_before_latest(engine, NOBODYS, 9) == format_id("aaaaaaaa", 3)

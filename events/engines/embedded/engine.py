@@ -21,17 +21,17 @@ from typing import IO, Any, Literal, NamedTuple
 
 import structlog
 
-from sse_push.events.engines.ages import steady_clock
-from sse_push.events.engines.alone import AloneEngine
 from sse_push.events.engines.base import (
     NOT_PUBLISHED,
     EngineListener,
     Unreadable,
 )
-from sse_push.events.engines.damage import is_busy, is_damage, set_aside
-from sse_push.events.engines.history_file import LOCK_WAIT_S
-from sse_push.events.engines.reader import Reader
-from sse_push.events.engines.store import Store
+from sse_push.events.engines.embedded.ages import steady_clock
+from sse_push.events.engines.embedded.damage import is_busy, is_damage, set_aside
+from sse_push.events.engines.embedded.reader import HistoryReader
+from sse_push.events.engines.embedded.sqlite_file import LOCK_WAIT_S
+from sse_push.events.engines.embedded.store import Store
+from sse_push.events.engines.single_node import SingleNodeEngine
 from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded, StoreInUse
 from sse_push.events.event import Event
 from sse_push.events.group import EventGroup, EventList, concat, weight_of
@@ -62,7 +62,7 @@ class _Commit(NamedTuple):
     result: EventGroup | Exception
 
 
-class EmbeddedEngine(AloneEngine):
+class EmbeddedEngine(SingleNodeEngine):
     """Keeps events in ``data_dir/events.db``; the arguments are the store's."""
 
     epoch = ""  # until it is started
@@ -147,12 +147,12 @@ class EmbeddedEngine(AloneEngine):
     def _open_store(self, path: Path) -> EventGroup:
         make_private_database(path)
         store = Store(path, **self._limits)
-        readers: SimpleQueue[Reader] = SimpleQueue()
+        readers: SimpleQueue[HistoryReader] = SimpleQueue()
         try:
             events = store.newest(PRELOAD_EVENTS, WINDOW_BYTES // 2)
             sound: dict[tuple[int, int, int | None], bool] = {}
             for _ in range(READERS):
-                readers.put(Reader(path, store.epoch, store.unchecked, sound))
+                readers.put(HistoryReader(path, store.epoch, store.unchecked, sound))
         except BaseException:
             store.close()
             raise
@@ -317,7 +317,7 @@ class EmbeddedEngine(AloneEngine):
         _log.error("engine.store_replaced", error=str(error), kept_as=str(set_aside(path)))
         return self._open_store(path)
 
-    def pass_on(self, events: EventGroup) -> None:
+    def publish_ephemeral(self, events: EventGroup) -> None:
         self._listener.stored(events)  # there is no other node
 
     # -- chores ------------------------------------------------------------------------------------
