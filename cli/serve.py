@@ -18,7 +18,7 @@ from sse_push.cli.workers import MAX_WORKERS, WorkerContext, Workers
 from sse_push.events.engines import EMBEDDED
 from sse_push.events.errors import SsePushError
 from sse_push.handlers.app import build_app
-from sse_push.handlers.server import GuardedSite
+from sse_push.handlers.http.server import FrontSite
 from sse_push.service.descriptors import raise_limit, warn_where_few
 from sse_push.service.log_output import LogOutput
 from sse_push.service.logging import configure_logging, open_output
@@ -172,21 +172,21 @@ async def _start(
 
 async def _listen(
     runner: web.AppRunner, settings: Settings, own_port: int | None, context: WorkerContext | None
-) -> list[GuardedSite]:
+) -> list[FrontSite]:
     await runner.setup()
-    sites: list[GuardedSite] = []
+    sites: list[FrontSite] = []
     port = settings.port
     for host in settings.hosts:
         listener = context.listeners.get(host) if context is not None else None
         first = sites[0] if sites else None
-        site = GuardedSite(
+        site = FrontSite(
             runner, host, port, shared=context is not None, beside=first, listener=listener and listener.dup()
         )
         await site.start()
         port = site.port  # port 0 means any free one: all sites share the one that the first got
         sites.append(site)
     if own_port:
-        await GuardedSite(runner, "127.0.0.1", own_port, beside=sites[0]).start()
+        await FrontSite(runner, "127.0.0.1", own_port, beside=sites[0]).start()
     return sites
 
 

@@ -19,7 +19,7 @@ import structlog
 
 from sse_push.cli.signals import ending_signals
 from sse_push.cli.standard_streams import write_stderr
-from sse_push.handlers.listeners import SocketPath, listen, reserve
+from sse_push.handlers.http.listeners import SocketPath, listen, reserve
 from sse_push.service.hosts import unix_path
 from sse_push.service.settings import Settings
 

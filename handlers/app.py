@@ -19,8 +19,8 @@ from sse_push.handlers import (
     status,
     streams,
 )
-from sse_push.handlers.front import front
 from sse_push.handlers.keys import NODE
+from sse_push.handlers.middleware import front
 from sse_push.service.node import Node
 from sse_push.service.settings import Settings
 

@@ -1,10 +1,10 @@
 """A lean way for the one hot request, ``POST /v1/events``: about a third of what aiohttp's own costs.
 
 A plain one (whole, bearer token already known, no page of another origin) is answered by
-handlers/plain_publish.py, without the request, response and task objects that every other request gets.
+handlers/http/fast_publish.py, without the request, response and task objects that every other request gets.
 aiohttp's parser reads it first; the next of the connection, with the same head, is not even parsed.
 Anything unusual goes aiohttp's way. docs/design/0005-lean-publish.md has the figures. Touches aiohttp's
-insides as handlers/detach.py does.
+insides as handlers/http/detach.py does.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
 from sse_push.handlers.head_by_head import HeadByHead, Parsed, QueueingConnection
-from sse_push.handlers.plain_publish import PlainPublish
+from sse_push.handlers.http.fast_publish import FastPublish
+from sse_push.handlers.http.request_checks import is_head_too_large
 from sse_push.handlers.publish import PATH
-from sse_push.handlers.request_checks import is_head_too_large
 from sse_push.handlers.sites import is_called_by_own_name
 from sse_push.service.identity import Caller
 from sse_push.service.node import Node
@@ -151,7 +151,7 @@ class LeanParser:
         self._connection.count_request()
         self.answering = True
         self._node.answering.add(self)
-        PlainPublish(self._node, caller, headers, self.write).start(body)
+        FastPublish(self._node, caller, headers, self.write).start(body)
 
     def _holds(self, data: bytes) -> bool:
         """Many clients send the body behind the head: it waits here for the rest, once."""

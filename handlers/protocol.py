@@ -14,18 +14,18 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from sse_push.handlers.flow import NEVER, FlowHandler
-from sse_push.handlers.malformed import (
+from sse_push.handlers.http.malformed import (
     MAX_FIELD_BYTES,
     MAX_HEADERS,
     MAX_TARGET_BYTES,
     answer_crash,
     answer_malformed,
 )
-from sse_push.handlers.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
+from sse_push.handlers.http.request_checks import MAX_HEAD_BYTES, REFUSAL, make_request, refuse
 from sse_push.service.addresses import UNIX_PEER, is_in, network_of
 
 if TYPE_CHECKING:
-    from sse_push.handlers.guard import Guard
+    from sse_push.handlers.http.guard import ConnectionGuard
 
 KEEPALIVE_S = 75.0  # seconds an idle connection between requests stays open: longer than proxies' 60
 HEALTH_PATHS = frozenset(["/healthz", "/readyz"])
@@ -55,7 +55,9 @@ class GuardedHandler(FlowHandler):
         "trusted",
     )
 
-    def __init__(self, manager: web.Server, guard: "Guard", *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, manager: web.Server, guard: "ConnectionGuard", *, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(
             manager,
             loop=loop,

@@ -20,10 +20,10 @@ from sse_push.events.router import Filter
 from sse_push.handlers import cors
 from sse_push.handlers.auth import caller_of
 from sse_push.handlers.client_address import address_of
-from sse_push.handlers.detach import take_over
 from sse_push.handlers.errors import SERVER, faults
-from sse_push.handlers.front import Handler
+from sse_push.handlers.http.detach import take_over
 from sse_push.handlers.keys import NODE, REQUEST_ID
+from sse_push.handlers.middleware import Handler
 from sse_push.handlers.protocol import is_half_closed
 from sse_push.handlers.topics import streams_of, topics_of
 from sse_push.service.addresses import network_of

@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from structlog.testing import capture_logs
 
 from sse_push.handlers.app import build_app
-from sse_push.handlers.server import GuardedSite
+from sse_push.handlers.http.server import FrontSite
 from sse_push.service.settings import PREFIX, Settings
 from tests import postgres
 from tests import redis_server as redis
@@ -198,7 +198,7 @@ async def listen(settings_for: SettingsFactory) -> AsyncIterator[Listen]:
         app = build_app(settings, clock=clock)
         runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_timeout_s)
         await runner.setup()
-        site = GuardedSite(runner, settings.host, settings.port)
+        site = FrontSite(runner, settings.host, settings.port)
         await site.start()
         started.append(Listening(app, runner, site))
         return started[-1]

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from sse_push.handlers.http.server import FrontSite
 from sse_push.handlers.keys import NODE
-from sse_push.handlers.server import GuardedSite
 from sse_push.service.node import Node
 from tests.clock import DEADLINE_S
 
@@ -57,7 +57,7 @@ class Peer:
 class Listening:
     """A service on a guarded site and a real port."""
 
-    def __init__(self, app: web.Application, runner: web.AppRunner, site: GuardedSite) -> None:
+    def __init__(self, app: web.Application, runner: web.AppRunner, site: FrontSite) -> None:
         self.node: Node = app[NODE]
         self.runner = runner
         self.site = site

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sse_push.handlers.guard import RESERVED_SOCKETS
+from sse_push.handlers.http.guard import RESERVED_SOCKETS
 from tests.deploy.nginx import CONFIG
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
 from tests.docs.pages import rows, section

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_push.handlers.guard import RESERVED_SOCKETS
+from sse_push.handlers.http.guard import RESERVED_SOCKETS
 from sse_push.service.settings import Settings
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Answer, Listen, Service, Start, mint, until
 from tests.handlers.group_chat.turns import ROOM, said
-from tests.handlers.lean.publishes import ONE, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, known, post
 from tests.handlers.ndjson.publisher import answers_to, event_line
 
 SHARE = 1e-5  # of a gibibyte: some 10 KB, half of it at once

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from sse_push.events.errors import OverLimit, SsePushError
 from sse_push.handlers import cors
-from sse_push.handlers.detach import TakenOver
 from sse_push.handlers.errors import SERVER, STATUS, problem, problem_of
+from sse_push.handlers.http.detach import TakenOver
 from sse_push.handlers.keys import NODE, REQUEST_ID
 from sse_push.handlers.sites import check_site
 from sse_push.service.node import Node

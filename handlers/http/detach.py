@@ -1,7 +1,7 @@
 """Taking a connection away from aiohttp once a stream begins, so that it costs 2 KB and not 12.
 
 Touches what aiohttp does not document (guard.py and lean.py touch other parts of it): that its protocol forgets a connection whose
-``transport`` is ``None``. tests/handlers/test_detach.py checks it against the versions that setup.cfg
+``transport`` is ``None``. tests/handlers/http/test_detach.py checks it against the versions that setup.cfg
 allows. Where it is not as known, aiohttp's protocol stays beside ours until the end: larger, not wrong.
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from sse_push.handlers.lean import LeanParser
 from tests.conftest import Listen, Listening, mint
-from tests.handlers.lean.publishes import ONE, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, known, post
 
 SCRIPTS = 60
 MORE = [

@@ -8,8 +8,8 @@ import pytest
 
 from sse_push.handlers import protocol
 from tests.conftest import Listen, until
-from tests.handlers.guard.requests import HEALTHZ, POST
-from tests.handlers.lean.publishes import ONE, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, known, post
+from tests.handlers.http.guard.requests import HEALTHZ, POST
 
 TOKEN = b"very-secret-token"
 MALFORMED = {

@@ -15,7 +15,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDictProxy
 
 from sse_push.handlers.errors import problem
-from sse_push.handlers.front import NO_STORE, count_answer, headers_for, request_id_of
+from sse_push.handlers.middleware import NO_STORE, count_answer, headers_for, request_id_of
 from sse_push.service.node import Node
 
 MAX_HEAD_BYTES = 64 * 1024  # of a request line and headers together: what eight of the longest lines take

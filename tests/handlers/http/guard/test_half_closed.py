@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Listen, Listening, Peer, mint, until
-from tests.handlers.guard.requests import HEALTHZ, POST
-from tests.handlers.lean.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
+from tests.handlers.http.guard.requests import HEALTHZ, POST
 
 STREAM = f"GET /v1/app/sse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint('42')}\r\n\r\n".encode()
 RESET = struct.pack("ii", 1, 0)  # a socket that is closed with this says so by RST

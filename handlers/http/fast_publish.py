@@ -16,7 +16,7 @@ from sse_push.events.errors import SsePushError
 from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers import cors
 from sse_push.handlers.errors import SERVER, problem, problem_of
-from sse_push.handlers.front import NO_STORE, count_answer, request_id_of
+from sse_push.handlers.middleware import NO_STORE, count_answer, request_id_of
 from sse_push.handlers.publish import PATH, read_events
 from sse_push.service.identity import Caller
 from sse_push.service.node import Node
@@ -24,7 +24,7 @@ from sse_push.service.node import Node
 _log = structlog.get_logger()
 
 
-class PlainPublish:
+class FastPublish:
     """One of them.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clock, Listen, Listening, Peer, mint, until
-from tests.handlers.lean.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
 
 BODIES: dict[str, tuple[bytes, str]] = {
     "one": (ONE, ""),

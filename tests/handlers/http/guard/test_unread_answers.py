@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers import flow, guard
+from sse_push.handlers import flow
 from sse_push.handlers.flow import NEVER
+from sse_push.handlers.http import guard
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, until
-from tests.handlers.guard.requests import HEALTHZ
-from tests.handlers.lean.publishes import ONE, post
+from tests.handlers.http.fast_publish.publishes import ONE, post
+from tests.handlers.http.guard.requests import HEALTHZ
 
 UNREAD_BYTES = 4096  # that the server keeps for a client of these tests, beside what the kernel does
 READ_BYTES = 256 * 1024  # what one read of the loop's brings at the most

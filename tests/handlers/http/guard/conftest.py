@@ -2,7 +2,7 @@
 
 import pytest
 
-from sse_push.handlers import guard
+from sse_push.handlers.http import guard
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Listen, until
-from tests.handlers.guard.requests import HEALTHZ, LIMIT_S, POST, publish, until_closed
+from tests.handlers.http.guard.requests import HEALTHZ, LIMIT_S, POST, publish, until_closed
 
 
 @pytest.mark.parametrize(

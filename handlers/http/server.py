@@ -5,15 +5,15 @@ import socket
 
 from aiohttp import web
 
-from sse_push.handlers.guard import Guard
+from sse_push.handlers.http.guard import ConnectionGuard
+from sse_push.handlers.http.listeners import BACKLOG, SocketPath, listen
 from sse_push.handlers.keys import NODE
 from sse_push.handlers.lean import LeanParser
-from sse_push.handlers.listeners import BACKLOG, SocketPath, listen
 from sse_push.handlers.protocol import GuardedHandler
 from sse_push.service.hosts import unix_path, url_of
 
 
-class GuardedSite(web.BaseSite):
+class FrontSite(web.BaseSite):
     """Listens on one address, or one Unix socket, for a runner of the application.
 
     Args:
@@ -29,7 +29,7 @@ class GuardedSite(web.BaseSite):
         port: int,
         *,
         shared: bool = False,
-        beside: "GuardedSite | None" = None,
+        beside: "FrontSite | None" = None,
         listener: socket.socket | None = None,
     ) -> None:
         super().__init__(runner, backlog=BACKLOG)
@@ -37,12 +37,12 @@ class GuardedSite(web.BaseSite):
         self.port = port
         self._shared = shared
         self._is_first = beside is None
-        self._guard: Guard = Guard(runner.app[NODE]) if beside is None else beside.guard
+        self._guard: ConnectionGuard = ConnectionGuard(runner.app[NODE]) if beside is None else beside.guard
         self._given = listener
         self._path: SocketPath | None = None
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> ConnectionGuard:
         """What is open, here and beside it."""
         return self._guard
 

@@ -5,8 +5,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from sse_push.handlers.errors import SERVER, problem
-from sse_push.handlers.front import NO_STORE
-from sse_push.handlers.request_checks import MAX_HEAD_BYTES, new_request_id
+from sse_push.handlers.http.request_checks import MAX_HEAD_BYTES, new_request_id
+from sse_push.handlers.middleware import NO_STORE
 from sse_push.service.node import Node
 
 MAX_TARGET_BYTES = 8190  # of a request's target: a URL with a token; what Apache takes, and nginx about so

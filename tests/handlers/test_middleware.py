@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from sse_push.handlers.app import build_app
-from sse_push.handlers.front import front
+from sse_push.handlers.middleware import front
 from tests.conftest import Listen, Service, SettingsFactory, Start, mint
 
 PAGE = "https://app.example.com"

@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 _Idle = tuple[float, int, GuardedHandler]  # since when, a number that makes it comparable, which
 
 
-class Guard:
+class ConnectionGuard:
     """What is open on this node but not (yet) a stream.
 
     Attributes:

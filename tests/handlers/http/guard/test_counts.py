@@ -2,9 +2,9 @@
 
 import pytest
 
-from sse_push.handlers import guard
+from sse_push.handlers.http import guard
 from tests.conftest import Listen, Listening, Peer, until
-from tests.handlers.guard.requests import HEALTHZ, POST
+from tests.handlers.http.guard.requests import HEALTHZ, POST
 
 READYZ = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 STATUS = b"GET /system/status HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from sse_push.handlers.http.request_checks import MAX_HEAD_BYTES
 from sse_push.handlers.lean import LeanParser
 from sse_push.handlers.protocol import GuardedHandler
-from sse_push.handlers.request_checks import MAX_HEAD_BYTES
 from tests.conftest import Clock, Listen, mint, until
-from tests.handlers.lean.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
 
 
 async def test_head_that_is_known_is_not_parsed_again_whatever_the_bodys_length(

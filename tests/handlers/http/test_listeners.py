@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_push.handlers.listeners import listen
+from sse_push.handlers.http.listeners import listen
 from sse_push.service.settings import Settings
 from tests.conftest import Listen, SettingsFactory
 from tests.process import ServerProcess

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers import plain_publish
+from sse_push.handlers.http import fast_publish
 from sse_push.handlers.lean import LeanParser
 
 
@@ -12,13 +12,13 @@ from sse_push.handlers.lean import LeanParser
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies that went the lean way."""
     bodies: list[bytes] = []
-    start = plain_publish.PlainPublish.start
+    start = fast_publish.FastPublish.start
 
     def starting(self: Any, body: bytes) -> None:
         bodies.append(body)
         start(self, body)
 
-    monkeypatch.setattr(plain_publish.PlainPublish, "start", starting)
+    monkeypatch.setattr(fast_publish.FastPublish, "start", starting)
     return bodies
 
 

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from sse_push.handlers import detach
-from sse_push.handlers.detach import can_detach, take_over
+from sse_push.handlers.http import detach
+from sse_push.handlers.http.detach import can_detach, take_over
 from sse_push.service.connection import Connection
 from tests.conftest import Listen, Listening, Peer, mint, until
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from sse_push.handlers.app import build_app
-from sse_push.handlers.server import GuardedSite
+from sse_push.handlers.http.server import FrontSite
 from tests.conftest import Listen, SettingsFactory, mint, until
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -39,7 +39,7 @@ async def test_site_refuses_a_port_that_is_taken(listen: Listen, settings_for: S
     await runner.setup()
 
     with pytest.raises(OSError, match="in use"):
-        await GuardedSite(runner, "127.0.0.1", first.port).start()
+        await FrontSite(runner, "127.0.0.1", first.port).start()
 
     await runner.cleanup()
 

@@ -1,0 +1,1 @@
+"""What reads requests off a socket: limits, deadlines, the two hot requests; everything else goes to aiohttp."""
