@@ -17,6 +17,7 @@ from jwt.algorithms import HMACAlgorithm
 from sse_push.events.errors import KeysUnavailable, Unauthenticated
 from sse_push.service.account_checks import CHECK_S
 from sse_push.service.claims import EXPIRED, INVALID, caller_from_claims
+from sse_push.service.hs256 import Hs256
 from sse_push.service.identity import Caller, Role, as_user_id
 from sse_push.service.jwks import KeySet
 from sse_push.service.settings import Settings
@@ -64,6 +65,7 @@ class Tokens:
         jws.unregister_algorithm("HS256")
         jws.register_algorithm("HS256", _PreparedHmac(HMACAlgorithm.SHA256))
         self._secrets: tuple[bytes, ...] = ()
+        self._issuer, self._audience = settings.jwt_issuer or None, settings.jwt_audience or None
         self.use_secrets(*settings.jwt_secrets)
         self._keys = keys
         if keys is not None:
@@ -73,8 +75,8 @@ class Tokens:
         self._leeway = settings.jwt_leeway_s
         self._algorithms = list(settings.algorithms)
         self._checks: dict[str, Any] = {
-            "issuer": settings.jwt_issuer or None,
-            "audience": settings.jwt_audience or None,
+            "issuer": self._issuer,
+            "audience": self._audience,
             # Types and times are service/claims.py's affair.
             "options": {
                 "require": ["exp", "sub"],
@@ -96,6 +98,7 @@ class Tokens:
         """Sign with the first of *secrets*, and verify with each."""
         prepare = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key
         self._secrets = tuple([prepare(secret) for secret in secrets])
+        self._hs256 = Hs256(self._secrets, self._issuer, self._audience)
 
     def issue(self, claims: Mapping[str, Any], lifetime: int, generation: int) -> str:
         """A token that :meth:`verify` takes, for an account of this service.
@@ -161,13 +164,18 @@ class Tokens:
     async def _jwt_caller(self, token: str) -> Caller:
         try:
             if self._keys is None:
-                verified = self._decode(token, self._secrets)
+                verified = self._hs256.verify(token) or self._by_secret(token)
                 generation = _generation(verified["header"])
                 return self._caller(verified["payload"], generation=generation)
             key_id, verified = await self._by_document(self._keys, token)
             return self._caller(verified["payload"], key_id=key_id)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated(INVALID) from None
+
+    def _by_secret(self, token: str) -> Mapping[str, Any]:
+        verified = self._decode(token, self._secrets)
+        self._hs256.remember(token, verified["header"])
+        return verified
 
     def _decode(self, token: str, keys: Sequence[Any]) -> Mapping[str, Any]:
         """Header and payload of *token*, which one of *keys* has signed."""
