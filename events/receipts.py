@@ -58,6 +58,14 @@ def refuse(receipt: Receipt | None, error: BaseException) -> None:
         receipt.set_exception(error)
 
 
+def fail(receipt: Receipt | None, error: BaseException) -> None:
+    """Answer *receipt* with *error*: its events were not stored. Without a receipt, log that they are lost."""
+    if receipt is None:
+        _log.error("event.lost", error=str(error))
+    elif not receipt.done():
+        receipt.set_exception(error)
+
+
 def refuse_threadsafe(receipt: FutureReceipt | None, error: BaseException) -> None:
     """:func:`refuse`, callable from any thread."""
     if receipt is None:

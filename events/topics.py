@@ -6,7 +6,7 @@ so nothing is delivered twice. Knows no stream and no engine.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -39,6 +39,12 @@ class Topic:
     whole: bool = False
     narrowed_by: tuple[str, ...] = ()
     publishable: bool = True
+
+
+def unknown_topics(shown: str, topics: Iterable[Topic]) -> str:
+    """The error text for topics that do not exist: *shown*, and the *topics* that there are."""
+    there_are = ", ".join(f"{topic.name}:ROOM" if topic.per_room else topic.name for topic in topics)
+    return f"unknown topic: {shown}; there are {there_are}"
 
 
 def is_name(text: str) -> bool:

@@ -9,7 +9,7 @@ from sse_push.events.event import Event, Push, PushEvent, check_audience, data_o
 from sse_push.events.faults import together
 from sse_push.events.group import EventColumns, EventGroup, EventList
 from sse_push.events.plain import PlainEvent, PlainUserEvent, batch_plain, encode_plain, fits_batch
-from sse_push.events.topics import Topic, is_name
+from sse_push.events.topics import Topic, is_name, unknown_topics
 
 _TOO_MANY_KEYS = (
     "up to here the list has over {} routing keys (MAX_ROUTING_KEYS), one for each user of each event at the least:"
@@ -58,12 +58,8 @@ class Validator:
         name, colon, room = full_name.partition(":")
         topic = self._topics.get(name)
         if topic is None or not (is_name(room) if topic.per_room else not colon):
-            there_are = ", ".join(
-                f"{name}:ROOM" if topic.per_room else name
-                for name, topic in self._topics.items()
-                if topic.publishable
-            )
-            raise BadEvent(f"unknown topic: {full_name[:64]!r}; there are {there_are}")
+            publishable = [topic for topic in self._topics.values() if topic.publishable]
+            raise BadEvent(unknown_topics(repr(full_name[:64]), publishable))
         return topic
 
     def encode(self, push: Push, publisher: str | None = None) -> Event:

@@ -6,6 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from sse_push.events.errors import BadRequest
+from sse_push.events.topics import unknown_topics
 from sse_push.handlers.bodies import read_model
 from sse_push.service.streams import BY_TOPIC, Stream
 
@@ -70,11 +71,8 @@ def streams_of(topics: list[str]) -> list[tuple[Stream, str | None]]:
     """
     unknown = [topic for topic in topics if _stream_of(topic) is None]
     if unknown:
-        there_are = ", ".join(
-            f"{name}:ROOM" if one.topic.per_room else name for name, one in BY_TOPIC.items()
-        )
         shown = ", ".join(repr(topic[:MAX_TOPIC_SHOWN]) for topic in unknown)
-        raise BadRequest(f"unknown topic: {shown}; there are {there_are}")
+        raise BadRequest(unknown_topics(shown, [stream.topic for stream in BY_TOPIC.values()]))
     return [found for topic in topics if (found := _stream_of(topic)) is not None]
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from sse_push.events.backoff import Backoff
 from sse_push.events.errors import EngineUnavailable, Overloaded
+from sse_push.events.tasks import BackgroundTasks
 from sse_push.service.group_chat.bullmq_client import BullMqClient, cancel_all, describe_error
 from sse_push.service.group_chat.bullmq_worker import BullMqWorker
 from sse_push.service.group_chat.jobs import QUEUE, Job, Result
@@ -77,7 +79,7 @@ class BullMqQueue(JobQueue):
         self._clock = clock
         self._own_jobs: dict[str, Job] = {}
         self._delivering: set[str] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
         self._last_event = "$"
 
     async def start(self, on_done: OnDone, is_published: IsPublished | None = None) -> None:
@@ -93,8 +95,8 @@ class BullMqQueue(JobQueue):
             ) from error
         if self._worker is not None:
             await self._worker.start()
-        self._spawn(self._follow_events())
-        self._spawn(self._sweep())
+        self._tasks.spawn(self._follow_events())
+        self._tasks.spawn(self._sweep())
 
     async def reserve(self, user_id: str, job_ids: Sequence[str]) -> int:
         return await self._quotas.reserve(user_id, job_ids)
@@ -134,7 +136,7 @@ class BullMqQueue(JobQueue):
 
     async def _follow_events(self) -> None:
         """Follow the queue's events until cancelled."""
-        wait, longest = RECONNECT_DELAYS_S
+        backoff = Backoff(*RECONNECT_DELAYS_S)
         while True:
             began = self._clock()
             events = self._client.events(QUEUE, self._last_event, READ_TIMEOUT_MS)
@@ -152,18 +154,19 @@ class BullMqQueue(JobQueue):
                 _log.warning(
                     "group_chat.events_failed", error=repr(errors[0]), exc_info=self._unexpected(errors[0])
                 )
-            wait = RECONNECT_DELAYS_S[0] if self._clock() - began > longest else min(2 * wait, longest)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+            if self._clock() - began > RECONNECT_DELAYS_S[1]:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_wait())
 
     def _completed(self, event: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
         if (job := self._own_jobs.get(event.get("jobId", ""))) is not None:
-            self._spawn(self._deliver_result(job, _result(event.get("returnvalue")), is_kept=True))
+            self._tasks.spawn(self._deliver_result(job, _result(event.get("returnvalue")), is_kept=True))
 
     def _failed(self, event: dict[str, Any], event_id: str) -> None:
         self._last_event = event_id
         if (job := self._own_jobs.get(event.get("jobId", ""))) is not None:
-            self._spawn(self._deliver_result(job, None, is_kept=False))
+            self._tasks.spawn(self._deliver_result(job, None, is_kept=False))
 
     async def _deliver_result(self, job: Job, result: Result | None, *, is_kept: bool) -> None:
         """Deliver the result of *job*, once at a time, and remove the job when everything is handled.
@@ -260,11 +263,6 @@ class BullMqQueue(JobQueue):
         if removed:
             await self._remove(job_id)
         return bool(removed)
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _entry(job: Job, priority: int) -> dict[str, Any]:

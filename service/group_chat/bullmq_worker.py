@@ -4,7 +4,6 @@ The jobs of a worker that crashes go to others when its locks expire. docs/group
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from sse_push.events.backoff import Backoff
 from sse_push.events.errors import AnswerFailed
 from sse_push.service.group_chat.bullmq_client import CANCEL_RETRY_S, BullMqClient, cancel_all
 from sse_push.service.group_chat.jobs import QUEUE, Job
@@ -84,7 +84,7 @@ class BullMqWorker:
         await self._client.close()
 
     async def _run(self) -> None:
-        wait, longest = RECONNECT_DELAYS_S
+        backoff = Backoff(*RECONNECT_DELAYS_S)
         while True:
             began = self._clock()
             self._worker = self._client.worker(QUEUE, self._process, self._options)
@@ -95,8 +95,9 @@ class BullMqWorker:
                 _failed(error)
             if self._worker.closing:
                 return
-            wait = RECONNECT_DELAYS_S[0] if self._clock() - began > longest else min(2 * wait, longest)
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+            if self._clock() - began > RECONNECT_DELAYS_S[1]:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_wait())
 
     async def _process(self, job: Any, token: str) -> dict[str, Any]:
         result = None

@@ -6,13 +6,13 @@ rooms, jobs and frames; does not know how a job finds its worker (queue.py), and
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import structlog
 
 from sse_push.events.errors import SsePushError
 from sse_push.events.event import Event
+from sse_push.events.tasks import BackgroundTasks
 from sse_push.service.group_chat import frames
 from sse_push.service.group_chat.abandoned import AbandonedTurns
 from sse_push.service.group_chat.experience import EXP_PER_ANSWER, Experience, level_of
@@ -73,7 +73,7 @@ class GroupChat:
         self._clock = clock
         self._turns: dict[str, Turn] = {}
         self._abandoned = AbandonedTurns(queue, rooms, self._withdrawn)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -107,7 +107,7 @@ class GroupChat:
                 request.room, request.message, request.user_id, name_in_room, turn.at, key
             )
         except BaseException:
-            self._spawn(self._queue.release(request.user_id, turn.job_ids))
+            self._tasks.spawn(self._queue.release(request.user_id, turn.job_ids))
             raise
         self._turns[turn.id] = turn
         self._idle.clear()
@@ -122,7 +122,7 @@ class GroupChat:
             self._abandon(turn)
         else:
             turn.timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, turn)
-        self._spawn(self._add(turn))
+        self._tasks.spawn(self._add(turn))
 
     async def _add(self, turn: Turn) -> None:
         room = turn.request.room
@@ -136,7 +136,7 @@ class GroupChat:
                 self._abandoned.add(turn)  # the caller left before the jobs were in the queue
         except Exception as error:  # noqa: BLE001 - the caller must get an answer after any error
             _log.error("group_chat.queue_failed", turn=turn.id, room=room, error=str(error))
-            self._spawn(self._queue.release(turn.request.user_id, turn.job_ids))
+            self._tasks.spawn(self._queue.release(turn.request.user_id, turn.job_ids))
             for persona in list(turn.pending.values()):
                 self._failed(turn, persona)
 
@@ -254,11 +254,6 @@ class GroupChat:
     def _now(self) -> str:
         return timestamp(self._clock())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def drain(self, timeout: float) -> None:
         """Wait for the turns to end; after *timeout* seconds the rest are ended as timed out."""
         try:
@@ -270,9 +265,7 @@ class GroupChat:
 
     async def close(self) -> None:
         await self._abandoned.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._queue.close()
 
 

@@ -13,7 +13,7 @@ from tests.tcp_proxy import TcpProxy
 
 HEARTBEAT_S = 0.5
 # What a node may say while its Redis is away.
-_EXPECTED = {"engine.unreachable", "engine.failed", "presence.failed"}
+_EXPECTED = {"engine.disconnected", "engine.connect_failed", "engine.failed", "presence.failed"}
 
 
 class Cluster:

@@ -37,7 +37,7 @@ from sse_push.events.event import Event
 from sse_push.events.group import EventGroup, EventList, concat, weight_of
 from sse_push.events.ids import format_id
 from sse_push.events.private_files import make_private_database, open_private
-from sse_push.events.receipts import Receipt
+from sse_push.events.receipts import Receipt, fail
 from sse_push.events.window import WINDOW_BYTES, Window
 
 MAX_WAITING_EVENTS = 100_000  # events not yet kept: some seconds of the fastest publisher
@@ -176,7 +176,7 @@ class EmbeddedEngine(SingleNodeEngine):
     def append(self, events: EventGroup, receipt: Receipt | None = None) -> None:
         if self._waiting_events >= MAX_WAITING_EVENTS or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._listener.failed(len(events))
-            _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
+            fail(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         self._waiting.append((events, receipt))
         self._waiting_events += len(events)
@@ -250,7 +250,7 @@ class EmbeddedEngine(SingleNodeEngine):
     def _committed(self, commit: "_Commit") -> None:
         group, events, refused, result = commit
         for receipt, fault in refused:
-            _refuse(receipt, fault)
+            fail(receipt, fault)
         if isinstance(result, Exception):
             self._failed(group, result)
         else:
@@ -281,7 +281,7 @@ class EmbeddedEngine(SingleNodeEngine):
         self._listener.failed(count)
         unavailable = EngineUnavailable(NOT_PUBLISHED) if _did_nothing(error) else OutcomeUnknown()
         for _, receipt in group:
-            _refuse(receipt, unavailable)
+            fail(receipt, unavailable)
         if is_damage(error):
             self._replace_soon(error)
 
@@ -417,13 +417,6 @@ def _did_nothing(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and not getattr(error, "sqlite_errorname", "").startswith(
         "SQLITE_IOERR"
     )
-
-
-def _refuse(receipt: Receipt | None, error: Exception) -> None:
-    if receipt is None:
-        _log.error("event.lost", error=str(error))
-    elif not receipt.done():
-        receipt.set_exception(error)
 
 
 def _lock(path: Path) -> IO[str]:

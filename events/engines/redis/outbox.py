@@ -18,7 +18,7 @@ from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable, KeyReused, OutcomeUnknown, Overloaded
 from sse_push.events.event import Event
 from sse_push.events.group import EventGroup, weight_of
-from sse_push.events.receipts import Receipt
+from sse_push.events.receipts import Receipt, fail
 
 MAX_WAITING_EVENTS = 100_000  # events not yet answered: past it publishers are told 503
 MAX_WAITING_BYTES = 64 * 2**20  # bytes of their data and routing keys, the same
@@ -75,7 +75,7 @@ class Outbox:
         """Have *events* kept; *receipt* gets their ids, or the error."""
         if self._events >= MAX_WAITING_EVENTS or self._bytes >= MAX_WAITING_BYTES:
             self.listener.failed(len(events))
-            _refuse(receipt, Overloaded("too many events wait to be kept; nothing was published"))
+            fail(receipt, Overloaded("too many events wait to be kept; nothing was published"))
             return
         weight = weight_of(events)
         self._waiting.append((events, receipt))
@@ -144,7 +144,7 @@ class Outbox:
             if its and its[0] <= 0:
                 faults = [KeyReused(index) for index, number in enumerate(its) if number < 0]
                 faults[0].others = [*faults[1:]]
-                _refuse(receipt, faults[0])
+                fail(receipt, faults[0])
                 continue
             for event, number in zip(events, its, strict=True):
                 event.seq, event.id = number, self._feed.id_of(number)
@@ -155,7 +155,7 @@ class Outbox:
         if group:
             self.listener.failed(_events_of(group))
         for _, receipt in group:
-            _refuse(receipt, error)
+            fail(receipt, error)
 
 
 def _did_nothing(error: BaseException) -> bool:
@@ -167,10 +167,3 @@ def _did_nothing(error: BaseException) -> bool:
 
 def _events_of(group: _Group) -> int:
     return sum([len(events) for events, _ in group])
-
-
-def _refuse(receipt: Receipt | None, error: Exception) -> None:
-    if receipt is None:
-        _log.error("event.lost", error=str(error))
-    elif not receipt.done():
-        receipt.set_exception(error)

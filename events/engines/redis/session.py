@@ -5,13 +5,13 @@ should have come did. Knows links and when to begin again; what was missed meanw
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import hiredis
 import structlog
 
+from sse_push.events.backoff import Backoff
 from sse_push.events.engines.redis.audit import Audit
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.engines.redis.link import Address, Link, fault_of, forget, words_of
@@ -19,11 +19,12 @@ from sse_push.events.engines.redis.recovery import Recovery
 from sse_push.events.engines.redis.standing import Standing
 from sse_push.events.engines.redis.store import RemoteStore
 from sse_push.events.errors import EngineUnavailable
+from sse_push.events.tasks import BackgroundTasks
 
 TICK_S = 1.0  # seconds between two marks of a node that hears nothing: they raise the floor and prove the connections alive
 DEAD_S = 5.0  # seconds without the answer to a mark after which the connections are given up
 START_S = 10.0  # seconds that a start tries to reach the server
-BACKOFF_S = (0.05, 2.0)  # seconds between two tries to reconnect, doubled each time and jittered by half
+BACKOFF_S = (0.05, 2.0)  # seconds between two attempts to reconnect: the first wait and the longest
 CATCH_UP_S = 30.0  # seconds to connect and catch up in, before it is tried anew
 
 _log = structlog.get_logger()
@@ -63,7 +64,7 @@ class Session:
         self._flushing_keys = False
         self._marking: asyncio.Task[None] | None = None  # the mark that whoever asks now waits for
         self._barriers = 0  # marks asked for
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self.reachable = False
         self.failing: str | None = "Redis was not reached yet"
 
@@ -78,17 +79,20 @@ class Session:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_S
-        for wait in _backoff():
+        backoff = Backoff(*BACKOFF_S)
+        while True:
             try:
                 await self._connect()
                 break
             except EngineUnavailable as error:
+                wait = backoff.next_wait()
                 if loop.time() + wait > deadline:
                     raise
-                _log.warning("engine.unreachable", error=str(error))
+                _log.warning("engine.connect_failed", error=str(error))
                 await asyncio.sleep(wait)
         self._started = True
-        _ = self._spawn(self._keep_connected(on_reconnected)), self._spawn(self._keep_marking())
+        self._tasks.spawn(self._keep_connected(on_reconnected))
+        self._tasks.spawn(self._keep_marking())
 
     def begin_again(self) -> None:
         """What these connections have can't be gone on with: make new ones."""
@@ -100,33 +104,26 @@ class Session:
         self.begin_again()
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         self.reachable = False
         self._close_links()
         self._feed.disconnected()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     # -- connecting ----------------------------------------------------------------------------------
 
     async def _keep_connected(self, on_reconnected: Callable[[], object]) -> None:
         while True:
             await self._broke.wait()
-            _log.error("engine.unreachable", error="the connection is lost")
+            _log.error("engine.disconnected", error="the connection is lost")
             self._away()
-            for wait in _backoff():
-                await asyncio.sleep(wait)
+            backoff = Backoff(*BACKOFF_S)
+            while True:
+                await asyncio.sleep(backoff.next_wait())
                 try:
                     await self._connect()
                     break
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
-                    _log.warning("engine.unreachable", error=words_of(error), exc_info=fault_of(error))
+                    _log.warning("engine.connect_failed", error=words_of(error), exc_info=fault_of(error))
             _log.info("engine.recovered", epoch=self._feed.epoch, head=self._feed.head)
             on_reconnected()
 
@@ -224,7 +221,7 @@ class Session:
             EngineUnavailable, hiredis.HiredisError: That can't be now.
         """
         if self._marking is None:
-            self._marking = self._spawn(self._mark())
+            self._marking = self._tasks.spawn_task(self._mark())
             forget([self._marking])
         await asyncio.shield(self._marking)
 
@@ -256,7 +253,7 @@ class Session:
                 if missing:
                     self._missed(missing)
             except Exception as error:  # noqa: BLE001 - new connections may fare better, and must be watched too
-                _log.warning("engine.unreachable", error=words_of(error), exc_info=fault_of(error))
+                _log.warning("engine.connect_failed", error=words_of(error), exc_info=fault_of(error))
                 self.begin_again()
 
     def _missed(self, numbers: list[int]) -> None:
@@ -264,11 +261,3 @@ class Session:
         _log.error("engine.missed", events=len(numbers), first=numbers[0])
         self._standing.break_off("unknown", numbers[0] - 1, self._feed.head)
         self.begin_again()  # whatever the connection has, another may not
-
-
-def _backoff() -> Iterator[float]:
-    """Seconds to wait before each next try."""
-    wait, most = BACKOFF_S
-    while True:
-        yield wait * random.uniform(0.5, 1.5)
-        wait = min(2 * wait, most)

@@ -136,7 +136,7 @@ async def test_fault_while_marking_is_told_and_the_node_connects_anew(
     with capture_logs() as logs:
         await until(lambda: [log for log in logs if log["event"] == "engine.recovered"])
     [fault] = [log for log in logs if log.get("error") == "a fault"]
-    assert fault["event"] == "engine.unreachable"
+    assert fault["event"] == "engine.connect_failed"
     assert isinstance(fault["exc_info"], ZeroDivisionError), "or nobody finds it"
     await life.keep(said("after"))
     assert said_of(life.told) == said_of([said("before"), said("after")])
