@@ -11,7 +11,7 @@ from sse_push.cli.serve import UNANSWERED_REQUESTS_S
 from sse_push.handlers.app import build_app
 from sse_push.handlers.ndjson import LINGER_S
 from sse_push.service.addresses import parse_network
-from sse_push.service.group_chat.bullmq_worker import FINISH_S
+from sse_push.service.group_chat.bullmq_worker import SHUTDOWN_JOBS_S
 from sse_push.service.settings import load_settings
 from tests.conftest import SettingsFactory
 from tests.deploy.settings import AFTER_A_DRAIN_S, DEPLOY, settings_of
@@ -117,7 +117,7 @@ def test_worker_is_one_with_settings_that_can_be(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     settings = load_settings(auth_mode="demo", host="127.0.0.1")  # as cli/worker.py does
     assert settings.on_redis and settings.ai_worker_concurrency > 0
-    assert WORKER["spec"]["terminationGracePeriodSeconds"] >= FINISH_S + AFTER_A_DRAIN_S
+    assert WORKER["spec"]["terminationGracePeriodSeconds"] >= SHUTDOWN_JOBS_S + AFTER_A_DRAIN_S
 
 
 @pytest.mark.parametrize("template", [POD, WORKER], ids=["node", "worker"])
