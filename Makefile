@@ -13,7 +13,7 @@ VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d.%d" % sys.
 
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# Each is touched when what it stands for is in place.
+# Each is touched when its step is done.
 MADE = $(VENV)/.python-$(VERSION)
 SERVICE = $(VENV)/.service
 DEV = $(VENV)/.dev

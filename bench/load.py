@@ -1,6 +1,6 @@
 """The load: some hundred streams and a few publishers on one epoll loop, in one thread, without asyncio.
 
-Knows sockets and marks, and that all must arrive; what is asked of whom, the scenarios know.
+Knows sockets and marks, and that every event must arrive. The scenarios decide what is requested.
 """
 
 import gc

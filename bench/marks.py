@@ -1,6 +1,6 @@
 """The mark that every measured event carries, so that a loss, a repeat or a stranger's event shows.
 
-A mark says whom the event is for (``-1`` is everybody), who published it, its number among those of this
+A mark says who the event is for (``-1`` is everybody), who published it, its number among those of this
 publisher to this audience, and when it was due. Knows bytes only.
 """
 

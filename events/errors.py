@@ -197,7 +197,7 @@ class AnswerFailed(SsePushError):
 
 
 class FunctionFailed(SsePushError):
-    """A channel function answers with an error of its own (contract section 6)."""
+    """A channel function answers with an error of its own (docs/protocol.md)."""
 
     def __init__(self, type_: str, message: str) -> None:
         super().__init__(message)

@@ -41,7 +41,7 @@ EventName = Annotated[str, Field(min_length=1, max_length=wire.MAX_EVENT_NAME), 
 class PushEvent(BaseModel):
     """One event to push, as ``POST /v1/events`` takes it and ``emitter.emit("sse.push", ...)`` too.
 
-    Exactly one of ``userId``, ``userIds``, ``room`` and ``broadcast`` says whom it is for.
+    Exactly one of ``userId``, ``userIds``, ``room`` and ``broadcast`` says who it is for.
     """
 
     model_config = ConfigDict(

@@ -1,6 +1,6 @@
 """Topics, and the routing keys by which an event finds its streams without asking every one of them.
 
-A routing key is text: the topic, whom it is for, what it is about. An event has a few keys; a filter
+A routing key is text: the topic, its audience, and field values. An event has a few keys; a filter
 has a few keys; an event is for a filter when they share one. By construction they never share two,
 so nothing is delivered twice. Knows no stream and no engine.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-MAX_NAME = 128  # characters of a user id, client id or room name (contract section 5)
+MAX_NAME = 128  # characters of a user id, client id or room name (docs/protocol.md)
 _SEP = "\x1f"  # ASCII unit separator: names can't hold control characters, so keys can't collide
 _EVERYBODY = "*"
 # No control characters, and no halves of surrogate pairs, which a token's JSON may hold and UTF-8 can't.
@@ -68,7 +68,7 @@ def event_keys(
     Args:
         topic: What is true of its topic.
         full_name: The topic as written, ``chat:general`` say.
-        users: Whom it is for; ``None`` is everybody.
+        users: The audience; ``None`` is everybody.
         data: Its payload, where :attr:`Topic.narrowed_by` looks for fields.
     """
     if users is None:

@@ -1,4 +1,4 @@
-"""``POST /api/auth/login/json`` (G4), and ``/api/users``, where an administrator sees to the users."""
+"""``POST /api/auth/login/json``, and ``/api/users``, where administrators manage users."""
 
 from typing import Annotated
 

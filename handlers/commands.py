@@ -1,4 +1,4 @@
-"""``POST /v1/app/push``, ``/notifications/send``, ``/realtime/update``, ``/chat/send`` (G1, G2)."""
+"""``POST /v1/app/push``, ``/notifications/send``, ``/realtime/update``, ``/chat/send``."""
 
 import structlog
 from aiohttp import web

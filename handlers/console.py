@@ -105,7 +105,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 async def read_build(app: web.Application) -> AsyncIterator[None]:
-    """Into memory: a build made anew meanwhile does not pull files from under the pages that are open."""
+    """Read into memory, so that a new build does not remove files that open pages need."""
     app[BUILD] = await asyncio.to_thread(build_in, DIST)
     yield
 

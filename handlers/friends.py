@@ -1,4 +1,4 @@
-"""``/api/friends``: friendships asked for, said yes to, ended (G4)."""
+"""``/api/friends``: friendships are requested, accepted, ended."""
 
 from aiohttp import web
 

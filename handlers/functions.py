@@ -1,4 +1,4 @@
-"""``PUT /functions``: channel app functions (G0, contract section 6), with the error forms of that guide."""
+"""``PUT /functions``: channel app functions, with error bodies of their own (docs/protocol.md)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A channel app's clients: send to one, broadcast, ask whether one is connected (G0).
+"""A channel app's clients: send to one, broadcast, ask whether one is connected.
 
 The interface for business logic in this process; "connected" means to any node.
 """
@@ -22,7 +22,7 @@ class Clients:
         self._engine = engine
 
     async def send_to_client(self, client_id: str, event: BaseModel) -> bool:
-        """Push *event* (section 4 of the contract) to a client; ``False`` if it is not connected.
+        """Push *event* (docs/protocol.md) to a client; ``False`` if it is not connected.
 
         Raises:
             BadEvent, Overloaded, EngineUnavailable: It was not published.

@@ -1,4 +1,4 @@
-"""The commands of G1 and G2 as their callers send them: what each says, whom it is for, what they get."""
+"""The commands: their request bodies, the events that they become, their answers."""
 
 from typing import Any, Self
 

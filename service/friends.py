@@ -12,7 +12,7 @@ from sse_push.service.database import Database
 from sse_push.service.people import UNKNOWN_USER, Friend, FriendState
 from sse_push.service.tables import FriendshipRow, UserRow
 
-MAX_FRIENDS = 1000  # whom one user may have asked, friends among them: one event's audience
+MAX_FRIENDS = 1000  # requests and friends of one user: the audience of one event
 RETRY_AFTER_S = 60  # seconds, for one who has asked as many: nothing changes by itself
 
 
@@ -71,7 +71,7 @@ class Friends:
         return bool(stood)
 
     async def list(self, user_id: int) -> Sequence[Friend]:
-        """All with whom things stand somehow, by their numbers.
+        """All users with a request or friendship, by their numbers.
 
         Raises:
             NotFound: The user is unknown.

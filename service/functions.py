@@ -1,4 +1,4 @@
-"""The channel app's functions (G0, contract section 6): ``redirectClient``."""
+"""The channel app's functions (docs/protocol.md): ``redirectClient``."""
 
 import hashlib
 import hmac

@@ -263,7 +263,7 @@ class Node:
         await asyncio.gather(
             self.connections.drain(self.settings.shutdown_timeout_s), self.group_chat.drain(turns)
         )
-        # Looked at, not told of: to tell would cost each of a million requests what this costs one stop.
+        # Polled: a notification would cost every request what polling costs one shutdown.
         while self.answering and loop.time() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(DRAIN_LOOKS_S)
 

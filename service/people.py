@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from sse_push.service.identity import Role
 
-UNKNOWN_USER = "User not found"  # the contract's words
+UNKNOWN_USER = "User not found"  # fixed by docs/protocol.md
 MAX_EMAIL = 254  # characters: RFC 5321's path of 256 without its brackets
 MAX_USER_NAME = 128  # characters of a name for people to read
 MAX_PASSWORD = 256  # characters: a passphrase; more is work for the hasher alone

@@ -62,7 +62,7 @@ class AccountChangeRow(Base):
 
 
 class FriendshipRow(Base):
-    """Two users of whom one has asked, or both: then it stands. One row a pair, so that two who ask at once meet in it."""
+    """A request between two users, or a friendship once both have asked. One row per pair, so simultaneous requests meet."""
 
     __tablename__ = "friendships"
     __table_args__ = (

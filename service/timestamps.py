@@ -1,4 +1,4 @@
-"""Timestamps as the contract writes them: ISO 8601 in UTC, with milliseconds and ``Z``."""
+"""Timestamps: ISO 8601 in UTC, with milliseconds and ``Z`` (docs/protocol.md)."""
 
 from datetime import UTC, datetime
 

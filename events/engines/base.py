@@ -185,7 +185,7 @@ class Engine(ABC):
 
     @abstractmethod
     def is_known_position(self, epoch: str, seq: int) -> bool:
-        """Whether an id is of this store, and was given: a stream may stand there."""
+        """True if this store issued the id, so that a stream can resume from it."""
 
     @abstractmethod
     async def wait_caught_up(self, keys: Sequence[str]) -> int:

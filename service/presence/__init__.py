@@ -1,1 +1,1 @@
-"""Who is online, and telling their friends (G4): docs/design/0007-presence.md has the rules and the reasons."""
+"""Who is online, and notifying their friends; docs/design/0007-presence.md has the rules and the reasons."""

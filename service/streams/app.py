@@ -1,4 +1,4 @@
-"""Topic ``app``: what other services push to a user, or to all (G2)."""
+"""Topic ``app``: events that other services push to a user, or to everybody."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Topics ``chat:ROOM``: the messages of chat rooms (G1)."""
+"""Topics ``chat:ROOM``: the messages of chat rooms."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Topic ``client``: commands to a channel app's client, by client id (G0)."""
+"""Topic ``client``: commands to a channel app's client, by client id."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Topic ``custom``: the worked example of docs/adding-a-stream.md (G1, G2)."""
+"""Topic ``custom``: the worked example of docs/adding-a-stream.md."""
 
 from typing import TYPE_CHECKING
 

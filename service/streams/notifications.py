@@ -1,4 +1,4 @@
-"""Topic ``notifications``: short messages to some users or to all (G1)."""
+"""Topic ``notifications``: short messages to some users or to everybody."""
 
 from typing import Literal
 

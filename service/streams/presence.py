@@ -1,4 +1,4 @@
-"""Topic ``presence``: how the caller's friends are (G4)."""
+"""Topic ``presence``: which of the caller's friends are online."""
 
 from typing import TYPE_CHECKING, ClassVar
 

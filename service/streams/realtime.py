@@ -1,4 +1,4 @@
-"""Topic ``realtime``: what was created, updated or deleted (G1)."""
+"""Topic ``realtime``: entities that were created, updated or deleted."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Topic ``system``: how this node is (G1)."""
+"""Topic ``system``: the status of this node."""
 
 from typing import TYPE_CHECKING
 

@@ -1,1 +1,1 @@
-"""Tests of real processes from outside: what the contract promises, seen by clients that are not ours."""
+"""Tests of real processes from outside: what docs/protocol.md promises, seen by clients that are not ours."""

@@ -1,4 +1,4 @@
-"""Callers of the service: their tokens, as the contract describes them, and their commands."""
+"""Callers of the service: their tokens, as docs/protocol.md describes them, and their commands."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from tests.process import ServerProcess
 
 
 def demo(user: object, *roles: str) -> str:
-    """A demo token, as the contract describes it."""
+    """A demo token, as docs/protocol.md describes it."""
     text = f"{user}:name of {user}:{user}@example.com:{','.join(roles or ('user',))}"
     return base64.b64encode(text.encode()).decode()
 

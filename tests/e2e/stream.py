@@ -1,7 +1,7 @@
-"""Streams read over bare sockets, to the letter of the contract.
+"""Streams read over bare sockets, to the letter of docs/protocol.md.
 
 Imports nothing of the service. Stricter than a browser: a write that is no whole frame, or a line that is
-not written as the contract says, fails the test.
+not written as docs/protocol.md says, fails the test.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def parse_frames(body: bytes) -> list[Frame]:
     """The frames of one write, comments left out.
 
     Raises:
-        AssertionError: It is not made of whole frames in the contract's form.
+        AssertionError: It is not made of whole frames in the protocol's form.
     """
     text = body.decode()
     assert text.endswith("\n\n"), f"a write that ends within a frame: {text[-200:]!r}"

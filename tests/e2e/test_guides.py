@@ -1,4 +1,4 @@
-"""The calls of the guides as the contract writes them: commands by curl, streams by three clients that are not ours."""
+"""The calls of the guides as docs/protocol.md writes them: commands by curl, streams by three clients that are not ours."""
 
 import asyncio
 import base64
@@ -22,9 +22,7 @@ from tests.process import ServerProcess, eventually, running
 pytestmark = pytest.mark.process
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-GUIDE_TOKEN = (
-    "dGVzdDEyMzp0ZXN0dXNlcjp0ZXN0QGV4YW1wbGUuY29tOnVzZXIsYWRtaW4="  # G1's own: test123, user and admin
-)
+GUIDE_TOKEN = "dGVzdDEyMzp0ZXN0dXNlcjp0ZXN0QGV4YW1wbGUuY29tOnVzZXIsYWRtaW4="  # test123, user and admin
 Listen = Callable[..., AbstractAsyncContextManager[Listener]]
 
 
@@ -76,7 +74,7 @@ async def curl(
 
 
 def timed(said: dict[str, Any]) -> dict[str, Any]:
-    """*said* without its timestamp, which is in the contract's form."""
+    """*said* without its timestamp, which is in the protocol's form."""
     assert TIMESTAMP.fullmatch(said["timestamp"])
     return {name: value for name, value in said.items() if name != "timestamp"}
 
@@ -86,7 +84,7 @@ def redirect(client_id: Any, url: Any, method: str = "redirectClient") -> dict[s
     return {"method": method, "params": {"input": {"clientId": client_id, "url": url}}, "context": caller}
 
 
-# -- G0 --------------------------------------------------------------------------------------------
+# -- channel apps --------------------------------------------------------------------------------------------
 
 
 async def test_g0_a_client_is_redirected_and_told(server: ServerProcess, listen: Listen) -> None:
@@ -181,7 +179,7 @@ async def test_g0_a_signed_function_is_called_only_with_its_signature(serve: Ser
     assert (await curl(server, "PUT", "/functions", body + " ", X_Signature=signature))[0] == 401
 
 
-# -- G1 --------------------------------------------------------------------------------------------
+# -- notifications, realtime, chat --------------------------------------------------------------------------------------------
 
 
 async def test_g1_notifications_reach_whom_they_name(server: ServerProcess, listen: Listen) -> None:
@@ -253,7 +251,7 @@ async def test_g1_streams_for_anyone_tick(server: ServerProcess, listen: Listen)
             assert seen.json["nodeId"] == asked["nodeId"] and seen.json["status"] == "ok"
 
 
-# -- G2 and the rest -------------------------------------------------------------------------------
+# -- app pushes and the rest -------------------------------------------------------------------------------
 
 
 async def test_g2_a_push_to_42_reaches_the_stream_of_42(server: ServerProcess, listen: Listen) -> None:

@@ -1,4 +1,4 @@
-"""The commands of G1 and G2: who may, what is sent on, what is refused."""
+"""The commands: who may, what is sent on, what is refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Friendships over HTTP (G4)."""
+"""Friendships over HTTP."""
 
 import pytest
 

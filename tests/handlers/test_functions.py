@@ -1,4 +1,4 @@
-"""``PUT /functions``: every row of the contract's table, signatures, who may call."""
+"""``PUT /functions``: every row of the protocol's table, signatures, who may call."""
 
 import base64
 import hashlib

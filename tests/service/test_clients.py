@@ -1,4 +1,4 @@
-"""The in-process interface of G0: send to a client, broadcast, ask whether one is connected."""
+"""The in-process interface of channel apps: send to a client, broadcast, ask whether one is connected."""
 
 from typing import Any
 

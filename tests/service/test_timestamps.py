@@ -1,4 +1,4 @@
-"""Timestamps as the contract writes them."""
+"""Timestamps as docs/protocol.md writes them."""
 
 import pytest
 

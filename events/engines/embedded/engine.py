@@ -193,7 +193,7 @@ class EmbeddedEngine(SingleNodeEngine):
     def _commit(self) -> None:
         self._scheduled = False
         if self._store_lent.locked():
-            return  # scheduled anew when the thread gives it back
+            return  # scheduled again when the thread has finished
         group, events = self._next_group()
         if not self._commits_wait_for_disk:
             commit = self._keep(group, events)

@@ -1,6 +1,6 @@
 """Random things that happen to one store, held against the simplest model of it: a list.
 
-The suite of the contract tells a few of these stories to every engine.
+The contract suite tells a few of these stories to every engine.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The roster of one node: the contract, and that it is the embedded engine's."""
+"""The roster of one node: the contract suite, and that it is the embedded engine's."""
 
 import pytest
 

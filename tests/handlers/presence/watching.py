@@ -1,4 +1,4 @@
-"""People who watch the presence of their friends, and what they are told, as a client of the guides reads it (G4)."""
+"""People who watch the presence of their friends, and what they are told, as a client of the guides reads it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

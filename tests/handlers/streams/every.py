@@ -1,4 +1,4 @@
-"""The streams of the contract, and who asks for them in the tests here."""
+"""The streams of docs/protocol.md, and who asks for them in the tests here."""
 
 from sse_push.service.tables import UserRow
 from tests.conftest import Service, mint

@@ -1,4 +1,4 @@
-"""How each stream of the contract looks on the wire: headers, first frame, chunks, farewell."""
+"""How each stream of docs/protocol.md looks on the wire: headers, first frame, chunks, farewell."""
 
 import asyncio
 

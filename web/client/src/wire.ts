@@ -246,7 +246,7 @@ export interface PublishedList {
 /**
  * One event to push, as `POST /v1/events` takes it and `emitter.emit("sse.push", ...)` too.
  *
- * Exactly one of `userId`, `userIds`, `room` and `broadcast` says whom it is for.
+ * Exactly one of `userId`, `userIds`, `room` and `broadcast` says who it is for.
  */
 export interface PushEvent {
 	/** Any JSON. Text goes out as that text, all else as compact JSON. */

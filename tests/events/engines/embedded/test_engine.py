@@ -1,4 +1,4 @@
-"""The embedded engine: the contract, with ordinary limits and with limits so small that packs, routes, sweeps and
+"""The embedded engine: the contract suite, with ordinary limits and with limits so small that packs, routes, sweeps and
 evictions happen all the time; then what it takes at once, and what of it stays on disk.
 """
 

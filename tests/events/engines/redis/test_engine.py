@@ -1,4 +1,4 @@
-"""The Redis engine: the contract, and what several nodes and a server that comes and goes add to it."""
+"""The Redis engine: the contract suite, and what several nodes and a server that comes and goes add to it."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The roster on Redis: the contract, and what several nodes add to it."""
+"""The roster on Redis: the contract suite, and what several nodes add to it."""
 
 import asyncio
 from typing import Any
