@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
 
 import structlog
 
@@ -25,8 +24,8 @@ from sse_push.service.gate import Gate
 from sse_push.service.identity import Caller
 from sse_push.service.limits import ConnectionLimits
 from sse_push.service.timestamps import timestamp
+from sse_push.service.timing_wheel import SLOTS, TimingWheel
 
-WHEEL_SLOTS: Final = 60  # ticks a heartbeat period is spread over: 100,000 streams beat in slices of 1,667
 PAGE_BYTES = 128 * 1024  # bytes of a replay that may wait for their reader before the next are fetched
 OPENS_PER_TURN = 32  # streams opened in one turn of the loop (about 5 ms): live events go on between
 STALLED_S = 30.0  # seconds a reader may take for a page of its replay
@@ -60,14 +59,13 @@ class Connections:
         self._engine = engine
         self._limits = limits
         self._retry_ms = retry_ms
-        self._tick_s = heartbeat / WHEEL_SLOTS
+        self._tick_s = heartbeat / SLOTS
         self._slow_reader_bytes = slow_reader_bytes
         # A page must fit beside what is live, or the last page of a replay would look like a slow reader.
         self._page_bytes = min(PAGE_BYTES, slow_reader_bytes // 2)
         self._clock = clock
         self._second = int(clock())
-        self._slots: list[set[Connection]] = [set() for _ in range(WHEEL_SLOTS)]
-        self._hand = 0
+        self._wheel: TimingWheel[Connection] = TimingWheel()
         self._expiring: dict[int, set[Connection]] = {}
         # One caller never has all of the engine's readers, and those who wait are served caller by caller.
         self._reading = FairLimiter(engine.readers, max(1, engine.readers // 2))
@@ -86,8 +84,7 @@ class Connections:
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
 
     def __iter__(self) -> Iterator[Connection]:
-        for slot in self._slots:
-            yield from slot
+        return iter(self._wheel)
 
     def __len__(self) -> int:
         return self._limits.open
@@ -237,7 +234,7 @@ class Connections:
 
     def _unregister(self, connection: Connection) -> None:
         self._engine.unsubscribe(connection.keys)
-        self._slots[connection.slot].discard(connection)
+        self._wheel.discard(connection, connection.slot)
         if connection.expires is not None:
             its = self._expiring[math.ceil(connection.expires)]
             its.discard(connection)
@@ -314,8 +311,7 @@ class Connections:
 
     def _register(self, connection: Connection) -> None:
         self._empty.clear()
-        connection.slot = self._hand - 1  # the slot just served: its first beat is a whole period away
-        self._slots[connection.slot].add(connection)
+        connection.slot = self._wheel.add(connection)
         if connection.expires is not None:
             self._expiring.setdefault(math.ceil(connection.expires), set()).add(connection)
         self.open_by_kind[connection.kind] += 1
@@ -368,9 +364,8 @@ class Connections:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
-        its = [connection for connection in self._slots[self._hand] if not connection.reason]
-        self._batch_write(its, [connection.encoding.heartbeat for connection in its])
-        self._hand = (self._hand + 1) % WHEEL_SLOTS
+        due = [connection for connection in self._wheel.advance() if not connection.reason]
+        self._batch_write(due, [connection.encoding.heartbeat for connection in due])
         now = self._clock()
         if int(now) != self._second:
             self._second = int(now)

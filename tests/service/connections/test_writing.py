@@ -8,8 +8,8 @@ import pytest
 
 from sse_push.events.event import Event
 from sse_push.events.replay import Replay
-from sse_push.service.connections import WHEEL_SLOTS
 from sse_push.service.identity import Caller
+from sse_push.service.timing_wheel import SLOTS
 from tests.conftest import until
 from tests.service.connections.bench import HEAD
 
@@ -235,7 +235,7 @@ async def test_every_stream_beats_once_in_each_period(bench: Any) -> None:
     await until(lambda: min(beats()) >= 2)
 
     assert max(beats()) - min(beats()) <= 1
-    assert WHEEL_SLOTS == 60
+    assert SLOTS == 60
 
 
 async def test_stream_that_ends_beats_no_more(bench: Any) -> None:
