@@ -20,7 +20,7 @@ from sse_push.handlers import (
     streams,
 )
 from sse_push.handlers.keys import NODE
-from sse_push.handlers.middleware import front
+from sse_push.handlers.middleware import middleware
 from sse_push.service.node import Node
 from sse_push.service.settings import Settings
 
@@ -37,7 +37,7 @@ def build_app(
         engine: Where events are kept; by default the one that the settings name.
         clock: Seconds since the Unix epoch.
     """
-    app = web.Application(middlewares=[front], client_max_size=settings.max_body_bytes)
+    app = web.Application(middlewares=[middleware], client_max_size=settings.max_body_bytes)
     app[NODE] = Node(settings, engine=engine, clock=clock)
     groups = (
         streams,

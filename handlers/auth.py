@@ -1,9 +1,8 @@
 """Where in a request the token stands, and whose request it is."""
 
-from aiohttp import web
-
 from sse_push.events.errors import Forbidden
 from sse_push.handlers.cors import allows
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.handlers.keys import NODE
 from sse_push.service.identity import ANONYMOUS, Caller
 
@@ -11,7 +10,7 @@ COOKIE = "access_token"
 _READING = frozenset(["GET", "HEAD", "OPTIONS"])
 
 
-async def caller_of(request: web.Request) -> Caller:
+async def caller_of(request: AnyRequest) -> Caller:
     """Who is asking: by bearer token, else cookie, else ``?token=``. The first that is there decides.
 
     Raises:
@@ -32,7 +31,7 @@ async def caller_of(request: web.Request) -> Caller:
     return tokens.recall(token) or await tokens.verify(token)
 
 
-def _refuse_other_sites(request: web.Request) -> None:
+def _refuse_other_sites(request: AnyRequest) -> None:
     origin = request.headers.get("Origin")
     if request.method in _READING or origin is None:
         return

@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from aiohttp import web
-
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.handlers.keys import NODE
 from sse_push.service.addresses import UNIX_PEER, is_in, parse_address
 
@@ -23,7 +22,7 @@ _ELEMENTS = re.compile(rf'(?:{_TEXT}|[^",])+')
 _PAIRS = re.compile(rf'(?:{_TEXT}|[^";])+')
 
 
-def address_of(request: web.Request) -> str:
+def address_of(request: AnyRequest) -> str:
     """The client's address: the nearest one that is not a trusted proxy's.
 
     A name where the trusted proxy nearest to the client gives one instead of an address; else ``unknown``.
@@ -46,12 +45,12 @@ def _one_form(peer: str) -> str:
     return peer if parsed is None else str(parsed)
 
 
-def is_forwarded(request: web.Request) -> bool:
+def is_forwarded(request: AnyRequest) -> bool:
     """Whether a proxy has passed the request on."""
     return any(name in request.headers for name in ("Via", "X-Forwarded-For", "Forwarded"))
 
 
-def hops_of(request: web.Request) -> list[str]:
+def hops_of(request: AnyRequest) -> list[str]:
     """The addresses that proxies have noted, the nearest last. ``X-Forwarded-For`` wins where both are there."""
     lines = request.headers.getall("X-Forwarded-For", ())
     hops = [hop for line in lines for part in line.split(",") if (hop := part.strip())]

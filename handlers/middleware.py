@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from random import getrandbits
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -12,6 +13,7 @@ from sse_push.events.errors import OverLimit, SsePushError
 from sse_push.handlers import cors
 from sse_push.handlers.errors import SERVER, STATUS, problem, problem_of
 from sse_push.handlers.http.detach import TakenOver
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.handlers.keys import NODE, REQUEST_ID
 from sse_push.handlers.sites import check_site
 from sse_push.service.node import Node
@@ -19,7 +21,7 @@ from sse_push.service.settings import Settings
 
 CLIENT_GONE = 499  # what nginx calls it where a client left before it was answered; never sent
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 # Of every answer that says nothing else of caches, errors too: most tell of people or of who may what.
 NO_STORE = ("Cache-Control", "no-store")
@@ -31,16 +33,24 @@ _log = structlog.get_logger()
 
 
 @web.middleware
-async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Run *handler*; whatever it raises becomes an answer."""
+    response = await answer(request, handler)
+    is_partly_sent = not response.prepared and request.writer.output_size > 0
+    if is_partly_sent and request.transport is not None and not isinstance(response, TakenOver | Unanswered):
+        request.transport.abort()  # a second head would be read as the first one's body
+    return response
+
+
+async def answer(request: AnyRequest, handler: Handler) -> web.StreamResponse:
+    """What *handler* answers, or the answer to what it raises; with the headers of every answer, counted and logged."""
     node = request.app[NODE]
     started = time.perf_counter()
-    request_id = request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-ID"))
+    request_id = request_id_of(request.headers.get("X-Request-ID"))
+    request[REQUEST_ID] = request_id
     response = await _answer(request, handler, request_id)
     if isinstance(response, TakenOver | Unanswered):
         return response
-    if not response.prepared and request.writer.output_size and request.transport is not None:
-        request.transport.abort()  # a part of another answer is sent: a second head would be read as its body
     if not response.prepared:
         response.headers.setdefault(*NO_STORE)
         response.headers.update(common_headers(request))
@@ -48,7 +58,7 @@ async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def common_headers(request: web.Request) -> dict[str, str]:
+def common_headers(request: AnyRequest) -> dict[str, str]:
     """Headers that every answer has; one that is streamed must set them itself."""
     return headers_for(request.app[NODE].settings, request[REQUEST_ID], request.headers.get("Origin"))
 
@@ -65,7 +75,11 @@ def headers_for(settings: Settings, request_id: str, origin: str | None) -> dict
 
 def request_id_of(given: str | None) -> str:
     """The id that came with a request, if it is fit to be logged and sent back; else a new one."""
-    return given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(64):016x}"
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    return f"{getrandbits(64):016x}"
 
 
 def count_answer(node: Node, method: str, path: str, status: int, request_id: str, started: float) -> None:
@@ -91,18 +105,18 @@ class Unanswered(web.Response):
     """For aiohttp, where nobody is there to be answered."""
 
 
-def _is_gone(request: web.Request) -> bool:
+def _is_gone(request: AnyRequest) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _abandoned(request: web.Request, request_id: str) -> Unanswered:
+def _abandoned(request: AnyRequest, request_id: str) -> Unanswered:
     """Its client left before it was whole, or before it was answered: no fault of the service."""
     request.app[NODE].metrics.requests[CLIENT_GONE] += 1
     _log.info("request.abandoned", method=request.method, path=request.path, request_id=request_id)
     return Unanswered(status=CLIENT_GONE)
 
 
-async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+async def _answer(request: AnyRequest, handler: Handler, request_id: str) -> web.StreamResponse:
     try:
         check_site(request)
         return await handler(request)
@@ -126,7 +140,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         return problem(500, detail, request_id, outcome="unknown")
 
 
-def _refusal(request: web.Request, error: web.HTTPException, request_id: str) -> web.Response:
+def _refusal(request: AnyRequest, error: web.HTTPException, request_id: str) -> web.Response:
     """How aiohttp's own refusals are answered: no such path or method, too large a body."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allow = ", ".join(sorted([*error.allowed_methods, "OPTIONS"]))

@@ -20,9 +20,9 @@ from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers.bodies import budget_of, reading_body
 from sse_push.handlers.client_address import is_forwarded
 from sse_push.handlers.errors import STATUS
+from sse_push.handlers.http.detach import expect_slow_body
 from sse_push.handlers.keys import NODE
 from sse_push.handlers.middleware import NO_STORE, common_headers
-from sse_push.handlers.protocol import expect_slow_body
 from sse_push.service.account_checks import CHECK_S
 from sse_push.service.identity import Caller
 from sse_push.service.node import Node

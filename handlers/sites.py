@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from aiohttp import web
-
 from sse_push.events.errors import Forbidden, UnsupportedType
 from sse_push.handlers import cors
 from sse_push.handlers.auth import COOKIE
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.handlers.keys import NODE
 from sse_push.service.origins import origin_of
 from sse_push.service.settings import Settings
@@ -29,7 +28,7 @@ _SAFELISTED = frozenset(["text/plain", "application/x-www-form-urlencoded", "mul
 _JSON = frozenset(["application/json", "application/x-ndjson"])
 
 
-def check_site(request: web.Request) -> None:
+def check_site(request: AnyRequest) -> None:
     """See that no page of another site is behind *request* that may not be.
 
     Raises:
@@ -44,7 +43,7 @@ def check_site(request: web.Request) -> None:
         _check_origin(request, settings)
 
 
-def _check_type(request: web.Request, settings: Settings) -> None:
+def _check_type(request: AnyRequest, settings: Settings) -> None:
     """See that a page which could post without asking first does not: it can set neither this header nor this type.
 
     What comes with a token in its header may be of any type, and so may other commands than POST: a browser asks first.
@@ -60,14 +59,14 @@ def _check_type(request: web.Request, settings: Settings) -> None:
         )
 
 
-def _check_host(request: web.Request, settings: Settings) -> None:
+def _check_host(request: AnyRequest, settings: Settings) -> None:
     if not is_called_by_own_name(settings, request.headers):
         raise Forbidden(
             "demo mode is not called by this host name: use localhost, an address or a name without a dot, or list it in SSE_PUSH_DEMO_HOSTS"
         )
 
 
-def _check_origin(request: web.Request, settings: Settings) -> None:
+def _check_origin(request: AnyRequest, settings: Settings) -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         # A script's or a frame's request has no Origin; newer browsers say so much of it.

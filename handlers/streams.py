@@ -21,10 +21,10 @@ from sse_push.handlers import cors
 from sse_push.handlers.auth import caller_of
 from sse_push.handlers.client_address import address_of
 from sse_push.handlers.errors import SERVER, faults
-from sse_push.handlers.http.detach import take_over
+from sse_push.handlers.http.detach import is_half_closed, take_over
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.handlers.keys import NODE, REQUEST_ID
 from sse_push.handlers.middleware import Handler
-from sse_push.handlers.protocol import is_half_closed
 from sse_push.handlers.topics import streams_of, topics_of
 from sse_push.service.addresses import network_of
 from sse_push.service.connection import Connection
@@ -45,16 +45,21 @@ MANY = "many"  # the name of /v1/stream in logs and figures
 
 def routes() -> list[web.RouteDef]:
     """A route for each stream of the registry, and ``/v1/stream``."""
-    registered = [web.get(stream.path, _handler(stream)) for stream in STREAMS]
+    by_get = [web.get(path, handler) for path, handler in handlers_by_path().items()]
     by_body = [web.route(method, MANY_PATH, _many) for method in ("POST", "QUERY")]
-    return [*registered, web.get(MANY_PATH, _many), *by_body]
+    return [*by_get, *by_body]
+
+
+def handlers_by_path() -> dict[str, Handler]:
+    """What opens each stream by ``GET``."""
+    return {**{stream.path: _handler(stream) for stream in STREAMS}, MANY_PATH: _many}
 
 
 def _handler(stream: Stream) -> Handler:
     if isinstance(stream, AttendedStream):
         return _attended(stream)
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: AnyRequest) -> web.StreamResponse:
         node = request.app[NODE]
         await node.gate.enter()
         caller = await _opener(request)
@@ -70,7 +75,7 @@ def _handler(stream: Stream) -> Handler:
 
 
 def _attended(stream: AttendedStream) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: AnyRequest) -> web.StreamResponse:
         node = request.app[NODE]
         await node.gate.enter()
         try:
@@ -87,7 +92,7 @@ def _attended(stream: AttendedStream) -> Handler:
     return handle
 
 
-async def _many(request: web.Request) -> web.StreamResponse:
+async def _many(request: AnyRequest) -> web.StreamResponse:
     """Many topics over one connection; ``event:`` says which each event is of."""
     node = request.app[NODE]
     await node.gate.enter()
@@ -103,7 +108,7 @@ async def _many(request: web.Request) -> web.StreamResponse:
     return await _open(request, caller, where, MANY, streams, named=True, visits=visits, since=last_id)
 
 
-async def _opener(request: web.Request) -> Caller:
+async def _opener(request: AnyRequest) -> Caller:
     """Who opens a stream, counted against their rate: each costs the reads of its replay.
 
     Raises:
@@ -120,7 +125,7 @@ async def _opener(request: web.Request) -> Caller:
 
 
 async def _open(
-    request: web.Request,
+    request: AnyRequest,
     caller: Caller,
     where: Filter,
     name: str,
@@ -157,7 +162,7 @@ def _head_alone(node: Node) -> web.Response:
 
 
 def admit(
-    request: web.Request, caller: Caller, name: str, *, named: bool = False, last: bytes = b""
+    request: AnyRequest, caller: Caller, name: str, *, named: bool = False, last: bytes = b""
 ) -> Connection:
     """A slot for a stream; :func:`begin` or ``Connections.refuse`` must follow.
 
@@ -175,7 +180,7 @@ def admit(
 
 
 def begin(
-    request: web.Request,
+    request: AnyRequest,
     connection: Connection,
     where: Filter,
     greeting: Callable[[], bytes],
@@ -214,11 +219,11 @@ def _greeting(node: Node, streams: Sequence[Stream], visits: Sequence[Visit]) ->
     return [*samples, *(visit.greeting() for visit in visits)]
 
 
-def _last_event_id(request: web.Request) -> str | None:
+def _last_event_id(request: AnyRequest) -> str | None:
     return request.headers.get("Last-Event-ID") or request.query.get("lastEventId") or None
 
 
-def _params(stream: Stream, request: web.Request) -> Params:
+def _params(stream: Stream, request: AnyRequest) -> Params:
     if stream.Params is Params:
         return _NO_PARAMS
     given: dict[str, Any] = {**request.query, **request.match_info}
@@ -242,7 +247,7 @@ def _bad(error: ValidationError) -> BadRequest:
 _NO_PARAMS = Params()
 
 
-def _head(request: web.Request, chunked: bool) -> bytes:
+def _head(request: AnyRequest, chunked: bool) -> bytes:
     """The head of the response. All that goes in is ours or was checked: a request id, a listed origin."""
     settings = request.app[NODE].settings
     origin = request.headers.get("Origin")

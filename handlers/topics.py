@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_push.events.errors import BadRequest
 from sse_push.events.topics import unknown_topics
 from sse_push.handlers.bodies import read_model
+from sse_push.handlers.http.request import AnyRequest
 from sse_push.service.streams import BY_TOPIC, Stream
 
 MAX_TOPIC_SHOWN = 64  # characters of a topic that is unknown
@@ -27,7 +28,7 @@ class ManyTopics(BaseModel):
     )
 
 
-async def topics_of(request: web.Request, limit: int) -> tuple[list[str], str | None]:
+async def topics_of(request: AnyRequest, limit: int) -> tuple[list[str], str | None]:
     """The topics that *request* names, each once, and the id it has seen, if its body says so.
 
     Raises:
@@ -35,7 +36,7 @@ async def topics_of(request: web.Request, limit: int) -> tuple[list[str], str | 
         InvalidBody: The body is of another form.
     """
     last_id = None
-    if request.method in ("POST", "QUERY"):
+    if isinstance(request, web.Request) and request.method in ("POST", "QUERY"):
         body, _ = await read_model(request, ManyTopics)
         named, last_id = body.topics, body.last_event_id
     else:

@@ -190,15 +190,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def listen(settings_for: SettingsFactory) -> AsyncIterator[Listen]:
-    """Starts a service as ``sse-push serve`` does, on a free port of the loopback interface."""
+    """Starts a service as ``sse-push serve`` does, or as a plain aiohttp runner, on a free port of the loopback interface."""
     started: list[Listening] = []
 
-    async def starting(*, clock: Callable[[], float] = time.time, **overrides: Any) -> Listening:
+    async def starting(
+        *, clock: Callable[[], float] = time.time, plain: bool = False, **overrides: Any
+    ) -> Listening:
         settings = settings_for(**overrides)
         app = build_app(settings, clock=clock)
         runner = web.AppRunner(app, shutdown_timeout=settings.shutdown_timeout_s)
         await runner.setup()
-        site = FrontSite(runner, settings.host, settings.port)
+        site: web.BaseSite = (
+            web.TCPSite(runner, settings.host, 0)
+            if plain
+            else FrontSite(runner, settings.host, settings.port)
+        )
         await site.start()
         started.append(Listening(app, runner, site))
         return started[-1]

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -57,11 +58,11 @@ class Peer:
 class Listening:
     """A service on a guarded site and a real port."""
 
-    def __init__(self, app: web.Application, runner: web.AppRunner, site: FrontSite) -> None:
+    def __init__(self, app: web.Application, runner: web.AppRunner, site: Any) -> None:
         self.node: Node = app[NODE]
         self.runner = runner
         self.site = site
-        self.port = site.port
+        self.port: int = site.port if isinstance(site, FrontSite) else runner.addresses[0][1]
         self._peers: list[Peer] = []
 
     async def connect(self, data: bytes = b"", *, receive_bytes: int = 0, send_bytes: int = 0) -> Peer:

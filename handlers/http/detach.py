@@ -1,20 +1,28 @@
-"""Taking a connection away from aiohttp once a stream begins, so that it costs 2 KB and not 12.
+"""Taking a connection over from whoever reads its requests once a stream begins, so that it costs 2 KB and not 12.
 
-Touches what aiohttp does not document (guard.py and lean.py touch other parts of it): that its protocol forgets a connection whose
-``transport`` is ``None``. tests/handlers/http/test_detach.py checks it against the versions that setup.cfg
-allows. Where it is not as known, aiohttp's protocol stays beside ours until the end: larger, not wrong.
+Behind a front (handlers/http/front.py) the connection is handed over. Where the application runs in a plain aiohttp
+runner, aiohttp's protocol stays beside ours until the end: larger, not wrong.
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+if TYPE_CHECKING:
+    from sse_push.handlers.http.front import Front
+    from sse_push.handlers.http.request import AnyRequest
+
 
 class TakenOver(web.StreamResponse):
-    """What the handler returns for a stream: aiohttp writes nothing, and believes it done."""
+    """What a handler returns for a stream: aiohttp writes nothing, and believes it done.
 
-    def __init__(self, lost: asyncio.Future[None] | None) -> None:
+    Args:
+        lost: Done when the connection is lost, where aiohttp must not close it before.
+    """
+
+    def __init__(self, lost: asyncio.Future[None] | None = None) -> None:
         super().__init__()
         self._lost = lost
 
@@ -26,13 +34,14 @@ class TakenOver(web.StreamResponse):
             await self._lost
 
 
-def can_detach(handler: object) -> bool:
-    """Whether aiohttp's protocol is as this module knows it."""
-    return hasattr(type(handler), "transport") and hasattr(handler, "force_close")
+def front_of(request: "AnyRequest | web.BaseRequest") -> "Front | None":
+    """The front of the connection that *request* came on; ``None`` in a plain aiohttp runner."""
+    front: Front | None = getattr(request, "front", None) or getattr(request.transport, "front", None)
+    return front
 
 
-def take_over(request: web.Request, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, TakenOver]:
-    """Give the request's transport to *protocol*; the response is for aiohttp.
+def take_over(request: "AnyRequest", protocol: asyncio.Protocol) -> tuple[asyncio.Transport, TakenOver]:
+    """Give the request's transport to *protocol*; the response is for whoever called the handler.
 
     Raises:
         ConnectionResetError: The client is gone already.
@@ -40,18 +49,27 @@ def take_over(request: web.Request, protocol: asyncio.Protocol) -> tuple[asyncio
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client is gone")
-    handler = request.protocol
-    lost = None
-    if can_detach(handler):
-        transport.set_protocol(protocol)
-        handler.transport = None  # or aiohttp would close it
-        handler.connection_lost(None)
-    else:
-        lost = asyncio.get_running_loop().create_future()
-        transport.set_protocol(_Beside(protocol, handler, lost))
+    front = front_of(request)
+    if front is not None:
+        return front.hand_over(protocol), TakenOver()
+    lost = asyncio.get_running_loop().create_future()
+    transport.set_protocol(_Beside(protocol, request.protocol, lost))  # type: ignore[union-attr]
     if not transport.is_reading():  # paused by pipelined requests: the client's end would go unseen
         transport.resume_reading()
     return transport, TakenOver(lost)
+
+
+def is_half_closed(request: "AnyRequest") -> bool:
+    """Whether the client of *request* sends nothing more."""
+    front = front_of(request)
+    return front is not None and front.half_closed
+
+
+def expect_slow_body(request: web.Request) -> None:
+    """Let the body of *request* come as slowly as its sender has something to say."""
+    front = front_of(request)
+    if front is not None:
+        front.expect_slow_body()
 
 
 class _Beside(asyncio.Protocol):

@@ -2,11 +2,9 @@
 handlers/publish.py, without aiohttp's request and response. Knows no connection.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
-from email.utils import formatdate
-from functools import lru_cache
-from http import HTTPStatus
 from typing import cast
 
 import structlog
@@ -15,11 +13,16 @@ from pydantic_core import to_json
 from sse_push.events.errors import SsePushError
 from sse_push.events.receipts import FutureReceipt
 from sse_push.handlers import cors
-from sse_push.handlers.errors import SERVER, problem, problem_of
+from sse_push.handlers.errors import problem, problem_of
+from sse_push.handlers.http.answers import status_line_and_date
 from sse_push.handlers.middleware import NO_STORE, count_answer, request_id_of
 from sse_push.handlers.publish import PATH, read_events
 from sse_push.service.identity import Caller
 from sse_push.service.node import Node
+
+_MAX_DIGITS = 9  # of a length: far more than a body may have
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,%d})(?=\r\n)" % _MAX_DIGITS, re.IGNORECASE)
+_FIXED = f"X-Content-Type-Options: nosniff\r\n{': '.join(NO_STORE)}\r\n"
 
 _log = structlog.get_logger()
 
@@ -95,16 +98,42 @@ class FastPublish:
             else {**headers, **cors.headers_for(node.settings, None)}
         )
         lines = "".join([f"{name}: {value}\r\n" for name, value in more.items() if name != "Content-Length"])
-        head = f"{_fixed(status, int(time.time()))}{lines}X-Request-ID: {self._request_id}\r\nContent-Length: {len(body)}\r\n\r\n"  # fmt: skip
+        head = f"{status_line_and_date(status, int(time.time()))}{_FIXED}{lines}X-Request-ID: {self._request_id}\r\nContent-Length: {len(body)}\r\n\r\n"  # fmt: skip
         self._write(head.encode() + body)
 
 
-@lru_cache(maxsize=8)
-def _fixed(status: int, second: int) -> str:
-    return (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"Date: {formatdate(second, usegmt=True)}\r\n"
-        f"Server: {SERVER}\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        f"{': '.join(NO_STORE)}\r\n"
-    )
+class KnownHead:
+    """The head of a plain publish, as it came: the next one's is most often the same but for the length it says."""
+
+    __slots__ = ("_after_length", "_before_length", "headers", "token")
+
+    def __init__(self, before_length: bytes, after_length: bytes, headers: Mapping[str, str]) -> None:
+        self._before_length = before_length
+        self._after_length = after_length
+        self.headers = headers
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        self.token = token if scheme == "Bearer" else ""
+
+    @classmethod
+    def of(cls, data: bytes, headers: Mapping[str, str]) -> "KnownHead | None":
+        """That of the head *data*; ``None`` where its length can't be found in it."""
+        match = _LENGTH.search(data)
+        if match is None:
+            return None
+        return cls(data[: match.start(1)], data[match.end(1) :], headers)
+
+    def find_body(self, data: bytes) -> tuple[int, int] | None:
+        """Where the body begins in *data*, and how long it is, if *data* begins with this head."""
+        if not data.startswith(self._before_length):
+            return None
+        start = len(self._before_length)
+        end = data.find(b"\r", start, start + _MAX_DIGITS + 1)
+        digits = data[start:end]
+        if (
+            end < 0
+            or not digits.isdigit()
+            or digits[:1] == b"0"
+            or not data.startswith(self._after_length, end)
+        ):
+            return None
+        return end + len(self._after_length), int(digits)

@@ -85,6 +85,7 @@ def _is_stale(path: Path) -> bool:
 def _listen_at(settings: Settings, host: str, port: int, *, shared: bool) -> socket.socket:
     listener = _create(settings, host, port, backlog=BACKLOG, reuse_port=shared)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # A heartbeat that is not acknowledged for this long ends the connection (RFC 5482).
     unheard_ms = round((settings.peer_timeout_s - settings.heartbeat_s) * 1000)
     for option, value in (

@@ -1,19 +1,12 @@
-"""Answers to what could not be parsed, without a word of what it was: a token may stand in it."""
+"""Answers to what could not be read, without a word of what it was: a token may stand in it."""
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 
 from sse_push.handlers.errors import SERVER, problem
-from sse_push.handlers.http.request_checks import MAX_HEAD_BYTES, new_request_id
-from sse_push.handlers.middleware import NO_STORE
+from sse_push.handlers.http.head import MAX_FIELD_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
+from sse_push.handlers.middleware import NO_STORE, new_request_id
 from sse_push.service.node import Node
-
-MAX_TARGET_BYTES = 8190  # of a request's target: a URL with a token; what Apache takes, and nginx about so
-MAX_FIELD_BYTES = (
-    8192  # of a header line, name and value; other than the target's, so that errors tell which it was
-)
-MAX_HEADERS = 100  # lines of a request's head: browsers send about 20, CDNs and gateways add dozens
 
 _DETAILS = {
     400: "the request is malformed",
@@ -25,10 +18,10 @@ _DETAILS = {
 _log = structlog.get_logger()
 
 
-def answer_malformed(node: Node, address: str, error: BaseException | None) -> web.Response:
-    """The answer to a head that *error* kept from being read. It is the last of its connection."""
-    request_id, status = new_request_id(), _status_of(error)
-    _log.info("request.malformed", address=address, error=type(error).__name__, status=status, request_id=request_id)  # fmt: skip
+def answer_malformed(node: Node, address: str, reason: str, status: int) -> web.Response:
+    """The answer to a head that could not be read. It is the last of its connection."""
+    request_id = new_request_id()
+    _log.info("request.malformed", address=address, error=reason, status=status, request_id=request_id)
     return _last_answer(node, status, request_id)
 
 
@@ -45,12 +38,4 @@ def _last_answer(node: Node, status: int, request_id: str) -> web.Response:
     response.headers.update(
         [NO_STORE, ("X-Request-ID", request_id), ("X-Content-Type-Options", "nosniff"), ("Server", SERVER)]
     )
-    response.force_close()
     return response
-
-
-def _status_of(error: BaseException | None) -> int:
-    """Which status says best why a head was not read (RFC 9112, section 3; RFC 6585, section 5)."""
-    if isinstance(error, LineTooLong):
-        return 414 if error.args[1] == MAX_TARGET_BYTES else 431
-    return 431 if "Too many headers" in str(error) else 400

@@ -1,16 +1,19 @@
-"""The listening side: a socket with the options that streams need, guarded connections on it."""
+"""The listening side: a socket with the options that streams need, a front for each connection on it."""
 
 import asyncio
 import socket
 
 from aiohttp import web
 
+from sse_push.handlers.http.front import Front
 from sse_push.handlers.http.guard import ConnectionGuard
+from sse_push.handlers.http.hot import HotRequests
 from sse_push.handlers.http.listeners import BACKLOG, SocketPath, listen
+from sse_push.handlers.http.relay import new_server
 from sse_push.handlers.keys import NODE
-from sse_push.handlers.lean import LeanParser
-from sse_push.handlers.protocol import GuardedHandler
 from sse_push.service.hosts import unix_path, url_of
+
+UNANSWERED_REQUESTS_S = 1.0  # seconds for requests still unanswered after the drain; then they are aborted
 
 
 class FrontSite(web.BaseSite):
@@ -36,10 +39,14 @@ class FrontSite(web.BaseSite):
         self._host = host
         self.port = port
         self._shared = shared
-        self._is_first = beside is None
-        self._guard: ConnectionGuard = ConnectionGuard(runner.app[NODE]) if beside is None else beside.guard
-        self._given = listener
+        self._app_runner = runner
+        self._node = runner.app[NODE]
+        self._beside = beside
+        self._guard: ConnectionGuard = ConnectionGuard(self._node) if beside is None else beside.guard
+        self._listener = listener
         self._path: SocketPath | None = None
+        self._listening: asyncio.Server | None = None
+        self._aiohttp_server: web.Server | None = None
 
     @property
     def guard(self) -> ConnectionGuard:
@@ -58,30 +65,35 @@ class FrontSite(web.BaseSite):
         """
         await super().start()
         loop = asyncio.get_running_loop()
-        manager = self._runner.server
-        if manager is None:
-            raise RuntimeError("set the runner up first")
-        settings = self._guard.node.settings
-        listener = self._given or listen(settings, self._host, self.port, shared=self._shared)
+        server = self._aiohttp_server = new_server(self._app_runner)
+        hot = HotRequests(self._app_runner.app)
+        guard = self._guard
+        listener = self._listener or listen(self._node.settings, self._host, self.port, shared=self._shared)
 
-        def connect() -> GuardedHandler:
-            handler = GuardedHandler(manager, self._guard, loop=loop)
-            handler.use_parser(lambda parser: LeanParser(parser, handler, self._guard.node))
-            return handler
+        def connect() -> Front:
+            return Front(guard, hot, server)
 
         path = unix_path(self._host)
         if path is None:
             self.port = listener.getsockname()[1]
-            self._server = await loop.create_server(connect, sock=listener, backlog=BACKLOG)
+            self._listening = await loop.create_server(connect, sock=listener, backlog=BACKLOG)
         else:
-            self._path = None if self._given else SocketPath(path)
-            self._server = await loop.create_unix_server(connect, sock=listener, backlog=BACKLOG)
-        if self._is_first:
-            self._guard.start()
+            self._path = None if self._listener else SocketPath(path)
+            self._listening = await loop.create_unix_server(connect, sock=listener, backlog=BACKLOG)
+        if self._beside is None:
+            guard.start()
 
     async def stop(self) -> None:
-        if self._is_first:
+        """Listen no more. The node drains; what is unanswered after that is aborted."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._beside is None:
             self._guard.close()
+        await self._node.drain()
+        if self._aiohttp_server is not None:
+            await self._aiohttp_server.shutdown(UNANSWERED_REQUESTS_S)
+        if self._beside is None:
+            self._guard.abort_all()
         await super().stop()
         if self._path is not None:
             self._path.remove()

@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from sse_push.handlers.http.malformed import MAX_FIELD_BYTES, MAX_TARGET_BYTES
-from sse_push.handlers.protocol import KEEPALIVE_S
+from sse_push.handlers.http.guard import KEEPALIVE_S
+from sse_push.handlers.http.head import MAX_FIELD_BYTES, MAX_TARGET_BYTES
 from sse_push.service.settings import Settings
 from tests.deploy.front import THROUGH_NGINX
 from tests.deploy.nginx import CONFIG, Nginx, check

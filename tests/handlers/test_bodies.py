@@ -117,11 +117,11 @@ async def test_connection_that_is_cut_as_more_of_a_body_comes_is_no_crash(
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\nContent-Type: {type_}\r\n"
     peer = await server.connect(f"{head}Content-Length: 99\r\n\r\n".encode())
     await until(lambda: server.site._guard.open)
-    [handler] = server.site._guard.open
-    await until(lambda: getattr(handler._body, "_waiter", None))  # it is being read
+    [connection] = server.site._guard.open
+    await until(lambda: connection._relay and getattr(connection._relay.lent._payload, "_waiter", None))  # it is being read
 
-    handler.data_received(b"a")
-    handler.abort()
+    connection.data_received(b"a")
+    connection.abort()
 
     await peer.rest()
     await server.close()

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from sse_push.handlers.app import build_app
-from sse_push.handlers.middleware import front
+from sse_push.handlers.middleware import middleware
 from tests.conftest import Listen, Service, SettingsFactory, Start, mint
 
 PAGE = "https://app.example.com"
@@ -131,8 +131,8 @@ async def test_refusal_by_a_limit_is_counted(start: Start) -> None:
     assert service.node.metrics.rejections["total"] == 1
 
 
-def test_front_is_what_the_application_passes(settings_for: SettingsFactory) -> None:
-    assert list(build_app(settings_for()).middlewares) == [front]
+def test_middleware_is_what_the_application_passes(settings_for: SettingsFactory) -> None:
+    assert list(build_app(settings_for()).middlewares) == [middleware]
 
 
 async def test_streamed_answers_have_the_headers_of_all_others(listen: Listen) -> None:

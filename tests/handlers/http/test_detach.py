@@ -3,13 +3,13 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from sse_push.handlers.http import detach
-from sse_push.handlers.http.detach import can_detach, take_over
+from sse_push.handlers.http.detach import take_over
 from sse_push.service.connection import Connection
 from tests.conftest import Listen, Listening, Peer, mint, until
 
@@ -17,12 +17,10 @@ STREAM = f"GET /v1/app/sse/42 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint
 PUBLISH = b'{"userId":"42","data":1}'
 
 
-@pytest.fixture(params=["detached", "beside"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With aiohttp as this module knows it, and with one that it does not know."""
-    if request.param == "beside":
-        monkeypatch.setattr(detach, "can_detach", lambda handler: False)
-    return str(request.param)
+@pytest.fixture(params=["front", "aiohttp's runner"])
+def is_plain(request: pytest.FixtureRequest) -> bool:
+    """Whether it runs in a plain aiohttp runner."""
+    return bool(request.param == "aiohttp's runner")
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ async def _publish(server: Listening) -> None:
 
 def _nothing_left(server: Listening, tasks: int) -> bool:
     """No task more than *tasks*, and aiohttp has heard of their ends: it does so a turn of the loop later."""
-    return len(asyncio.all_tasks()) <= tasks and not server.runner.server.connections  # type: ignore[union-attr]
+    return len(asyncio.all_tasks()) <= tasks and not server.runner.server.connections
 
 
 def _alive(*kinds: type) -> list[int]:
@@ -63,20 +61,8 @@ def _alive(*kinds: type) -> list[int]:
     return [sum(issubclass(one, kind) for one in found) for kind in kinds]
 
 
-async def test_installed_aiohttp_can_be_detached_from(listen: Listen) -> None:
-    server = await listen()
-    await server.connect()
-    await until(lambda: server.site._guard.open)
-
-    assert all(can_detach(handler) for handler in server.site._guard.open)
-
-
-def test_unknown_protocol_cannot_be_detached_from() -> None:
-    assert not can_detach(object())
-
-
-async def test_stream_gives_what_comes(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_stream_gives_what_comes(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     for _ in range(3):
@@ -86,8 +72,8 @@ async def test_stream_gives_what_comes(listen: Listen, way: str) -> None:
         assert (await peer.chunk()).endswith(b"-%d\ndata: 1\n\n" % number)
 
 
-async def test_stream_frees_its_slot_when_its_client_closes(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_stream_frees_its_slot_when_its_client_closes(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     peer.writer.close()
@@ -95,8 +81,8 @@ async def test_stream_frees_its_slot_when_its_client_closes(listen: Listen, way:
     await until(lambda: len(server.node.connections) == 0)
 
 
-async def test_stream_frees_its_slot_when_its_client_resets(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_stream_frees_its_slot_when_its_client_resets(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     peer.abort()
@@ -105,8 +91,8 @@ async def test_stream_frees_its_slot_when_its_client_resets(listen: Listen, way:
     assert sum(server.node.connections.closed_by_reason.values()) == 1
 
 
-async def test_stream_ends_whole_when_the_node_goes_away(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_stream_ends_whole_when_the_node_goes_away(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     await server.node.drain()
@@ -116,8 +102,8 @@ async def test_stream_ends_whole_when_the_node_goes_away(listen: Listen, way: st
     assert await peer.rest() == b""
 
 
-async def test_stream_that_was_cut_is_closed(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_stream_that_was_cut_is_closed(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     for connection in list(server.node.connections):
@@ -127,8 +113,8 @@ async def test_stream_that_was_cut_is_closed(listen: Listen, way: str) -> None:
     assert server.node.connections.closed_by_reason["slow_reader"] == 1
 
 
-async def test_what_a_client_says_on_a_stream_is_ignored(listen: Listen, way: str) -> None:
-    server = await listen()
+async def test_what_a_client_says_on_a_stream_is_ignored(listen: Listen, is_plain: bool) -> None:
+    server = await listen(plain=is_plain)
     peer = await _open(server)
 
     await peer.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
@@ -138,9 +124,9 @@ async def test_what_a_client_says_on_a_stream_is_ignored(listen: Listen, way: st
 
 
 async def test_stream_behind_which_requests_were_sent_notices_its_clients_end(
-    listen: Listen, way: str
+    listen: Listen, is_plain: bool
 ) -> None:
-    server = await listen()
+    server = await listen(plain=is_plain)
     peer = await server.connect(STREAM + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
     await peer.head()
     await until(lambda: len(server.node.connections) == 1)
@@ -150,9 +136,9 @@ async def test_stream_behind_which_requests_were_sent_notices_its_clients_end(
     await until(lambda: len(server.node.connections) == 0)
 
 
-async def test_stream_writes_nothing_of_aiohttps_own(listen: Listen, way: str) -> None:
+async def test_stream_writes_nothing_of_aiohttps_own(listen: Listen, is_plain: bool) -> None:
     """No second head, no end of the response behind the first chunks."""
-    server = await listen()
+    server = await listen(plain=is_plain)
     peer = await _open(server)
     await _publish(server)
     await server.node.drain()
@@ -180,10 +166,9 @@ async def test_detached_stream_keeps_nothing_of_aiohttps(listen: Listen) -> None
 
 @pytest.mark.usefixtures("few_objects")
 async def test_stream_beside_aiohttp_lets_go_of_all_at_its_end(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch
+    listen: Listen,
 ) -> None:
-    monkeypatch.setattr(detach, "can_detach", lambda handler: False)
-    server = await listen()
+    server = await listen(plain=True)
     before = _alive(RequestHandler, web.Request, Connection)
     tasks = len(asyncio.all_tasks())
     peers = [await _open(server) for _ in range(5)]
@@ -225,7 +210,7 @@ async def test_slot_of_a_client_that_left_before_its_stream_is_given_back(
 ) -> None:
     from sse_push.handlers import streams
 
-    def gone(request: web.Request, *_: object) -> None:
+    def gone(request: Any, *_: object) -> None:
         assert request.transport is not None
         request.transport.abort()
         raise ConnectionResetError("the client is gone")

@@ -50,13 +50,13 @@ class Stuck:
         peer = await server.connect(HEAD, receive_bytes=4096)
         await peer.head()
         peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        [handler] = server.site._guard.open
+        [connection] = server.site._guard.open
         part = b"x\n" * 10_000
         for _ in range(20):
             peer.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
         async with asyncio.timeout(DEADLINE_S):
             before = -1
-            while self.answered != before or handler._drain_waiter is None:
+            while self.answered != before or connection._relay.protocol._drain_waiter is None:
                 before = self.answered
                 for _ in range(500):  # turns of the loop in which it would go on, if it could
                     await asyncio.sleep(0)

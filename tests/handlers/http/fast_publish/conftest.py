@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers.http import fast_publish
-from sse_push.handlers.lean import LeanParser
+from sse_push.handlers.http import fast_publish, front
 
 
 @pytest.fixture
@@ -24,13 +23,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What was given to parse."""
-    pieces: list[bytes] = []
-    count = LeanParser._count
+    """The heads that were read."""
+    heads: list[bytes] = []
+    read = front.read_head
 
-    def counting(self: Any, data: bytes) -> None:
-        pieces.append(data)
-        count(self, data)
+    def reading(data: bytes) -> Any:
+        heads.append(data)
+        return read(data)
 
-    monkeypatch.setattr(LeanParser, "_count", counting)
-    return pieces
+    monkeypatch.setattr(front, "read_head", reading)
+    return heads

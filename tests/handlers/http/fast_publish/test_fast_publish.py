@@ -92,7 +92,9 @@ async def test_publishes_of_one_turn_are_kept_as_one_group(
 
     monkeypatch.setattr(server.node.engine, "append", appending)
     before = server.node.engine.head
-    handlers: dict[Any, Any] = {handler.peername: handler for handler in server.site._guard.open}
+    handlers: dict[Any, Any] = {
+        handler.transport.get_extra_info("peername"): handler for handler in server.site._guard.open
+    }
     for number, peer in enumerate(peers):  # as the loop does, when all have come
         handler = handlers[peer.writer.get_extra_info("sockname")]
         handler.data_received(post(b'{"userId":"42","data":%d}' % number))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers.http.request_checks import MAX_HEAD_BYTES
-from sse_push.handlers.lean import LeanParser
-from sse_push.handlers.protocol import GuardedHandler
+from sse_push.handlers.http.front import Front
+from sse_push.handlers.http.head import MAX_HEAD_BYTES
+from sse_push.handlers.http.relay import LentTransport, Relay
 from tests.conftest import Clock, Listen, mint, until
 from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
 
@@ -36,39 +36,34 @@ async def test_body_that_comes_behind_its_head_is_not_parsed_either(
 ) -> None:
     server = await listen()
     peer = await head_known(server)
-    [handler] = server.site._guard.open
-    parser: Any = handler._parser
+    [connection] = server.site._guard.open
     taken.clear()
     parsed.clear()
     whole = post(ONE)
     cut += len(whole) - len(ONE)
 
     await peer.send(whole[:cut])
-    await until(lambda: parser._held == whole[:cut])
+    await until(lambda: connection.is_busy)
     await peer.send(whole[cut:])
 
     assert (await peer.answer())[0].startswith("HTTP/1.1 200")
     assert (taken, parsed) == ([ONE], [])
 
 
-async def test_body_of_many_pieces_waits_once_and_is_parsed(listen: Listen, parsed: list[bytes]) -> None:
+async def test_body_of_many_pieces_is_not_parsed_either(listen: Listen, parsed: list[bytes]) -> None:
     server = await listen()
     peer = await head_known(server)
-    [handler] = server.site._guard.open
-    parser: Any = handler._parser
+    [connection] = server.site._guard.open
     parsed.clear()
     whole = post(ONE)
 
-    for start, end in ((0, -20), (-20, -10)):
-        await peer.send(whole[start:end])
-        await until(lambda seen=whole[:end]: parser._held == seen or parsed == [seen])
-    await peer.send(whole[-10:])
+    for start, end in ((0, -20), (-20, -10), (-10, len(whole))):
+        connection.data_received(whole[start:end])
 
     assert (await peer.answer())[0].startswith("HTTP/1.1 200")
-    assert parsed == [whole[:-10], whole[-10:]]
     await peer.send(whole)
     assert (await peer.answer())[0].startswith("HTTP/1.1 200")
-    assert len(parsed) == 2, "it is known where the next one begins"
+    assert parsed == []
 
 
 @pytest.mark.parametrize(
@@ -123,12 +118,12 @@ async def test_what_looks_like_a_publish_within_a_request_is_a_part_of_that(
 ) -> None:
     server = await listen()
     peer = await head_known(server)
-    [handler] = server.site._guard.open
+    [connection] = server.site._guard.open
     before = server.node.engine.head
 
-    handler.data_received(post(ONE) + begun)
+    connection.data_received(post(ONE) + begun)
     first, _ = await peer.answer()
-    handler.data_received(post(ONE))
+    connection.data_received(post(ONE))
     second, _ = await peer.answer()
 
     assert [first[:12], second[:12]] == ["HTTP/1.1 200", answer]
@@ -150,30 +145,28 @@ async def test_known_head_that_names_a_key_publishes_once(listen: Listen, taken:
 
 async def test_head_that_waits_for_its_body_keeps_its_connection_alive(listen: Listen) -> None:
     server = await listen()
-    peer = await server.connect(post(ONE, "Expect: \r\n"))  # by aiohttp: its timer runs
-    await peer.answer()
-    await peer.send(post(ONE))
-    await peer.answer()
-    [handler] = server.site._guard.open
-    parser: Any = handler._parser
-    handler._next_keepalive_close_time = 0.0
+    peer = await head_known(server)
+    [connection] = server.site._guard.open
+    connection.idle_since = 0.0
     whole = post(ONE)
 
     await peer.send(whole[: -len(ONE)])
-    await until(lambda: bool(parser._held))
-    handler._process_keepalive()
+    await until(lambda: connection.is_busy)
+    server.site._guard._check()
     await peer.send(ONE)
 
     assert (await peer.answer())[0].startswith("HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("spoilt", ["token", "length", "stop"])
-async def test_what_can_not_be_taken_does_not_wait_for_its_body(listen: Listen, spoilt: str) -> None:
+async def test_what_can_not_be_taken_goes_to_aiohttp_before_its_body_comes(
+    listen: Listen, taken: list[bytes], spoilt: str
+) -> None:
     clock = Clock()
     server = await listen(max_body_bytes=1024, clock=clock)
     peer = await head_known(server)
-    [handler] = server.site._guard.open
-    parser: Any = handler._parser
+    [connection] = server.site._guard.open
+    taken.clear()
     head = post(ONE)[: -len(ONE)]
     if spoilt == "token":
         clock.advance(101)
@@ -184,8 +177,9 @@ async def test_what_can_not_be_taken_does_not_wait_for_its_body(listen: Listen, 
 
     await peer.send(head)
 
-    await until(lambda: parser._due > 0)
-    assert not parser._held
+    await until(lambda: connection.is_busy)
+    assert connection._relay is not None
+    assert not taken
 
 
 async def test_much_that_comes_behind_an_unanswered_publish_is_no_head_without_an_end(
@@ -194,14 +188,14 @@ async def test_much_that_comes_behind_an_unanswered_publish_is_no_head_without_a
     server = await listen()
     peer = await head_known(server)
     engine: Any = server.node.engine
-    [handler] = server.site._guard.open
+    [connection] = server.site._guard.open
     many = b"[" + b",".join([b'{"userId":"42","data":"%b"}' % (b"x" * 200)] * 400) + b"]"
     assert len(many) > MAX_HEAD_BYTES
     await engine._store_lent.acquire()  # as while a chore has the store: no commit, so no answer
     await peer.send(post(ONE))
     await until(lambda: bool(server.node.answering))
 
-    handler.data_received(post(many))
+    connection.data_received(post(many))
     engine._store_lent.release()
     engine._schedule()
 
@@ -219,13 +213,13 @@ async def test_connection_that_is_closed_or_becomes_a_stream_leaves_nothing_to_c
         peers = [await server.connect(stream), await head_known(server)]
         await until(lambda: len(server.node.connections) == 1)
         peers[1].abort()
-        kinds = (GuardedHandler, LeanParser)
+        kinds = (Front, Relay, LentTransport)
         await until(lambda: not [one for one in gc.get_objects() if type(one) in kinds])
     finally:
         gc.enable()
 
 
-async def test_connection_that_asked_for_something_else_first_is_lean_but_parsed(
+async def test_connection_that_asked_for_something_else_first_is_fast_behind_that(
     listen: Listen, taken: list[bytes], parsed: list[bytes]
 ) -> None:
     server = await listen()
@@ -236,4 +230,4 @@ async def test_connection_that_asked_for_something_else_first_is_lean_but_parsed
         assert (await peer.answer())[0].startswith("HTTP/1.1 200")
 
     assert taken == [ONE, ONE]
-    assert len(parsed) == 4
+    assert len(parsed) == 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers.lean import LeanParser
+from sse_push.handlers.http.hot import HotRequests
 from tests.conftest import Listen, Listening, mint
 from tests.handlers.http.fast_publish.publishes import ONE, known, post
 
@@ -83,12 +83,12 @@ async def test_answers_are_the_same_whichever_way_and_however_requests_are_cut(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast, ordinary = await listen(max_body_bytes=2048), await listen(max_body_bytes=2048)
-    find = LeanParser._plain_publisher
+    find = HotRequests._publisher
 
-    def finding(self: Any, *message: Any) -> Any:
-        return None if self._node is ordinary.node else find(self, *message)
+    def finding(self: Any, token: str) -> Any:
+        return None if self._node is ordinary.node else find(self, token)
 
-    monkeypatch.setattr(LeanParser, "_plain_publisher", finding)
+    monkeypatch.setattr(HotRequests, "_publisher", finding)
     for seed in range(SCRIPTS):
         chance = random.Random(seed)
         script = _script(chance)

@@ -125,7 +125,7 @@ async def test_client_that_resets_in_mid_body_is_no_fault_of_the_service(
 ) -> None:
     server = await listen()
     peer = await server.connect(POST + b"Content-Length: 100\r\n\r\n{")
-    await until(lambda: any(one._current_request for one in server.site._guard.open))
+    await until(lambda: any(one.is_busy for one in server.site._guard.open))
 
     peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     peer.abort()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers import protocol
+from sse_push.handlers.http import head as head_module
 from tests.conftest import Listen, until
 from tests.handlers.http.fast_publish.publishes import ONE, known, post
 from tests.handlers.http.guard.requests import HEALTHZ, POST
@@ -185,7 +185,7 @@ async def test_hundred_lines_are_a_head(listen: Listen, lines: int) -> None:
 
 async def test_body_in_many_parts_is_no_head(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """However large the last part of a body is, it is not the beginning of another request."""
-    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 1000)
+    monkeypatch.setattr(head_module, "MAX_HEAD_BYTES", 1000)
     server = await listen()
     peer = await server.connect()
     body = json.dumps([{"broadcast": True, "data": "x" * 20_000}] * 4).encode()

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from sse_push.handlers import flow
-from sse_push.handlers.flow import NEVER
-from sse_push.handlers.http import guard
+from sse_push.handlers.http import client_connection, guard
+from sse_push.handlers.http.client_connection import NEVER
 from tests.conftest import DEADLINE_S, Listen, Listening, Peer, until
 from tests.handlers.http.fast_publish.publishes import ONE, post
 from tests.handlers.http.guard.requests import HEALTHZ
@@ -19,7 +18,7 @@ DESCRIPTION = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def _keep_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "UNREAD_BYTES", UNREAD_BYTES)
+    monkeypatch.setattr(client_connection, "UNREAD_BYTES", UNREAD_BYTES)
 
 
 class Stuck:
@@ -28,7 +27,7 @@ class Stuck:
     def __init__(self, server: Listening, peer: Peer) -> None:
         self.peer = peer
         self.transport: Any = peer.writer.transport
-        [self.handler] = server.site._guard.open
+        [self.connection] = server.site._guard.open
 
     @classmethod
     async def connect(cls, server: Listening, before: bytes = post(ONE), times: int = 1) -> "Stuck":
@@ -45,7 +44,7 @@ class Stuck:
         """Send as many as the server takes; how many that is."""
         count, step = 0, 50 if request is not DESCRIPTION else 5
         async with asyncio.timeout(DEADLINE_S):
-            while self.handler.unread_since == NEVER or not self.transport.get_write_buffer_size():
+            while self.connection.unread_since == NEVER or not self.transport.get_write_buffer_size():
                 if self.transport.get_write_buffer_size() < len(request) * step:
                     self.peer.writer.write(request * step)
                     count += step
@@ -54,10 +53,9 @@ class Stuck:
 
     def held(self) -> int:
         """Bytes that the server holds for it."""
-        transport = self.handler.transport
+        transport = self.connection.transport
         assert transport is not None
-        parser: Any = self.handler._parser
-        return transport.get_write_buffer_size() + len(parser._behind)
+        return transport.get_write_buffer_size() + len(self.connection._held)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +69,7 @@ async def test_client_that_reads_no_answer_is_not_read(listen: Listen, times: in
 
     count = await stuck.fill(request_)
 
-    assert not stuck.handler.transport.is_reading()  # type: ignore[union-attr]
+    assert not stuck.connection.transport.is_reading()  # type: ignore[union-attr]
     one = 300 if request_ is not DESCRIPTION else 300_000  # bytes of an answer, at the most
     assert stuck.held() < UNREAD_BYTES + READ_BYTES + one
     stuck.transport.resume_reading()
@@ -79,7 +77,7 @@ async def test_client_that_reads_no_answer_is_not_read(listen: Listen, times: in
         assert (await stuck.peer.answer())[0].startswith("HTTP/1.1 200")
     await stuck.peer.send(HEALTHZ)
     assert (await stuck.peer.answer())[0].startswith("HTTP/1.1 200")
-    assert stuck.handler.unread_since == NEVER
+    assert stuck.connection.unread_since == NEVER
 
 
 async def test_client_that_reads_no_answer_is_closed(
@@ -103,7 +101,7 @@ async def test_connection_that_is_closed_is_not_kept_for_what_nobody_reads(
     stuck = await Stuck.connect(server)
     await stuck.fill(HEALTHZ)
 
-    stuck.handler.force_close()
+    stuck.connection.transport.close()
     monkeypatch.setattr(guard, "UNREAD_S", 0.05)
 
     await until(lambda: not server.site._guard.open)
