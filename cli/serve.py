@@ -18,7 +18,7 @@ from sse_push.cli.workers import MAX_WORKERS, WorkerContext, Workers
 from sse_push.events.engines import EMBEDDED
 from sse_push.events.errors import SsePushError
 from sse_push.handlers.app import build_app
-from sse_push.handlers.http.server import FrontSite
+from sse_push.handlers.http.server import UNANSWERED_REQUESTS_S, FrontSite
 from sse_push.service.descriptors import raise_limit, warn_where_few
 from sse_push.service.log_output import LogOutput
 from sse_push.service.logging import configure_logging, open_output
@@ -34,7 +34,6 @@ from sse_push.service.settings import (
 # Seconds until a running thread yields to a waiting one. The commit thread must not wait for a whole
 # broadcast. Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.0005
-UNANSWERED_REQUESTS_S = 1.0  # seconds for requests still unanswered after the drain; then they are aborted
 # The cyclic collector walks all live objects, some hundred thousand; most garbage has no cycles.
 GC_THRESHOLDS = (50_000, 10, 10)
 

@@ -118,7 +118,9 @@ async def test_connection_that_is_cut_as_more_of_a_body_comes_is_no_crash(
     peer = await server.connect(f"{head}Content-Length: 99\r\n\r\n".encode())
     await until(lambda: server.site._guard.open)
     [connection] = server.site._guard.open
-    await until(lambda: connection._relay and getattr(connection._relay.lent._payload, "_waiter", None))  # it is being read
+    await until(
+        lambda: connection._relay and getattr(connection._relay.lent._payload, "_waiter", None)
+    )  # it is being read
 
     connection.data_received(b"a")
     connection.abort()
