@@ -1,8 +1,8 @@
-"""One open stream: a transport, and how it ends.
+"""One open stream: its transport, its state, and how it is closed.
 
 An ``asyncio.Protocol`` of a few slots that owns its transport: no task, timer, queue or lock of its own
 (docs/design/0001-one-write-per-turn.md). Knows nothing of HTTP but that a chunked response ends with the
-last chunk; what it is fed, and when it beats, is seen to by service/connections.py.
+last chunk. service/connections.py replays events to it and sends its heartbeats.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Connection(asyncio.Protocol):
-    """One open stream. As a :class:`sse_push.events.router.Subscriber` it is fed by writing to it.
+    """One open stream. It is a :class:`sse_push.events.router.Subscriber`.
 
     Attributes:
         caller_id: Who opened it; ``None`` without a token.
@@ -38,7 +38,6 @@ class Connection(asyncio.Protocol):
         "_connections",
         "address",
         "caller_id",
-        "draining",
         "encoding",
         "expires",
         "fd",
@@ -58,6 +57,7 @@ class Connection(asyncio.Protocol):
         "transport",
         "visits",
         "write",
+        "write_resumed",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -92,20 +92,20 @@ class Connection(asyncio.Protocol):
         self.slot = 0
         self.live = False
         self.subscription: Subscription | None = None
-        self.draining: asyncio.Future[None] | None = None
+        self.write_resumed: asyncio.Future[None] | None = None
         self.visits: Sequence[Visit] = ()
 
     def attach(self, transport: asyncio.Transport) -> None:
-        """Take *transport* over."""
+        """Take over *transport*."""
         self.transport = transport
         self.write = transport.write
 
     def go_live(self) -> None:
-        """Its past is written, or handed to the transport."""
+        """The replay is written, or in the transport's buffer."""
         self.live = True
-        if self.draining is None:
+        if self.write_resumed is None:
             self._bypass()
-        # It says so, now and later, as soon as anything waits there.
+        # With a high-water mark of 0 the transport calls pause_writing as soon as it buffers anything.
         self.transport.set_write_buffer_limits(high=0)
 
     def send(self, frames: bytes) -> None:
@@ -113,19 +113,19 @@ class Connection(asyncio.Protocol):
         if not self.reason:
             self.write(self.encoding.wrap(frames))
 
-    def end(self, reason: str, farewell: bytes = b"") -> None:
-        """Say *farewell*, flush, end the response and close. The first reason given is the one logged."""
+    def end(self, reason: str, final_frames: bytes = b"") -> None:
+        """Write *final_frames*, flush, end the response and close. The first reason given is logged."""
         if self.reason:
             return
         self._leave(reason)
-        if farewell or self.last:
-            self.write(self.encoding.wrap(farewell + self.last))
+        if final_frames or self.last:
+            self.write(self.encoding.wrap(final_frames + self.last))
         if self.encoding.chunked:
             self.write(wire.LAST_CHUNK)
         self.transport.close()
 
-    def cut(self, reason: str) -> None:
-        """Close at once, dropping what waits: the client resumes from the last id it has seen."""
+    def abort(self, reason: str) -> None:
+        """Close at once and drop the write buffer: the client resumes from the last id it has seen."""
         self._leave(reason)
         self.transport.abort()
 
@@ -137,19 +137,19 @@ class Connection(asyncio.Protocol):
             self.subscription.close()
         for visit in self.visits:
             visit.closed()
-        if self.draining is not None and not self.draining.done():
-            self.draining.set_result(None)
+        if self.write_resumed is not None and not self.write_resumed.done():
+            self.write_resumed.set_result(None)
 
     # -- asyncio.Protocol: the transport's side ----------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """A stream's client has nothing more to say."""
+        """Ignore what a client sends after its request."""
 
     def eof_received(self) -> bool:
-        # Its own side is closed: most often it has left. One that has not gets an end in order; what waits for one
-        # that does not read is dropped, for it would keep the slot of one that is gone.
+        # The client closed its side; most have left. One that still reads gets an orderly end. A full write buffer
+        # is dropped: a client that is gone would hold its slot until it drains.
         if self.transport.get_write_buffer_size():
-            self.cut("client_closed")
+            self.abort("client_closed")
         else:
             self.end("client_closed")
         return False
@@ -158,14 +158,14 @@ class Connection(asyncio.Protocol):
         self.fd = -1
         self.write = self._write_behind
         if self.live:
-            self._look_if_slow()
-        elif not self.reason and self.draining is None:
-            self.draining = asyncio.get_running_loop().create_future()
+            self._check_if_slow()
+        elif not self.reason and self.write_resumed is None:
+            self.write_resumed = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        if self.draining is not None and not self.draining.done():
-            self.draining.set_result(None)
-        self.draining = None
+        if self.write_resumed is not None and not self.write_resumed.done():
+            self.write_resumed.set_result(None)
+        self.write_resumed = None
         self.write = self.transport.write
         if self.live:
             self._bypass()
@@ -173,23 +173,23 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         timed_out = isinstance(exc, TimeoutError)
         self._leave("peer_lost" if timed_out else "client_reset" if exc else "client_closed")
-        self._connections.forget(self)
+        self._connections.unregister(self)
 
     def _bypass(self) -> None:
-        """Nothing waits in the transport: its socket may be written to."""
+        """The transport's buffer is empty: the socket may be written to directly."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None and self.transport.get_extra_info("sslcontext") is None:
             self.fd = sock.fileno()
 
     def _write_behind(self, data: bytes) -> None:
         self.transport.write(data)
-        self._look_if_slow()
+        self._check_if_slow()
 
-    def _look_if_slow(self) -> None:
+    def _check_if_slow(self) -> None:
         if self._connections.is_slow(self):
-            # Not at once: the router may be walking the set this connection is about to leave.
-            asyncio.get_running_loop().call_soon(self._cut_if_slow)
+            # Later: the router may be iterating over the set that holds this connection.
+            asyncio.get_running_loop().call_soon(self._abort_if_slow)
 
-    def _cut_if_slow(self) -> None:
+    def _abort_if_slow(self) -> None:
         if not self.reason and self._connections.is_slow(self):
-            self.cut("slow_reader")
+            self.abort("slow_reader")

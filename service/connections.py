@@ -1,5 +1,6 @@
-"""The open streams of this node: admission, where they begin, the past of those that come back, the one wheel that
-beats for all of them, expiry and farewell. Knows engines and connections; knows nothing of HTTP.
+"""The open streams of this node: admission, start position, replay, heartbeats, token expiry and shutdown.
+
+Uses the engine and the router. Knows nothing of HTTP.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from sse_push.events.replay import Replay, gap_frame
 from sse_push.events.router import BatchWrite, EncodingGroup, Filter, from_event, write_all
 from sse_push.service.connection import Connection
 from sse_push.service.fair_limiter import FairLimiter
-from sse_push.service.gate import Gate
 from sse_push.service.identity import Caller
 from sse_push.service.limits import ConnectionLimits
+from sse_push.service.per_iteration_limiter import PerIterationLimiter
 from sse_push.service.timestamps import timestamp
 from sse_push.service.timing_wheel import SLOTS, TimingWheel
 
@@ -35,12 +36,12 @@ _log = structlog.get_logger()
 
 
 class Connections:
-    """All of them: admission, heartbeats, expiry, farewell.
+    """The registry of open streams: admission, heartbeats, expiry and shutdown.
 
     Args:
         retry_ms: Reconnection time told to clients, jittered by half.
         heartbeat: Seconds between two comments on one stream.
-        slow_reader_bytes: What may wait for one live stream before it is cut.
+        slow_reader_bytes: Bytes that may wait for one live stream; beyond that it is closed.
         batch_write: Writes to many subscribers.
     """
 
@@ -67,9 +68,9 @@ class Connections:
         self._second = int(clock())
         self._wheel: TimingWheel[Connection] = TimingWheel()
         self._expiring: dict[int, set[Connection]] = {}
-        # One caller never has all of the engine's readers, and those who wait are served caller by caller.
+        # One caller may hold half of the readers at most; waiting callers take turns.
         self._reading = FairLimiter(engine.readers, max(1, engine.readers // 2))
-        self._opening: set[Connection] = set()  # those that wait until their keys are heard
+        self._opening: set[Connection] = set()  # admitted, and waiting for their subscriptions
         self._catching_up: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -77,10 +78,10 @@ class Connections:
         self.open_by_kind: Counter[str] = Counter()
         self.closed_by_reason: Counter[str] = Counter()
         self.accepting = True
-        self.gate = Gate(OPENS_PER_TURN)
+        self.gate = PerIterationLimiter(OPENS_PER_TURN)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start sending heartbeats."""
         self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
 
     def __iter__(self) -> Iterator[Connection]:
@@ -91,7 +92,7 @@ class Connections:
 
     @property
     def opening(self) -> Collection[Connection]:
-        """Those that have a slot and wait until their keys are heard."""
+        """Connections that were admitted and wait for their subscriptions."""
         return self._opening
 
     def admit(
@@ -210,11 +211,11 @@ class Connections:
             task.add_done_callback(self._catching_up.discard)
 
     def reading(self, caller: Caller, address: str) -> AbstractAsyncContextManager[None]:
-        """A turn of *caller* to read history; around whatever reads it for them."""
+        """Limit concurrent history reads: wrap every read for *caller* in it."""
         return self._reading.turn(self._limits.caller(caller.user_id, address))
 
     def refuse(self, connection: Connection) -> None:
-        """Give back the slot of a stream that was admitted and did not open."""
+        """Give back the slot of a stream that was admitted but not opened."""
         try:
             self._engine.unsubscribe(connection.keys)
         finally:
@@ -225,20 +226,20 @@ class Connections:
         if not self._limits.open:
             self._empty.set()
 
-    def forget(self, connection: Connection) -> None:
-        """A transport is gone: give its slot back, whatever else fails: it may have got half open only."""
+    def unregister(self, connection: Connection) -> None:
+        """Free what a closed connection held. Its slot is given back even if it had opened only in part."""
         try:
-            self._unregister(connection)
+            self._remove(connection)
         finally:
             self._give_back(connection)
 
-    def _unregister(self, connection: Connection) -> None:
+    def _remove(self, connection: Connection) -> None:
         self._engine.unsubscribe(connection.keys)
         self._wheel.discard(connection, connection.slot)
         if connection.expires is not None:
-            its = self._expiring[math.ceil(connection.expires)]
-            its.discard(connection)
-            if not its:
+            expiring = self._expiring[math.ceil(connection.expires)]
+            expiring.discard(connection)
+            if not expiring:
                 del self._expiring[math.ceil(connection.expires)]
         self.open_by_kind[connection.kind] -= 1
         self.closed_by_reason[connection.reason] += 1
@@ -253,9 +254,9 @@ class Connections:
         )
 
     async def drain(self, timeout: float) -> None:
-        """Close every stream, flushed and told when to come back; those that don't take it are cut.
+        """Close every stream with a reconnection time; abort those that are still open after *timeout* seconds.
 
-        Streams that end by themselves have the time to do so.
+        Streams that end by themselves may do so until then.
         """
         self.accepting = False
         for count, connection in enumerate(list(self)):
@@ -268,11 +269,11 @@ class Connections:
                 await self._empty.wait()
         except TimeoutError:
             for connection in list(self):
-                connection.cut("shutdown")
+                connection.abort("shutdown")
             await asyncio.sleep(0)
 
     async def revoke(self, reason: str, is_revoked: Callable[[Connection], bool]) -> None:
-        """End the streams whose tokens are not good any more; their clients get new ones, not all in one instant."""
+        """Close the streams whose tokens were revoked, with jittered reconnection times."""
         frame = _expired_frame(self._clock())
         for connection in filter(is_revoked, self._opening):
             connection.reason = reason
@@ -282,23 +283,27 @@ class Connections:
             if count % CLOSED_PER_TURN == CLOSED_PER_TURN - 1:
                 await asyncio.sleep(0)
 
-    def break_off(self, reason: str, stood: str, keys: Collection[str] | None = None) -> None:
-        """Streams can't just go on where they stand (:class:`sse_push.events.engines.base.Broken`)."""
-        its = [connection for connection in self if connection.resumable and connection.live]
-        stands = self._engine.head
+    def signal_discontinuity(self, reason: str, last_id: str, keys: Collection[str] | None = None) -> None:
+        """Events after *last_id* may be missing: send a gap for ``unknown``, otherwise close, so that clients resume.
+
+        Args:
+            keys: The routing keys with missing events; ``None`` means all.
+        """
+        affected = [connection for connection in self if connection.resumable and connection.live]
+        position = self._engine.head
         if keys is not None:
-            its = [connection for connection in its if not {*keys}.isdisjoint(connection.keys)]
-            # Others than their own may have come meanwhile: from here on all is there but what is missing.
-            stands = stood_at[1] if (stood_at := parse_id(stood)) else stands
-        gap = gap_frame(self._engine, reason, stood, None, stands)
-        for connection in its:
+            affected = [connection for connection in affected if not {*keys}.isdisjoint(connection.keys)]
+            # Events of other keys may have arrived meanwhile, so the gap ends where these keys stopped.
+            position = parsed[1] if (parsed := parse_id(last_id)) else position
+        gap = gap_frame(self._engine, reason, last_id, None, position)
+        for connection in affected:
             if reason == "unknown":
                 connection.write(connection.encoding.wrap(gap))
             else:
                 connection.end("behind", wire.frame(retry=self._retry()))
 
     async def close(self) -> None:
-        """Stop beating."""
+        """Stop heartbeats and cancel replays."""
         if self._timer is not None:
             self._timer.cancel()
         for task in self._catching_up:
@@ -306,7 +311,7 @@ class Connections:
         await asyncio.gather(*self._catching_up, return_exceptions=True)
 
     def buffered_bytes(self) -> int:
-        """Bytes that wait in user space for all readers."""
+        """Bytes in the write buffers of all streams."""
         return sum(connection.transport.get_write_buffer_size() for connection in self)
 
     def _register(self, connection: Connection) -> None:
@@ -324,23 +329,23 @@ class Connections:
         )
 
     def is_slow(self, connection: Connection) -> bool:
-        """Whether more waits for its reader than may."""
+        """True if its write buffer is over the limit."""
         return connection.transport.get_write_buffer_size() > self._slow_reader_bytes
 
     def _go_live(self, connection: Connection, where: Filter) -> None:
-        """From now on events come as they happen; what waits beyond the limit now means a slow reader."""
+        """Subscribe to live events. From now on a write buffer over the limit means a slow reader."""
         connection.go_live()
         connection.subscription = from_event(connection.encoding, where, connection)
         for visit in connection.visits:
             visit.opened(connection)
 
     async def _catch_up(self, connection: Connection, replay: Replay, where: Filter, greeting: bytes) -> None:
-        """Write a past too long for one write, at the reader's own pace."""
+        """Write a replay that is too long for one write, page by page, as fast as the client reads."""
         try:
             while not connection.reason:
-                if connection.draining is not None:
+                if connection.write_resumed is not None:
                     async with asyncio.timeout(STALLED_S):
-                        await connection.draining
+                        await connection.write_resumed
                     continue
                 async with self._reading.turn(self._limits.caller(connection.caller_id, connection.address)):
                     page = await replay.next(self._page_bytes)
@@ -355,10 +360,10 @@ class Connections:
                 if page.live:
                     return
         except TimeoutError:
-            connection.cut("slow_reader")
+            connection.abort("slow_reader")
         except EngineUnavailable:
             connection.end("history_unavailable", wire.frame(retry=self._retry()))
-        except Exception as error:  # noqa: BLE001 - or the stream would beat for ever and never go live
+        except Exception as error:  # noqa: BLE001 - otherwise the stream would get heartbeats for ever and never go live
             _log.error("replay.failed", request_id=connection.request_id, error=repr(error), exc_info=error)
             connection.end("history_unavailable", wire.frame(retry=self._retry()))
 

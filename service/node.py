@@ -99,7 +99,7 @@ class Node:
             self.router,
             self.emitter,
             self.metrics,
-            on_discontinued=lambda *gap: self.connections.break_off(*gap),  # noqa: PLW0108 - made below
+            on_discontinued=lambda *gap: self.connections.signal_discontinuity(*gap),  # noqa: PLW0108 - made below
             on_ephemeral_missed=lambda: self.presence.refresh(),  # noqa: PLW0108 - made below
             clock=clock,
         )

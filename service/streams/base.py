@@ -99,7 +99,7 @@ class Visit(Protocol):
         """It is live."""
 
     def closed(self) -> None:
-        """It is closed, or was never opened. Twice is once."""
+        """It is closed, or was never opened. May be called more than once."""
 
 
 class AttendedStream(Stream):

@@ -113,7 +113,7 @@ def test_reasons_of_closing_are_those_in_the_code() -> None:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
             "end",
-            "cut",
+            "abort",
             "_leave",
             "revoke",
         ):

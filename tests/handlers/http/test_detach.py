@@ -107,7 +107,7 @@ async def test_stream_that_was_cut_is_closed(listen: Listen, is_plain: bool) -> 
     peer = await _open(server)
 
     for connection in list(server.node.connections):
-        connection.cut("slow_reader")
+        connection.abort("slow_reader")
 
     assert await peer.rest() == b""
     assert server.node.connections.closed_by_reason["slow_reader"] == 1

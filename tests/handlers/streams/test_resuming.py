@@ -164,7 +164,7 @@ async def test_only_streams_of_an_event_that_cannot_be_read_are_told(service: Se
     many = await service.open("/v1/stream?topics=notifications,app", token=mint("42"))
     before = await service.publish(broadcast=True, data="before")
     [key] = [key for key in user_keys(TOPICS["app"], "app", "42") if "42" in key]
-    service.node.connections.break_off("unknown", before, {key})
+    service.node.connections.signal_discontinuity("unknown", before, {key})
     after = await service.publish(broadcast=True, data="after")
 
     assert [event.id for event in await other.events(2)] == [before, after]

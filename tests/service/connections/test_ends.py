@@ -135,7 +135,7 @@ async def test_drain_waits_for_a_stream_that_ends_by_itself(bench: Any) -> None:
     assert transport.frames[-1].data == "[DONE]"
 
 
-@pytest.mark.parametrize("how", ["refuse", "forget"])
+@pytest.mark.parametrize("how", ["refuse", "unregister"])
 async def test_slot_is_given_back_whatever_else_fails(
     bench: Any, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

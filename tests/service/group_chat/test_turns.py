@@ -95,8 +95,8 @@ class Reader:
     def send(self, frames: bytes) -> None:
         self.got += frames
 
-    def end(self, reason: str, farewell: bytes = b"") -> None:
-        self.got += farewell
+    def end(self, reason: str, final_frames: bytes = b"") -> None:
+        self.got += final_frames
         self.ended = reason
 
 
