@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from sse_push.cli.main import main
-from sse_push.handlers.http.server import UNANSWERED_REQUESTS_S
 from sse_push.handlers.app import build_app
+from sse_push.handlers.http.server import UNANSWERED_REQUESTS_S
 from sse_push.handlers.ndjson import LINGER_S
 from sse_push.service.addresses import parse_network
 from sse_push.service.group_chat.bullmq_worker import SHUTDOWN_JOBS_S
