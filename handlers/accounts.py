@@ -120,17 +120,17 @@ async def change_user(request: web.Request) -> web.Response:
     user = await node.accounts.change(number, change)
     await node.account_checks.changed(number)
     if change.active is not None:
-        node.presence.look((await node.circles.of([number]))[number])
+        node.presence.check_friend_lists((await node.friend_lists.of([number]))[number])
     return json_response(user)
 
 
 async def remove_user(request: web.Request) -> web.Response:
     await _admin(request)
     node, number = request.app[NODE], number_in_path(request)
-    circle = (await node.circles.of([number]))[number]
+    circle = (await node.friend_lists.of([number]))[number]
     await node.accounts.remove(number)
     await node.account_checks.changed(number)
-    node.presence.look(circle)
+    node.presence.check_friend_lists(circle)
     return web.Response(status=204)
 
 

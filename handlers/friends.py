@@ -36,7 +36,7 @@ async def end(request: web.Request) -> web.Response:
     user = await _caller_number(request)
     node, other = request.app[NODE], number_in_path(request)
     if await node.friends.end(user, other):
-        node.presence.look((user, other))
+        node.presence.check_friend_lists((user, other))
     return web.Response(status=204)
 
 

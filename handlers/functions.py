@@ -56,7 +56,7 @@ async def call(request: web.Request) -> web.Response:
         _log.warning("request.failed", request_id=request[REQUEST_ID], path=request.path, error=str(error))
         return _error(FunctionFailed("INTERNAL_ERROR", _OUTCOMES[error.outcome]))
     except Exception as error:
-        _log.error("function.crashed", request_id=request[REQUEST_ID], exc_info=error)
+        _log.error("function.unhandled_error", request_id=request[REQUEST_ID], exc_info=error)
         return _error(FunctionFailed("INTERNAL_ERROR", "the function failed"))
 
 

@@ -92,7 +92,7 @@ def count_answer(node: Node, method: str, path: str, status: int, request_id: st
     else:
         log = _log.warning if status >= 500 else _log.info
     log(
-        "request.answered",
+        "request.completed",
         method=method,
         path=path,
         status=status,
@@ -135,7 +135,7 @@ async def _answer(request: AnyRequest, handler: Handler, request_id: str) -> web
     except Exception as error:
         if isinstance(error, OSError) and _is_gone(request):
             return _abandoned(request, request_id)
-        _log.error("request.crashed", request_id=request_id, path=request.path, exc_info=error)
+        _log.error("request.unhandled_error", request_id=request_id, path=request.path, exc_info=error)
         detail = "something went wrong here; the request id finds it in the log"
         return problem(500, detail, request_id, outcome="unknown")
 

@@ -14,7 +14,6 @@ from sse_push.events.emitter import SSE_PUSH, Emitter
 from sse_push.events.engines import open_engine
 from sse_push.events.engines.base import Engine
 from sse_push.events.pipeline import Pipeline
-from sse_push.events.rosters import open_roster
 from sse_push.events.router import Router
 from sse_push.events.validation import Validator
 from sse_push.service.account_checks import AccountChecks
@@ -32,7 +31,8 @@ from sse_push.service.limits import ConnectionLimits, RateLimit
 from sse_push.service.logins import LoginLimits
 from sse_push.service.metrics import Metrics, new_registry
 from sse_push.service.passwords import Passwords
-from sse_push.service.presence.presence import Presence
+from sse_push.service.presence.registry import open_registry
+from sse_push.service.presence.tracker import PresenceTracker
 from sse_push.service.redirects import check_redirect
 from sse_push.service.samplers import Samplers
 from sse_push.service.secret import kept_secret
@@ -46,7 +46,7 @@ from sse_push.service.version import installed_version
 if TYPE_CHECKING:
     from sse_push.service.accounts import Accounts
     from sse_push.service.friends import Friends
-    from sse_push.service.presence.circles import Circles
+    from sse_push.service.presence.friend_lists import FriendLists
 
 DRAIN_LOOKS_S = 0.01  # seconds between looks whether all that was read is answered
 TURNS_END_S = 1.0  # seconds before the end of a drain at which turns of group chat end unanswered
@@ -134,9 +134,9 @@ class Node:
         self.group_chat = build_group_chat(
             settings, self.pipeline, self.engine, self.router, self.database, self.user_bytes.charge, clock
         )
-        self.presence = Presence(
-            open_roster(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
-            lambda: self.circles,
+        self.presence = PresenceTracker(
+            open_registry(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
+            lambda: self.friend_lists,
             self.engine,
             self.emitter,
             self.delivery.stored,
@@ -187,10 +187,10 @@ class Node:
         return Friends(self.database)
 
     @cached_property
-    def circles(self) -> "Circles":
-        from sse_push.service.presence.circles import Circles
+    def friend_lists(self) -> "FriendLists":
+        from sse_push.service.presence.friend_lists import FriendLists
 
-        return Circles(self.database)
+        return FriendLists(self.database)
 
     async def start(self) -> None:
         """Open the store and begin. What fails, or is cancelled, leaves nothing open.

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = (
     "sse_push.cli.serve", "sse_push.cli.worker", "uvloop", "sse_push.events.engines.embedded.engine", "sse_push.events.engines.redis.engine",
-    "sse_push.service.accounts", "sse_push.service.friends", "sse_push.service.presence.circles", "sse_push.service.tables", "sse_push.service.migrations.run",
+    "sse_push.service.accounts", "sse_push.service.friends", "sse_push.service.presence.friend_lists", "sse_push.service.tables", "sse_push.service.migrations.run",
     "sse_push.service.group_chat.bullmq_client", "sse_push.service.group_chat.bullmq_queue", "sse_push.service.group_chat.bullmq_worker", "sqlalchemy.dialects.sqlite.aiosqlite",
 )  # fmt: skip
 

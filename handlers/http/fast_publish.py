@@ -85,7 +85,7 @@ class FastPublish:
         if isinstance(error, SsePushError):
             response = problem_of(error, self._request_id)
         else:
-            _log.error("request.crashed", request_id=self._request_id, path=PATH, exc_info=error)
+            _log.error("request.unhandled_error", request_id=self._request_id, path=PATH, exc_info=error)
             response = problem(500, "something went wrong here", self._request_id, outcome="unknown")
         self._answer(response.status, response.headers, cast("bytes", response.body))
 

@@ -28,7 +28,7 @@ def answer_malformed(node: Node, address: str, reason: str, status: int) -> web.
 def answer_crash(node: Node, path: str, error: BaseException | None) -> web.Response:
     """The answer to a request that crashed outside the application."""
     request_id = new_request_id()
-    _log.error("request.crashed", request_id=request_id, path=path, exc_info=error)
+    _log.error("request.unhandled_error", request_id=request_id, path=path, exc_info=error)
     return _last_answer(node, 500, request_id)
 
 

@@ -1,7 +1,7 @@
-"""How a user is, as friends are told: the events of topic ``presence``. Knows their form; does not know who is told.
+"""The events of topic ``presence``. Knows their format; does not know who gets them.
 
-The forms are the models of service/streams/presence.py. In a login storm one user is told of a thousand times: what is said of
-them is written once for as long as it holds.
+The formats are the models of service/streams/presence.py. In a login storm one status is sent a thousand times: its text is
+cached.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,13 +16,13 @@ from sse_push.service.streams.presence import TOPIC, Connected, Heartbeat, Initi
 from sse_push.service.timestamps import timestamp
 
 if TYPE_CHECKING:
-    from sse_push.service.presence.circles import Circle
+    from sse_push.service.presence.friend_lists import FriendList
 
-TEXTS = 16_384  # users of whom it is remembered what is said of them: some 150 bytes each
+TEXTS = 16_384  # statuses cached, some 150 bytes each
 
 
 def status(user: int, active: float | None, seen: float | None) -> dict[str, Any]:
-    """How *user* is, in the form of ``StatusChange``.
+    """The status of *user*, in the form of ``StatusChange``.
 
     Args:
         active: When they were last active; ``None`` for one who is offline.
@@ -41,20 +41,23 @@ def _text(user: int, active: float | None, seen: float | None) -> str:
 
 
 def change(user: int, active: float | None, seen: float | None, audience: Collection[int]) -> PushEvent:
-    """What *audience*, which is somebody, is told of *user*."""
+    """The status of *user* for *audience*, which is not empty."""
     users = [str(friend) for friend in audience]
     data = status(user, active, seen)
     return PushEvent(topic=TOPIC.name, event=StatusChange.event_name, user_ids=users, data=data)
 
 
-def initial(user: int, circle: "Circle", present: Mapping[int, float], now: float) -> Event:
-    """How all of *user*'s friends are. It may be larger than what others may publish."""
-    told = [f'"{friend}":{_say(friend, present.get(friend), circle[friend])}' for friend in sorted(circle)]
+def initial(user: int, friend_list: "FriendList", present: Mapping[int, float], now: float) -> Event:
+    """The status of all friends of *user*. It may exceed the limit for publishers."""
+    told = [
+        f'"{friend}":{_say(friend, present.get(friend), friend_list[friend])}'
+        for friend in sorted(friend_list)
+    ]
     return _event([user], Initial.event_name, f"{{{','.join(told)}}}", now)
 
 
 def connected(user: int, now: float) -> Event:
-    """What a stream of *user*'s begins with."""
+    """The first event of a stream of *user*."""
     data = Connected(user_id=user, timestamp=timestamp(now))
     return _event([user], data.event_name, data.model_dump_json(), now)
 

@@ -14,7 +14,7 @@ from sse_push.service.streams import base
 
 if TYPE_CHECKING:
     from sse_push.service.node import Node
-    from sse_push.service.presence.watches import Watch
+    from sse_push.service.presence.subscription import PresenceSubscription
 
 TOPIC = Topic("presence", durable=False, publishable=False)
 
@@ -72,7 +72,7 @@ class PresenceStream(base.AttendedStream):
     def filter(self, caller: Caller, params: base.Params, settings: Settings) -> Filter:
         return Filter(user=caller.require_user())  # what it takes is seen to by its watch
 
-    async def attend(self, caller: Caller, node: "Node") -> "Watch":
+    async def attend(self, caller: Caller, node: "Node") -> "PresenceSubscription":
         """A watch for the caller.
 
         Raises:

@@ -22,7 +22,7 @@ class Cluster:
     Attributes:
         redis: Writes down all it is told before it answers, so that it may be killed.
         proxies: What lies between the nodes and it, in the order of ``nodes``.
-        api: Calls of anybody.
+        api: ScriptClient of anybody.
     """
 
     def __init__(self, folder: Path, count: int, **settings: object) -> None:

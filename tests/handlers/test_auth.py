@@ -89,7 +89,7 @@ async def test_query_token_is_in_no_log_line_and_no_metric(
         await service.get(f"/nowhere?token={token}")
     metrics = (await service.get("/metrics")).body.decode()
 
-    assert any(line["event"] == "request.answered" for line in logged)
+    assert any(line["event"] == "request.completed" for line in logged)
     for secret in ("very-secret", GOOD):
         assert secret not in str(logged)
         assert secret not in metrics

@@ -127,4 +127,4 @@ async def test_connection_that_is_cut_as_more_of_a_body_comes_is_no_crash(
 
     await peer.rest()
     await server.close()
-    assert "request.crashed" not in {line["event"] for line in logged}
+    assert "request.unhandled_error" not in {line["event"] for line in logged}

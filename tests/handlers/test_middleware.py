@@ -48,7 +48,7 @@ async def test_request_ids_that_are_made_up_differ(service: Service) -> None:
 async def test_request_id_is_in_the_log(service: Service, logged: list[dict[str, Any]]) -> None:
     await service.get("/system/status", headers={"X-Request-ID": "look-for-me"})
 
-    [line] = [line for line in logged if line["event"] == "request.answered"]
+    [line] = [line for line in logged if line["event"] == "request.completed"]
     assert line["request_id"] == "look-for-me"
     assert (line["method"], line["path"], line["status"]) == ("GET", "/system/status", 200)
 

@@ -166,7 +166,7 @@ async def test_probes_are_logged_quietly(start: Start, logged: list[dict[str, An
     for path in ("/healthz", "/readyz", "/metrics", "/system/status"):
         await service.get(path)
 
-    levels = {line["path"]: line["log_level"] for line in logged if line["event"] == "request.answered"}
+    levels = {line["path"]: line["log_level"] for line in logged if line["event"] == "request.completed"}
     assert levels == {"/healthz": "debug", "/readyz": "debug", "/metrics": "debug", "/system/status": "info"}
 
 

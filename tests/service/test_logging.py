@@ -66,7 +66,7 @@ def test_line_holds_an_exception_in_one_line(configured: Any, capsys: pytest.Cap
     try:
         raise ValueError("broken")
     except ValueError as error:
-        structlog.get_logger().error("request.crashed", exc_info=error)
+        structlog.get_logger().error("request.unhandled_error", exc_info=error)
 
     [line] = _lines(capsys.readouterr().out)
 
@@ -207,7 +207,7 @@ async def test_log_of_a_day_never_shows_a_token_or_what_events_say(
 
     out = capsys.readouterr().out
     events = {line["event"] for line in _lines(out)}
-    assert {"stream.opened", "request.answered", "event.published"} <= events
+    assert {"stream.opened", "request.completed", "event.published"} <= events
     for secret in (service, user, SECRET, "what-events-say"):
         assert secret not in out
 

@@ -72,7 +72,7 @@ class Checker:
 
     def __init__(self, promises: Sequence[Promise], unsure: set[str], faults: Sequence[Fault]) -> None:
         self._promises = promises
-        self._unsure = unsure
+        self._reply_lost = unsure
         self._faults = faults
         self._said = {promise.data: promise for promise in promises}
         self._by_id = {promise.id: promise for promise in promises}
@@ -144,7 +144,7 @@ class Checker:
         if promise is not None and promise.data != one.data:
             self.verdict.blame("changed", f"{name}: {one.id} was {promise.data}, came as {one.data}")
         promise = promise or self._said.get(one.data)
-        if promise is None and one.data not in self._unsure:
+        if promise is None and one.data not in self._reply_lost:
             self.verdict.blame("never published", f"{name}: {one.id} {one.data}")
         elif (
             promise is not None

@@ -139,7 +139,7 @@ class Inbox:
         except SsePushError:
             return False
         except Exception as error:  # noqa: BLE001 - one entry must not hold up all others, and none may be lost
-            _log.error("inbox.crashed", id=id_.decode(), exc_info=error)
+            _log.error("inbox.unhandled_error", id=id_.decode(), exc_info=error)
             return True  # it stays in the group's list: after CLAIM_S it is taken again, by us or by others
         if reason and fields is not None:
             _log.warning("inbox.refused", id=id_.decode(), detail=reason)

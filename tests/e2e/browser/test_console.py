@@ -148,7 +148,7 @@ async def hammering(api: Api, server: ServerProcess, user: str) -> AsyncIterator
             await api.call(server, "POST", "/chat/send", {"roomId": "elsewhere", "message": "x"}, demo(user))
 
     tasks = [asyncio.create_task(hammer()) for _ in range(4)]
-    await eventually(lambda: server.logged("request.answered", path="/chat/send", status=429), "refused")
+    await eventually(lambda: server.logged("request.completed", path="/chat/send", status=429), "refused")
     try:
         yield
     finally:

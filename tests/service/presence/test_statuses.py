@@ -33,8 +33,8 @@ def test_change_is_an_event_for_its_audience_alone() -> None:
 
 
 def test_initial_is_of_every_friend_in_order_and_may_be_large() -> None:
-    circle = {user: float(user) for user in range(2000, 0, -1)}
-    event = initial(7, circle, {3: NOW, 77_777: NOW}, NOW)
+    friend_list = {user: float(user) for user in range(2000, 0, -1)}
+    event = initial(7, friend_list, {3: NOW, 77_777: NOW}, NOW)
     data = from_json(event.data)
     assert list(data) == [str(user) for user in range(1, 2001)]
     assert data["3"] == status(3, NOW, None)

@@ -200,10 +200,10 @@ async def test_entry_that_makes_the_service_stumble_holds_up_no_other_and_is_not
         put(server, {"userId": "1", "data": "after it"})
         await until(lambda: desk.data == ["beside it", "after it"])
         await until(lambda: (left(server), pending(server)) == (1, 1))
-        await until(lambda: sum(log["event"] == "inbox.crashed" for log in logs) > 1)
+        await until(lambda: sum(log["event"] == "inbox.unhandled_error" for log in logs) > 1)
     told = [log for log in logs if log["event"].startswith("inbox.")]
     assert {(log["event"], log["id"], type(log["exc_info"])) for log in told} == {
-        ("inbox.crashed", poison, ZeroDivisionError)
+        ("inbox.unhandled_error", poison, ZeroDivisionError)
     }
     mended = True
     await until(lambda: desk.data == ["beside it", "after it", "poison"])

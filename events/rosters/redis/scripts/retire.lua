@@ -1,8 +1,0 @@
--- This node goes away: its lease ends soon, so that its users have some time to come to another.
--- ARGV: prefix, node, seconds.
-if redis.call('EXISTS', own, owed) > 0 then
-    redis.call('ZADD', nodes, now + tonumber(ARGV[3]), node)
-else
-    redis.call('ZREM', nodes, node)
-end
-return 1

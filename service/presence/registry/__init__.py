@@ -1,0 +1,20 @@
+"""Presence registries: who is present, and on which nodes. The engine's URL chooses: memory of one node, or Redis for many."""
+
+from sse_push.events.engines import EMBEDDED
+from sse_push.service.presence.registry.base import PresenceRegistry
+
+
+def open_registry(engine_url: str, node_id: str, *, timeout: float) -> PresenceRegistry:
+    """The registry for the engine at *engine_url*, not yet started.
+
+    Args:
+        node_id: The name of this node.
+        timeout: Seconds after which a silent node counts as crashed.
+    """
+    if engine_url == EMBEDDED:
+        from sse_push.service.presence.registry.local import LocalRegistry
+
+        return LocalRegistry()
+    from sse_push.service.presence.registry.redis.registry import RedisRegistry
+
+    return RedisRegistry(engine_url, node_id, timeout=timeout)

@@ -1,0 +1,36 @@
+"""A Redis for the tests of one file, and nodes that share a roster on it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.service.presence.registry.redis.nodes import Nodes
+
+
+@pytest.fixture
+def server(shared_redis: RedisServer) -> RedisServer:
+    return shared_redis
+
+
+@pytest.fixture
+async def nodes(server: RedisServer) -> AsyncIterator[Nodes]:
+    nodes = Nodes(server, timeout=0.5)
+    yield nodes
+    await nodes.close()
+
+
+@pytest.fixture
+async def steady_nodes(server: RedisServer) -> AsyncIterator[Nodes]:
+    """Nodes that are not taken for dead where the machine halts for a second, and look for the dead thrice in one."""
+    nodes = Nodes(server, timeout=3)
+    yield nodes
+    await nodes.close()
+
+
+@pytest.fixture
+async def slow_nodes(server: RedisServer) -> AsyncIterator[Nodes]:
+    """Nodes whose lease does not end while a test runs."""
+    nodes = Nodes(server, timeout=60)
+    yield nodes
+    await nodes.close()
