@@ -106,23 +106,29 @@ def is_called_by_own_name(settings: Settings, headers: Mapping[str, str]) -> boo
     host = headers.get("Host")
     if not (settings.demo and host):
         return True
-    origin = origin_of(f"http://{host.lower()}") if "@" not in host else None
-    if origin is None:
-        return False
-    name = origin.host
-    own = (*settings.hosts, *settings.demo_hosts)
-    return (
-        _is_address(name)
-        or _is_local(name)
-        or _MACHINE.fullmatch(name) is not None
-        or name in own
+    name = _name_in(host)
+    return name is not None and (
+        _is_nobodys(name)
+        or name in settings.demo_hosts
+        or name in settings.hosts
         or name in _listed(settings.cors_origins)
     )
 
 
 @lru_cache(maxsize=256)
+def _name_in(host: str) -> str | None:
+    """The name or address in a ``Host`` header; ``None`` where it can't be read."""
+    origin = origin_of(f"http://{host.lower()}") if "@" not in host else None
+    return None if origin is None else origin.host
+
+
+@lru_cache(maxsize=256)
+def _is_nobodys(name: str) -> bool:
+    """Whether *name* is nobody's to lead elsewhere: an address, this machine's own, or a machine's beside it."""
+    return _is_address(name) or _is_local(name) or _MACHINE.fullmatch(name) is not None
+
+
 def _is_address(host: str) -> bool:
-    """An address is nobody's to lead elsewhere."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:

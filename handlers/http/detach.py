@@ -34,6 +34,9 @@ class TakenOver(web.StreamResponse):
             await self._lost
 
 
+DETACHED = TakenOver()  # one for all: to make one costs more than to hand a connection over
+
+
 def front_of(request: "AnyRequest | web.BaseRequest") -> "Front | None":
     """The front of the connection that *request* came on; ``None`` in a plain aiohttp runner."""
     front: Front | None = getattr(request, "front", None) or getattr(request.transport, "front", None)
@@ -51,7 +54,7 @@ def take_over(request: "AnyRequest", protocol: asyncio.Protocol) -> tuple[asynci
         raise ConnectionResetError("the client is gone")
     front = front_of(request)
     if front is not None:
-        return front.hand_over(protocol), TakenOver()
+        return front.hand_over(protocol), DETACHED
     lost = asyncio.get_running_loop().create_future()
     transport.set_protocol(_Beside(protocol, request.protocol, lost))  # type: ignore[union-attr]
     if not transport.is_reading():  # paused by pipelined requests: the client's end would go unseen

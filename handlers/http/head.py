@@ -21,6 +21,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _GRAMMAR = re.compile(
     rf"({_TOKEN}) ([^\x00-\x20\x7f]+) HTTP/(1\.[01])\r\n((?:{_TOKEN}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
 )
+_FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")  # of a head that matched
 _BEGINS = re.compile(rb"[A-Za-z]")  # the first byte of every method there is
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
@@ -94,14 +95,12 @@ def read_head(data: bytes) -> Head:
     if match is None:
         raise MalformedHead("Grammar")
     method, target, version, fields = match.groups()
-    lines = fields.split("\r\n")
-    if len(lines) - 1 > MAX_HEADERS:
+    lines = _FIELD.findall(fields)
+    if len(lines) > MAX_HEADERS:
         raise MalformedHead("TooManyHeaders", 431)
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines[:-1]:
-        name, _, value = line.partition(":")
-        headers.add(name, value.strip(" \t"))
-    return Head(method, target, version, headers)
+    if " \r" in fields or "\t\r" in fields:
+        lines = [(name, value.rstrip(" \t")) for name, value in lines]
+    return Head(method, target, version, CIMultiDict(lines))
 
 
 def check_begun(data: bytes) -> None:

@@ -1,6 +1,7 @@
 """A request that the service answers without aiohttp: what its handlers ask of an ``aiohttp.web.Request``, and no more."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ESCAPED = re.compile(r"[^!$'()*,./0-9:=?@A-Z_a-z~&-]")  # what a query is not read from by splitting it
+
 _EMPTY: Final[MultiDictProxy[str]] = MultiDictProxy(MultiDict())
 _NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -28,7 +31,7 @@ class HotRequest:
         match_info: The variable part of its path.
     """
 
-    __slots__ = ("_kept", "app", "front", "head", "headers", "match_info", "method", "path")
+    __slots__ = ("_kept", "_query", "app", "front", "head", "headers", "match_info", "method", "path")
 
     body_exists = False
     cookies = _NO_COOKIES
@@ -43,6 +46,7 @@ class HotRequest:
         self.headers: CIMultiDict[str] = head.headers
         self.match_info = match_info
         self._kept: dict[Any, Any] = {}
+        self._query: MultiDictProxy[str] | None = None
 
     def __getitem__(self, key: web.RequestKey[T]) -> T:
         value: T = self._kept[key]
@@ -61,7 +65,9 @@ class HotRequest:
 
     @property
     def query(self) -> MultiDictProxy[str]:
-        return self.head.url.query if self.head.query_string else _EMPTY
+        if self._query is None:
+            self._query = _read_query(self.head)
+        return self._query
 
     @property
     def remote(self) -> str | None:
@@ -71,6 +77,16 @@ class HotRequest:
     def transport(self) -> asyncio.Transport | None:
         """The connection's; ``None`` once it is lost."""
         return self.front.open_transport
+
+
+def _read_query(head: Head) -> MultiDictProxy[str]:
+    text = head.query_string
+    if not text:
+        return _EMPTY
+    if _ESCAPED.search(text):
+        return head.url.query
+    pairs = [pair.partition("=") for pair in text.split("&") if pair]
+    return MultiDictProxy(MultiDict([(name, value) for name, _, value in pairs]))
 
 
 AnyRequest = web.Request | HotRequest
