@@ -67,8 +67,11 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         settings = self._guard.node.settings
-        self.address = str(peer[0]) if isinstance(peer, tuple) else UNIX_PEER
-        self.counted_as = network_of(self.address, settings.ipv6_prefix)
+        address = str(peer[0]) if isinstance(peer, tuple) else UNIX_PEER
+        self.counted_as = network_of(address, settings.ipv6_prefix)
+        self.address = (
+            self.counted_as if self.counted_as == address else address
+        )  # connections share one text
         self.trusted = bool(settings.trusted_proxies) and is_in(self.address, settings.trusted_proxies)
         self.owes_since = self.idle_since = _now()
         self.transport.set_write_buffer_limits(high=UNREAD_BYTES)

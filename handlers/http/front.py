@@ -51,7 +51,7 @@ class Front(ClientConnection):
         self._server = server
         self._body: SizedBody | ChunkedBody | None = None  # of the request in hand, of which more is to come
         self._publish: FastPublish | None = None  # whose body comes
-        self._parts: list[bytes] = []  # of that body
+        self._parts: list[bytes] | None = None  # of that body
         self._known_head: KnownHead | None = None
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None  # opens a stream
@@ -189,13 +189,15 @@ class Front(ClientConnection):
         publish, relay = self._publish, self._relay
         if publish is None and relay is not None and part:
             relay.protocol.data_received(part)
+        elif self._parts is None:
+            self._parts = [part]
         else:
             self._parts.append(part)
         if body.is_complete:
             self._body = None
             self.owes_since = NEVER
             if publish is not None:
-                whole, self._parts, self._publish = b"".join(self._parts), [], None
+                whole, self._parts, self._publish = b"".join(self._parts or ()), None, None
                 self._start_publish(publish, whole)
             elif relay is not None and relay.is_answered:
                 self.answered(keep_alive=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sse_push.handlers.http.guard import KEEPALIVE_S
 from tests.conftest import Listen, until
 from tests.handlers.http.guard.requests import HEALTHZ, LIMIT_S, POST, publish, until_closed
 
@@ -186,3 +187,14 @@ async def test_publish_with_a_known_head_that_is_not_whole_in_time_is_closed(
 
     await until_closed(peer)
     assert server.node.metrics.rejections["request_timeout"] == 1
+
+
+async def test_connection_that_stays_idle_too_long_is_closed(listen: Listen) -> None:
+    server = await listen()
+    peer = await server.connect(HEALTHZ)
+    await peer.answer()
+    [connection] = server.site._guard.open
+
+    connection.idle_since -= KEEPALIVE_S + 1
+
+    await until_closed(peer)
