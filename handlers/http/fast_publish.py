@@ -102,7 +102,7 @@ class FastPublish:
         self._write(head.encode() + body)
 
 
-class KnownHead:
+class CachedHead:
     """The head of a plain publish, as it came: the next one's is most often the same but for the length it says."""
 
     __slots__ = ("_after_length", "_before_length", "headers", "token")
@@ -115,7 +115,7 @@ class KnownHead:
         self.token = token if scheme == "Bearer" else ""
 
     @classmethod
-    def of(cls, data: bytes, headers: Mapping[str, str]) -> "KnownHead | None":
+    def of(cls, data: bytes, headers: Mapping[str, str]) -> "CachedHead | None":
         """That of the head *data*; ``None`` where its length can't be found in it."""
         match = _LENGTH.search(data)
         if match is None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from sse_push.handlers.http.answers import response_bytes
 from sse_push.handlers.http.client_connection import NEVER, ClientConnection
 from sse_push.handlers.http.detach import TakenOver
-from sse_push.handlers.http.fast_publish import FastPublish, KnownHead
+from sse_push.handlers.http.fast_publish import CachedHead, FastPublish
 from sse_push.handlers.http.framing import ChunkedBody, MalformedBody, SizedBody
 from sse_push.handlers.http.guard import ConnectionGuard
 from sse_push.handlers.http.head import HEAD_END, Head, MalformedHead, check_begun, read_head
@@ -35,8 +35,8 @@ class Front(ClientConnection):
 
     __slots__ = (
         "_body",
+        "_cached_head",
         "_hot",
-        "_known_head",
         "_parts",
         "_publish",
         "_relay",
@@ -52,7 +52,7 @@ class Front(ClientConnection):
         self._body: SizedBody | ChunkedBody | None = None  # of the request in hand, of which more is to come
         self._publish: FastPublish | None = None  # whose body comes
         self._parts: list[bytes] | None = None  # of that body
-        self._known_head: KnownHead | None = None
+        self._cached_head: CachedHead | None = None
         self._relay: Relay | None = None
         self._task: asyncio.Task[None] | None = None  # opens a stream
         self.is_last = False
@@ -71,7 +71,7 @@ class Front(ClientConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._close_relay(exc)
-        self._publish = self._known_head = None
+        self._publish = self._cached_head = None
 
     def eof_received(self) -> bool:
         """The client sends nothing more, and may still read: what it has asked for is answered first."""
@@ -117,10 +117,10 @@ class Front(ClientConnection):
 
     def _read(self, data: bytes) -> None:
         """Read the request that *data* begins with."""
-        known = self._known_head
-        if known is not None and (found := known.find_body(data)) is not None:
+        cached = self._cached_head
+        if cached is not None and (found := cached.find_body(data)) is not None:
             start, length = found
-            publish = self._hot.publish_again(known, length, self._answer_publish)
+            publish = self._hot.publish_again(cached, length, self._answer_publish)
             if publish is not None:
                 self._begin_publish(publish, length, data, start)
                 return
@@ -172,7 +172,7 @@ class Front(ClientConnection):
             self._held = data[end:]
             self._open_stream(HotRequest(self, self._hot.app, head, found[1]), found[0])
         elif not self.is_last and (publish := self._hot.publish(head, self._answer_publish)) is not None:
-            self._known_head = KnownHead.of(data[:end], head.headers)
+            self._cached_head = CachedHead.of(data[:end], head.headers)
             self._begin_publish(publish, head.length or 0, data, end)
         else:
             self._relay_request(head, data, end)

@@ -129,7 +129,7 @@ def _length_of(head: Head) -> int | None:
     """Bytes of the body (RFC 9112, section 6.3); ``None`` where it comes in chunks.
 
     Raises:
-        MalformedHead: That is unknown, or whom it is for (section 3.2).
+        MalformedHead: That is unknown, or which host it is for (section 3.2).
     """
     headers = head.headers
     hosts = headers.getall("Host", ())

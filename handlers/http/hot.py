@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from sse_push.handlers.http.fast_publish import FastPublish, KnownHead
+from sse_push.handlers.http.fast_publish import CachedHead, FastPublish
 from sse_push.handlers.http.head import Head
 from sse_push.handlers.keys import NODE
 from sse_push.handlers.middleware import Handler
@@ -63,16 +63,16 @@ class HotRequests:
             or (settings.demo and not is_called_by_own_name(settings, headers))
         ):
             return None
-        return self.publish_again(KnownHead(b"", b"", headers), head.length, write)
+        return self.publish_again(CachedHead(b"", b"", headers), head.length, write)
 
     def publish_again(
-        self, known: KnownHead, length: int, write: Callable[[bytes], None]
+        self, cached: CachedHead, length: int, write: Callable[[bytes], None]
     ) -> FastPublish | None:
-        """Another publish with the head that is *known*."""
+        """Another publish whose head is *cached*."""
         if length > self._node.settings.max_body_bytes:
             return None
-        caller = self._publisher(known.token)
-        return None if caller is None else FastPublish(self._node, caller, known.headers, write)
+        caller = self._publisher(cached.token)
+        return None if caller is None else FastPublish(self._node, caller, cached.headers, write)
 
     def _publisher(self, token: str) -> Caller | None:
         """Whose *token* it is, if it is a publisher's and known, and the node is not going away."""

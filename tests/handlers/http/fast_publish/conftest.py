@@ -9,7 +9,7 @@ from sse_push.handlers.http import fast_publish, front
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The bodies that went the lean way."""
+    """The bodies that went the fast path."""
     bodies: list[bytes] = []
     start = fast_publish.FastPublish.start
 

@@ -13,13 +13,13 @@ def post(body: bytes, more: str = "", token: str = SERVICE) -> bytes:
 
 
 async def known(server: Listening) -> Peer:
-    """A connection whose publisher's token is known, so that the next plain publish goes the lean way."""
+    """A connection whose publisher's token is known, so that the next plain publish goes the fast path."""
     peer = await server.connect(post(ONE))
     await peer.answer()
     return peer
 
 
-async def head_known(server: Listening) -> Peer:
+async def head_cached(server: Listening) -> Peer:
     """A connection on which a plain publish with the usual head was read."""
     peer = await known(server)
     await peer.send(post(ONE))

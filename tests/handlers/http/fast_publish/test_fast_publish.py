@@ -1,4 +1,4 @@
-"""The lean way for ``POST /v1/events``: whoever asks must not be able to tell it from aiohttp's own."""
+"""The fast path for ``POST /v1/events``: whoever asks must not be able to tell it from aiohttp's own."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clock, Listen, Listening, Peer, mint, until
-from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_cached, known, post
 
 BODIES: dict[str, tuple[bytes, str]] = {
     "one": (ONE, ""),
@@ -35,7 +35,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "content type": (ONE, "Content-Type: application/json; charset=utf-8\r\n"),
 }
 USUAL = {"date", "content-length"}  # differ by nature: the hour, the length of an id
-WAYS = {"known head": "", "parsed": "Accept: */*\r\n", "aiohttp's": "Expect: \r\n"}
+WAYS = {"cached head": "", "parsed": "Accept: */*\r\n", "aiohttp's": "Expect: \r\n"}
 
 
 def _seen(head: str, body: bytes) -> tuple[str, dict[str, str], Any]:
@@ -62,7 +62,9 @@ async def test_answer_is_the_same_whichever_way(
     for way, header in WAYS.items():
         server = await listen(max_event_bytes=1024)
         peer = await known(server)
-        if way == "known head" and "Idempotency" not in more:  # or its second one would tell of the first
+        if (
+            way == "cached head" and "Idempotency" not in more
+        ):  # or the second answer would name the first event
             await peer.send(post(ONE, more))
             await peer.answer()
         taken.clear()
@@ -73,7 +75,7 @@ async def test_answer_is_the_same_whichever_way(
         await peer.send(post(body, more + header))
         seen[way] = ids(json.dumps(_seen(*await peer.answer()), sort_keys=True))
         assert taken == ([body] if body and way != "aiohttp's" else [])  # aiohttp's own for no body
-        assert bool(parsed) == (way != "known head" or not body or "Idempotency" in more)
+        assert bool(parsed) == (way != "cached head" or not body or "Idempotency" in more)
 
     assert len({*seen.values()}) == 1, seen
 
@@ -82,7 +84,7 @@ async def test_publishes_of_one_turn_are_kept_as_one_group(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await listen()
-    peers = [await head_known(server) for _ in range(3)]
+    peers = [await head_cached(server) for _ in range(3)]
     groups: list[list[bytes]] = []
     append = server.node.engine.append
 
@@ -165,16 +167,16 @@ async def test_body_over_the_limit_is_refused(listen: Listen) -> None:
     assert (await peer.answer())[0].startswith("HTTP/1.1 413")
 
 
-@pytest.mark.parametrize("head_is_known", [False, True])
+@pytest.mark.parametrize("head_is_cached", [False, True])
 async def test_token_that_expired_is_not_recalled(
-    listen: Listen, taken: list[bytes], head_is_known: bool
+    listen: Listen, taken: list[bytes], head_is_cached: bool
 ) -> None:
     clock = Clock()
     server = await listen(clock=clock)
     token = mint("publisher", "service", lifetime=100)
     peer = await server.connect(post(ONE, token=token))
     await peer.answer()
-    if head_is_known:
+    if head_is_cached:
         await peer.send(post(ONE, token=token))
         await peer.answer()
     clock.advance(101)
@@ -241,7 +243,7 @@ async def test_store_that_fails_is_503(listen: Listen, monkeypatch: pytest.Monke
     assert b"disk" not in body
 
 
-@pytest.mark.parametrize("begin", [known, head_known])
+@pytest.mark.parametrize("begin", [known, head_cached])
 async def test_node_that_goes_away_answers_the_other_way(
     listen: Listen, taken: list[bytes], begin: Callable[[Listening], Awaitable[Peer]]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Listen, Listening, Peer, mint, until
-from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_cached, known, post
 from tests.handlers.http.guard.requests import HEALTHZ, POST
 
 STREAM = f"GET /v1/app/sse HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {mint('42')}\r\n\r\n".encode()
@@ -43,7 +43,7 @@ async def test_requests_are_answered_to_the_last(listen: Listen, count: int) -> 
     await _left(server)
 
 
-@pytest.mark.parametrize("begin", [None, known, head_known], ids=["first", "parsed", "known head"])
+@pytest.mark.parametrize("begin", [None, known, head_cached], ids=["first", "parsed", "cached head"])
 @pytest.mark.parametrize("count", [1, 3])
 async def test_publishes_are_answered_to_the_last(listen: Listen, begin: Any, count: int) -> None:
     server = await listen()
@@ -89,7 +89,7 @@ async def test_idle_connection_is_closed_with_its_client(listen: Listen) -> None
 @pytest.mark.parametrize("begun", [b"GET /hea", POST, post(ONE)[:-5]], ids=["line", "head", "body"])
 async def test_request_that_is_not_whole_is_not_waited_for(listen: Listen, begun: bytes) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
 
     await _last(peer, begun)
 

@@ -61,7 +61,7 @@ class Stuck:
 @pytest.mark.parametrize(
     ("times", "request_"),
     [(1, post(ONE)), (2, post(ONE)), (1, HEALTHZ), (1, DESCRIPTION)],
-    ids=["parsed", "known head", "ordinary", "large"],
+    ids=["parsed", "cached head", "ordinary", "large"],
 )
 async def test_client_that_reads_no_answer_is_not_read(listen: Listen, times: int, request_: bytes) -> None:
     server = await listen(send_buffer_bytes=65536)

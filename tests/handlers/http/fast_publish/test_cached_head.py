@@ -11,14 +11,14 @@ from sse_push.handlers.http.front import Front
 from sse_push.handlers.http.head import MAX_HEAD_BYTES
 from sse_push.handlers.http.relay import LentTransport, Relay
 from tests.conftest import Clock, Listen, mint, until
-from tests.handlers.http.fast_publish.publishes import ONE, head_known, known, post
+from tests.handlers.http.fast_publish.publishes import ONE, head_cached, known, post
 
 
 async def test_head_that_is_known_is_not_parsed_again_whatever_the_bodys_length(
     listen: Listen, taken: list[bytes], parsed: list[bytes]
 ) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     taken.clear()
     parsed.clear()
     bodies = [b'{"userId":"42","data":"%b"}' % (b"x" * size) for size in (0, 5, 100, 2000)]
@@ -35,7 +35,7 @@ async def test_body_that_comes_behind_its_head_is_not_parsed_either(
     listen: Listen, taken: list[bytes], parsed: list[bytes], cut: int
 ) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     [connection] = server.site._guard.open
     taken.clear()
     parsed.clear()
@@ -52,7 +52,7 @@ async def test_body_that_comes_behind_its_head_is_not_parsed_either(
 
 async def test_body_of_many_pieces_is_not_parsed_either(listen: Listen, parsed: list[bytes]) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     [connection] = server.site._guard.open
     parsed.clear()
     whole = post(ONE)
@@ -87,13 +87,13 @@ async def test_body_of_many_pieces_is_not_parsed_either(listen: Listen, parsed: 
         (b"30", ONE + b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"),
     ],
 )
-async def test_unusual_length_is_seen_as_without_a_known_head(
+async def test_unusual_length_is_seen_as_without_a_cached_head(
     listen: Listen, length: bytes, body: bytes
 ) -> None:
     assert len(ONE) == 30
     request = post(ONE).replace(b"Length: 30", b"Length: " + length).replace(ONE, body)
     seen = []
-    for begin in (known, head_known):
+    for begin in (known, head_cached):
         server = await listen(max_body_bytes=1024)
         peer = await begin(server)
         before = server.node.engine.head
@@ -117,7 +117,7 @@ async def test_what_looks_like_a_publish_within_a_request_is_a_part_of_that(
     listen: Listen, begun: bytes, answer: str
 ) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     [connection] = server.site._guard.open
     before = server.node.engine.head
 
@@ -145,7 +145,7 @@ async def test_known_head_that_names_a_key_publishes_once(listen: Listen, taken:
 
 async def test_head_that_waits_for_its_body_keeps_its_connection_alive(listen: Listen) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     [connection] = server.site._guard.open
     connection.idle_since = 0.0
     whole = post(ONE)
@@ -164,7 +164,7 @@ async def test_what_can_not_be_taken_goes_to_aiohttp_before_its_body_comes(
 ) -> None:
     clock = Clock()
     server = await listen(max_body_bytes=1024, clock=clock)
-    peer = await head_known(server)
+    peer = await head_cached(server)
     [connection] = server.site._guard.open
     taken.clear()
     head = post(ONE)[: -len(ONE)]
@@ -186,7 +186,7 @@ async def test_much_that_comes_behind_an_unanswered_publish_is_no_head_without_a
     listen: Listen,
 ) -> None:
     server = await listen()
-    peer = await head_known(server)
+    peer = await head_cached(server)
     engine: Any = server.node.engine
     [connection] = server.site._guard.open
     many = b"[" + b",".join([b'{"userId":"42","data":"%b"}' % (b"x" * 200)] * 400) + b"]"
@@ -210,7 +210,7 @@ async def test_connection_that_is_closed_or_becomes_a_stream_leaves_nothing_to_c
     gc.collect()
     gc.disable()
     try:
-        peers = [await server.connect(stream), await head_known(server)]
+        peers = [await server.connect(stream), await head_cached(server)]
         await until(lambda: len(server.node.connections) == 1)
         peers[1].abort()
         kinds = (Front, Relay, LentTransport)
