@@ -4,7 +4,8 @@
 carries, keeps and writes. Neither knows who listens.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,9 +16,6 @@ from sse_push.events.errors import BadEvent, EventTooLarge
 from sse_push.events.fingerprint import fingerprint_of
 from sse_push.events.json_text import TOO_DEEP, Encoded, fields_of, is_json, is_too_deep
 from sse_push.events.topics import MAX_NAME, Topic, event_keys
-
-if TYPE_CHECKING:
-    from sse_push.events.plain import Plain
 
 MAX_USERS = 1000  # users one event may name; each costs a routing key in the index
 MAX_KEY = 256  # characters of an idempotency key: room for a UUID or a URL-like name
@@ -172,8 +170,31 @@ class Event(msgspec.Struct, eq=False, gc=False):
         return self._named
 
 
-# What a publisher says, however it was read.
-Push: TypeAlias = "PushEvent | Plain"
+class Push(Protocol):
+    """What a publisher pushes, however it was read: a :class:`PushEvent`, or a plain one of events/plain.py."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def event(self) -> str | None: ...
+    @property
+    def user_id(self) -> str | int | None: ...
+    @property
+    def user_ids(self) -> Sequence[str | int] | None: ...
+    @property
+    def room(self) -> str | None: ...
+    @property
+    def broadcast(self) -> bool: ...
+    @property
+    def ttl(self) -> float | None: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def full_topic(self) -> str:
+        """The topic with its room, ``chat:general`` say."""
+
+    def data_json(self) -> bytes:
+        """The data as one line of JSON."""
 
 
 def encode(push: Push, name: str, topic: Topic, now: float, max_bytes: int) -> Event:
