@@ -6,13 +6,12 @@ Knows what scripts take and answer; does not know when they are called.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from sse_push.events.engines.packs import pack
 from sse_push.events.engines.redis.link import Link
 from sse_push.events.engines.redis.memory import ServerMemory
+from sse_push.events.engines.redis.script_loader import ScriptLoader
 from sse_push.events.event import Event
 from sse_push.events.group import EventGroup
 
@@ -30,12 +29,6 @@ _SCRIPTS = {
 
 Answer = asyncio.Future[Any]
 Parts = list[str | bytes | int]
-
-
-@lru_cache
-def _script(name: str) -> str:
-    folder = files("sse_push.events.engines.redis") / "scripts"
-    return "".join((folder / f"{part}.lua").read_text() for part in (*_SCRIPTS[name], name))
 
 
 class RemoteStore:
@@ -70,15 +63,14 @@ class RemoteStore:
         self._key_age_ms = round(key_age * 1000)
         self._clock = clock
         self.memory = ServerMemory(max_bytes)
-        self._shas: dict[str, str] = {}
+        self._scripts = ScriptLoader("sse_push.events.engines.redis", _SCRIPTS)
         self._passed = 0
         self._link = Link()
 
     async def use(self, link: Link) -> None:
         """From now on call on *link*."""
         self._link = link
-        for name in _SCRIPTS:
-            self._shas[name] = (await link.call("SCRIPT", "LOAD", _script(name))).decode()
+        await self._scripts.load(link)
 
     async def facts(self, *section: str) -> dict[str, str]:
         """What the server says of itself, all or a *section*, by the names of INFO."""
@@ -157,7 +149,7 @@ class RemoteStore:
 
     def _run(self, name: str, *parts: str | bytes | int) -> Answer:
         keys = f"{self.prefix}state", f"{self.prefix}events"
-        return self._link.call("EVALSHA", self._shas[name], len(keys), *keys, self.prefix, *parts)
+        return self._link.call("EVALSHA", self._scripts.sha(name), len(keys), *keys, self.prefix, *parts)
 
     def _now(self) -> int | str:
         """The time for the scripts; '' for the server's own, which is one for all nodes and nobody else's."""
