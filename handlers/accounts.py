@@ -127,10 +127,10 @@ async def change_user(request: web.Request) -> web.Response:
 async def remove_user(request: web.Request) -> web.Response:
     await _admin(request)
     node, number = request.app[NODE], number_in_path(request)
-    circle = (await node.friend_lists.of([number]))[number]
+    friend_list = (await node.friend_lists.of([number]))[number]
     await node.accounts.remove(number)
     await node.account_checks.changed(number)
-    node.presence.check_friend_lists(circle)
+    node.presence.check_friend_lists(friend_list)
     return web.Response(status=204)
 
 

@@ -28,7 +28,7 @@ async def ask(request: web.Request) -> web.Response:
     node = request.app[NODE]
     friend, began = await node.friends.ask(user, number_in_path(request))
     if began:
-        node.presence.met(user, friend.user_id)
+        node.presence.announce_friendship(user, friend.user_id)
     return json_response(friend)
 
 

@@ -63,7 +63,7 @@ async def group_sse(request: web.Request) -> web.StreamResponse:
         node.connections.refuse(connection)
         raise
     _log.info("group_chat.asked", turn=turn.id, room=room, user=user_id, members=len(turn.pending), request_id=request[REQUEST_ID])  # fmt: skip
-    connection.visits = [CallerSession(node.group_chat, turn)]
+    connection.sessions = [CallerSession(node.group_chat, turn)]
     try:
         return begin(request, connection, Filter(user=user_id), lambda: turn.first_frame)
     finally:

@@ -27,11 +27,11 @@ from sse_push.handlers.keys import NODE, REQUEST_ID
 from sse_push.handlers.middleware import Handler
 from sse_push.handlers.topics import streams_of, topics_of
 from sse_push.service.addresses import network_of
-from sse_push.service.connection import Connection
+from sse_push.service.connection import Connection, StreamSession
 from sse_push.service.identity import Caller
 from sse_push.service.node import Node
 from sse_push.service.samplers import sample_event
-from sse_push.service.streams import STREAMS, AttendedStream, SampledStream, Stream, Visit
+from sse_push.service.streams import STREAMS, SampledStream, SessionStream, Stream
 from sse_push.service.streams.base import Params
 
 STREAM_HEADERS = {
@@ -56,8 +56,8 @@ def handlers_by_path() -> dict[str, Handler]:
 
 
 def _handler(stream: Stream) -> Handler:
-    if isinstance(stream, AttendedStream):
-        return _attended(stream)
+    if isinstance(stream, SessionStream):
+        return _session_stream(stream)
 
     async def handle(request: AnyRequest) -> web.StreamResponse:
         node = request.app[NODE]
@@ -74,7 +74,7 @@ def _handler(stream: Stream) -> Handler:
     return handle
 
 
-def _attended(stream: AttendedStream) -> Handler:
+def _session_stream(stream: SessionStream) -> Handler:
     async def handle(request: AnyRequest) -> web.StreamResponse:
         node = request.app[NODE]
         await node.gate.enter()
@@ -86,8 +86,8 @@ def _attended(stream: AttendedStream) -> Handler:
             if stream.invalid_token is None:
                 raise
             raise Unauthenticated(stream.invalid_token) from None
-        visit = await stream.attend(caller, node)
-        return await _open(request, caller, where, stream.name, [stream], named=False, visits=[visit])
+        session = await stream.open_session(caller, node)
+        return await _open(request, caller, where, stream.name, [stream], named=False, sessions=[session])
 
     return handle
 
@@ -104,8 +104,10 @@ async def _many(request: AnyRequest) -> web.StreamResponse:
     for stream, room in opened:
         where |= stream.filter(caller, _params_for(stream, caller, room), node.settings)
     streams = [stream for stream, _ in opened]
-    visits = [await stream.attend(caller, node) for stream in streams if isinstance(stream, AttendedStream)]
-    return await _open(request, caller, where, MANY, streams, named=True, visits=visits, since=last_id)
+    sessions = [
+        await stream.open_session(caller, node) for stream in streams if isinstance(stream, SessionStream)
+    ]
+    return await _open(request, caller, where, MANY, streams, named=True, sessions=sessions, since=last_id)
 
 
 async def _opener(request: AnyRequest) -> Caller:
@@ -132,7 +134,7 @@ async def _open(
     streams: Sequence[Stream],
     *,
     named: bool,
-    visits: Sequence[Visit] = (),
+    sessions: Sequence[StreamSession] = (),
     since: str | None = None,
 ) -> web.StreamResponse:
     node = request.app[NODE]
@@ -143,15 +145,15 @@ async def _open(
         return _head_alone(node)
     is_kept = any(stream.topic.durable for stream in streams)
     resume = (_last_event_id(request) or since,) if is_kept else None
-    keys = () if is_local else (*where.keys, *(key for visit in visits for key in visit.keys))
+    keys = () if is_local else (*where.keys, *(key for session in sessions for key in session.keys))
     connection = admit(request, caller, name, named=named)
-    connection.visits = visits
+    connection.sessions = sessions
     try:
         replay = await node.connections.prepare(connection, where, keys, resume=resume)
     except BaseException:
         node.connections.refuse(connection)
         raise
-    return begin(request, connection, where, lambda: connection.encoding.join(_greeting(node, streams, visits)), replay)  # fmt: skip
+    return begin(request, connection, where, lambda: connection.encoding.join(_greeting(node, streams, sessions)), replay)  # fmt: skip
 
 
 def _head_alone(node: Node) -> web.Response:
@@ -209,14 +211,14 @@ def begin(
     return response
 
 
-def _greeting(node: Node, streams: Sequence[Stream], visits: Sequence[Visit]) -> list[Event]:
+def _greeting(node: Node, streams: Sequence[Stream], sessions: Sequence[StreamSession]) -> list[Event]:
     """What is so now, for streams that are not kept: nobody waits an interval for the first of it."""
     samples = [
         node.pipeline.validator.encode(sample_event(stream, node))
         for stream in streams
         if isinstance(stream, SampledStream)
     ]
-    return [*samples, *(visit.greeting() for visit in visits)]
+    return [*samples, *(session.greeting() for session in sessions)]
 
 
 def _last_event_id(request: AnyRequest) -> str | None:

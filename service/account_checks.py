@@ -179,4 +179,4 @@ class AccountChecks:
 
 def _is_bound(connection: Connection) -> bool:
     """Whether a stream needs its user's account: by its token, or for what it gives."""
-    return connection.generation is not None or bool(connection.visits)
+    return connection.generation is not None or bool(connection.sessions)

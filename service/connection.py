@@ -7,15 +7,32 @@ last chunk. service/connections.py replays events to it and sends its heartbeats
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sse_push.events import wire
+from sse_push.events.event import Event
 from sse_push.events.router import EncodingGroup, Subscription
 from sse_push.service.identity import Caller
 
 if TYPE_CHECKING:
     from sse_push.service.connections import Connections
-    from sse_push.service.streams.base import Visit
+
+
+class StreamSession(Protocol):
+    """One stream of a :class:`sse_push.service.streams.base.SessionStream`, from the request for it until it is closed."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Routing keys of the events that the session adds to the stream: the engine subscribes to them while it is open."""
+
+    def greeting(self) -> Event:
+        """The event that the stream begins with."""
+
+    def opened(self, connection: "Connection") -> None:
+        """The stream is live."""
+
+    def closed(self) -> None:
+        """The stream is closed, or was never opened. May be called more than once."""
 
 
 class Connection(asyncio.Protocol):
@@ -31,7 +48,7 @@ class Connection(asyncio.Protocol):
         write: The transport's own, unless something waits there; whole frames only, framed as :attr:`encoding` says.
         live: Its past is written; it gets events as they come.
         last: Frames that end it, whatever else does. One that has some ends by itself and is not resumed.
-        visits: Who wants to hear when it opens and closes; for most streams nobody.
+        sessions: Called when it opens and closes; most streams have none.
     """
 
     __slots__ = (
@@ -51,11 +68,11 @@ class Connection(asyncio.Protocol):
         "reason",
         "request_id",
         "resumable",
+        "sessions",
         "slot",
         "subject",
         "subscription",
         "transport",
-        "visits",
         "write",
         "write_resumed",
     )  # fmt: skip
@@ -93,7 +110,7 @@ class Connection(asyncio.Protocol):
         self.live = False
         self.subscription: Subscription | None = None
         self.write_resumed: asyncio.Future[None] | None = None
-        self.visits: Sequence[Visit] = ()
+        self.sessions: Sequence[StreamSession] = ()
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take over *transport*."""
@@ -135,8 +152,8 @@ class Connection(asyncio.Protocol):
         self.fd = -1
         if self.subscription is not None:
             self.subscription.close()
-        for visit in self.visits:
-            visit.closed()
+        for session in self.sessions:
+            session.closed()
         if self.write_resumed is not None and not self.write_resumed.done():
             self.write_resumed.set_result(None)
 

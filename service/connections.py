@@ -336,8 +336,8 @@ class Connections:
         """Subscribe to live events. From now on a write buffer over the limit means a slow reader."""
         connection.go_live()
         connection.subscription = from_event(connection.encoding, where, connection)
-        for visit in connection.visits:
-            visit.opened(connection)
+        for session in connection.sessions:
+            session.opened(connection)
 
     async def _catch_up(self, connection: Connection, replay: Replay, where: Filter, greeting: bytes) -> None:
         """Write a replay that is too long for one write, page by page, as fast as the client reads."""

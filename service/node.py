@@ -31,7 +31,7 @@ from sse_push.service.limits import ConnectionLimits, RateLimit
 from sse_push.service.logins import LoginLimits
 from sse_push.service.metrics import Metrics, new_registry
 from sse_push.service.passwords import Passwords
-from sse_push.service.presence.registry import open_registry
+from sse_push.service.presence.registry import open_presence_registry
 from sse_push.service.presence.tracker import PresenceTracker
 from sse_push.service.redirects import check_redirect
 from sse_push.service.samplers import Samplers
@@ -135,13 +135,13 @@ class Node:
             settings, self.pipeline, self.engine, self.router, self.database, self.user_bytes.charge, clock
         )
         self.presence = PresenceTracker(
-            open_registry(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
+            open_presence_registry(settings.engine_url, self.id, timeout=settings.presence_timeout_s),
             lambda: self.friend_lists,
             self.engine,
             self.emitter,
             self.delivery.stored,
             grace=settings.presence_grace_s,
-            beat=settings.presence_heartbeat_s,
+            heartbeat=settings.presence_heartbeat_s,
             clock=clock,
         )
         self.gate = self.connections.gate

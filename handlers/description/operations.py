@@ -29,7 +29,7 @@ from sse_push.service.group_chat import frames
 from sse_push.service.group_chat.schemas import RoomMember, RoomParams
 from sse_push.service.people import Friend, LoggedIn, Login, NewUser, User, UserChange
 from sse_push.service.status import ClientStatus, SystemStatus
-from sse_push.service.streams import TOPICS, AttendedStream, Stream
+from sse_push.service.streams import TOPICS, SessionStream, Stream
 from sse_push.service.streams.base import Params
 
 JSON: Final = "application/json"
@@ -95,9 +95,11 @@ def _stream(stream: Stream) -> Operation:
     for index, payload in enumerate(stream.payloads):
         form = form | payload if index else payload
     refuses = type(stream).filter is not Stream.filter  # it may, if it decides for itself
-    attended = isinstance(stream, AttendedStream)
-    errors = {400: stream.Params is not Params, 401: True, 403: refuses and not attended, 404: attended, 429: True, 503: True}  # fmt: skip
-    who = "For anyone." if stream.anyone else "For users that have an account." if attended else "For users."
+    has_session = isinstance(stream, SessionStream)
+    errors = {400: stream.Params is not Params, 401: True, 403: refuses and not has_session, 404: has_session, 429: True, 503: True}  # fmt: skip
+    who = (
+        "For anyone." if stream.anyone else "For users that have an account." if has_session else "For users."
+    )
     return Operation(
         path=stream.path,
         id=f"stream_{stream.name}",

@@ -27,7 +27,10 @@ _log = structlog.get_logger()
 
 
 class CallerSession:
-    """Tells *chat* when the caller's stream of *turn* opens and closes (:class:`sse_push.service.streams.base.Visit`)."""
+    """Reports to *chat* when the caller's stream of *turn* opens and closes.
+
+    Implements :class:`sse_push.service.connection.StreamSession`.
+    """
 
     keys = ()  # its frames come from the turn, not from the router
 

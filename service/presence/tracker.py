@@ -1,6 +1,6 @@
-"""Which users of this node are online: their streams, heartbeats and grace periods.
+"""Tracks who of this node's users is online: their streams, heartbeats, and the grace period after the last one closes.
 
-Counts, and keeps two timers for all users; the notifier (notifier.py) does what follows.
+Everything else follows in :meth:`PresenceTracker._step`: registry, diff, notifier. Two timers serve all users.
 """
 
 import asyncio
@@ -10,40 +10,40 @@ from typing import TYPE_CHECKING
 from sse_push.events.emitter import Emitter
 from sse_push.events.engines.base import Engine
 from sse_push.events.errors import DatabaseUnavailable
-from sse_push.events.event import Event
 from sse_push.events.group import EventGroup, EventList
 from sse_push.service.batches import Batch
 from sse_push.service.presence.notifier import PresenceNotifier
 from sse_push.service.presence.pending import BATCH_USERS
-from sse_push.service.presence.registry.base import PresenceRegistry
-from sse_push.service.presence.statuses import connected, heartbeat
+from sse_push.service.presence.registry.base import PresenceRegistry, RegistryListener
+from sse_push.service.presence.registry_updates import RegistryUpdates
+from sse_push.service.presence.status_events import heartbeat as heartbeat_event
 from sse_push.service.presence.subscription import PresenceSubscription
-from sse_push.service.streams.presence import TOPIC
+from sse_push.service.presence.worker import Worker
+from sse_push.service.timing_wheel import SLOTS, TimingWheel
 
 if TYPE_CHECKING:
     from sse_push.service.presence.friend_lists import FriendLists
 
-SLOTS = 60  # ticks that a heartbeat period is spread over
 
+class _LocalUser:
+    """A user who is online on this node: streams, slot of the wheel, and when the last stream was closed."""
 
-class _Here:
-    """A user of this node: their streams, their slot on the wheel, and when the last stream was closed."""
+    __slots__ = ("closed_at", "slot", "subscriptions")
 
-    __slots__ = ("left", "slot", "subscriptions")
-
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, closed_at: float = 0.0) -> None:
         self.subscriptions: set[PresenceSubscription] = set()
         self.slot = slot
-        self.left = 0.0
+        self.closed_at = closed_at
 
 
-class PresenceTracker:
+class PresenceTracker(RegistryListener):
     """The presence of this node's users.
 
     Args:
-        friend_lists: Called when the database is first needed.
-        grace: Seconds without a stream after which a user is offline: a page reload does not flicker.
-        beat: Seconds between two heartbeats of a user.
+        friend_lists: Returns the database's friend lists; called when they are first needed.
+        deliver: Delivers events to streams of this node.
+        grace: Seconds without a stream after which a user is offline: a page that reloads does not flicker.
+        heartbeat: Seconds between two heartbeats of a user.
         clock: Seconds since the Unix epoch.
     """
 
@@ -56,179 +56,192 @@ class PresenceTracker:
         deliver: Callable[[EventGroup], object],
         *,
         grace: float,
-        beat: float,
+        heartbeat: float,
         clock: Callable[[], float],
     ) -> None:
         self._registry = registry
         self._friend_lists = friend_lists
         self._deliver = deliver
         self._grace = grace
-        self._tick_s = beat / SLOTS
+        self._tick_s = heartbeat / SLOTS
         self._clock = clock
-        self._known: Batch[int, int] = Batch(lambda users: friend_lists().versions(users), size=BATCH_USERS)
-        self._notifier = PresenceNotifier(registry, friend_lists, engine, emitter, self._reregister, clock)
-        self._here: dict[int, _Here] = {}
-        self._slots: list[set[int]] = [set() for _ in range(SLOTS)]
-        self._cursor = 0
-        # Users without a stream, and until when, by the loop's time, they may return.
+        self._versions: Batch[int, int] = Batch(
+            lambda users: friend_lists().versions(users), size=BATCH_USERS
+        )
+        self._worker = Worker(self._has_work, self._step)
+        wake = self._worker.wake
+        self._updates = RegistryUpdates(registry, wake, clock)
+        self._notifier = PresenceNotifier(friend_lists, self._updates, engine, emitter, wake, clock)
+        self._users: dict[int, _LocalUser] = {}
+        self._wheel: TimingWheel[int] = TimingWheel()
+        # Users without a stream, and until when, by the loop's time, they may return. All have the same grace, so the
+        # first one is always the next to leave.
         self._leaving: dict[int, float] = {}
-        self._settled = 0.0  # by the loop's time before which nobody leaves
-        self._beat: asyncio.TimerHandle | None = None
-        self._sweep: asyncio.TimerHandle | None = None
+        self._resynced_at = 0.0  # by the loop's time; nobody leaves before
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._grace_timer: asyncio.TimerHandle | None = None
         self._draining = False
-        self.engine = engine
 
     def __len__(self) -> int:
-        """Users of this node who are online."""
-        return len(self._here)
+        """The number of this node's users who are online."""
+        return len(self._users)
 
     @property
     def is_idle(self) -> bool:
-        """Nobody is about to leave, and nothing is pending."""
-        return not self._leaving and self._notifier.is_idle
+        """Nobody is about to leave, and everybody is notified."""
+        return not self._leaving and self._worker.is_idle
 
-    @property
-    def is_notifying(self) -> bool:
-        """A change is being published right now."""
-        return self._notifier.is_notifying
+    def is_announcing(self) -> bool:
+        """A change is being published, in this very call."""
+        return self._notifier.is_announcing
 
     def start(self) -> None:
-        self._registry.start(self._notify_expired, self._notifier.updates.registration_lost)
+        self._registry.start(self)
 
-    async def watch(self, user: int) -> PresenceSubscription | None:
-        """For a stream of *user*'s that is about to open; ``None`` where there is no such user.
+    # -- streams --------------------------------------------------------------------------------------
+
+    async def subscribe(self, user: int) -> PresenceSubscription | None:
+        """A subscription for a stream of *user* that is about to open; ``None`` if there is no such user.
 
         Raises:
-            DatabaseUnavailable: It can't be told now.
+            DatabaseUnavailable: The user can't be looked up now.
         """
-        version = await self._known.get(user)
-        return None if version is None else PresenceSubscription(self, TOPIC, user, version)
+        version = await self._versions.get(user)
+        if version is None:
+            return None
+        return PresenceSubscription(user, version, self.is_announcing)
 
-    def connected(self, user: int) -> Event:
-        """What a stream of *user*'s begins with."""
-        return connected(user, self._clock())
-
-    def set_online(self, user: int, subscription: PresenceSubscription) -> None:
-        """A stream of *user*'s is open."""
-        here = self._here.get(user)
-        if here is None:
-            here = self._enter(user)
-            self._notifier.updates.join(user)
+    def add(self, subscription: PresenceSubscription) -> None:
+        """A stream is open: its user is online, and it gets the status of all friends."""
+        user = subscription.user
+        if user not in self._users:
+            self._users[user] = _LocalUser(self._wheel.add(user))
+            self._updates.join(user)
         self._leaving.pop(user, None)
-        here.subscriptions.add(subscription)
-        self._notifier.send_initial([subscription])
-        if self._beat is None and not self._draining:
-            self._beat = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+        self._users[user].subscriptions.add(subscription)
+        self._notifier.queue_initial([subscription])
+        if self._heartbeat_timer is None and not self._draining:
+            self._heartbeat_timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
 
-    def set_offline(self, user: int, subscription: PresenceSubscription) -> None:
-        """It is closed. If it was their last, *user* is offline when the grace is over."""
-        here = self._here[user]
-        here.subscriptions.discard(subscription)
-        self._notifier.forget(subscription)
-        if not here.subscriptions:
-            here.left = self._clock()
-            self._leaving[user] = max(asyncio.get_running_loop().time() + self._grace, self._settled)
-            self._arm_sweep()
+    def remove(self, subscription: PresenceSubscription) -> None:
+        """A stream is closed. If it was the user's last, the user is offline after the grace period."""
+        user = subscription.user
+        local = self._users[user]
+        local.subscriptions.discard(subscription)
+        self._notifier.cancel(subscription)
+        if not local.subscriptions:
+            local.closed_at = self._clock()
+            self._leaving[user] = max(asyncio.get_running_loop().time() + self._grace, self._resynced_at)
+            self._start_grace_timer()
 
-    def update_activity(self, users: Iterable[int]) -> None:
-        """*users* are active now."""
-        self._notifier.updates.touch(users)
+    # -- friendships, and what may have been missed ---------------------------------------------------
 
-    def met(self, one: int, other: int) -> None:
-        """Two became friends: each learns at once how the other is."""
-        self._notifier.announce_friendship(one, other)
-
-    def refresh(self) -> None:
-        """Events may have been missed: send every stream its initial state again."""
-        self._notifier.updates.check()
-        for here in self._here.values():
-            self._notifier.send_initial(here.subscriptions)
+    def announce_friendship(self, user: int, other: int) -> None:
+        """Two users became friends: each gets the other's status at once."""
+        self._notifier.queue_friendship(user, other)
 
     def check_friend_lists(self, users: Iterable[int]) -> None:
-        """See whether the friend_lists of *users* have changed, and if so, tell their streams here who is in them."""
-        here = [self._here[user] for user in users if user in self._here]
-        self._notifier.check_versions(subscription for one in here for subscription in one.subscriptions)
+        """Send the streams of *users* the status of all friends, if their friend lists have changed."""
+        local = [self._users[user] for user in users if user in self._users]
+        self._notifier.queue_check(item for user in local for item in user.subscriptions)
 
-    def resend_initial(self, subscription: PresenceSubscription) -> None:
-        """What *subscription* is told is old already: tell it anew how all friends are."""
-        self._notifier.send_initial([subscription])
+    def refresh(self) -> None:
+        """Events may have been missed: send every stream the status of all friends."""
+        self._updates.verify()
+        for local in self._users.values():
+            self._notifier.queue_initial(local.subscriptions)
+
+    # -- shutdown -------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """This node goes away: who leaves it now is about to come to another."""
+        """This node shuts down: users who leave it are about to connect to another."""
         self._draining = True
-        for timer in (self._beat, self._sweep):
+        for timer in (self._heartbeat_timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
 
     async def close(self) -> None:
-        """Leave the registry, and keep when those who are here were last seen."""
+        """Leave the registry, and record when this node's users were last seen."""
         self.drain()
-        await self._notifier.close()
+        await self._worker.close()
         now = self._clock()
-        seen = {user: here.left if user in self._leaving else now for user, here in self._here.items()}
+        last_seen = {
+            user: local.closed_at if user in self._leaving else now for user, local in self._users.items()
+        }
         try:
-            if seen:
-                await self._friend_lists().record_last_seen(seen)
+            if last_seen:
+                await self._friend_lists().record_last_seen(last_seen)
         except DatabaseUnavailable:
-            pass  # the database has said so itself; they were seen when they joined
+            pass  # logged by the database; the time when they joined is recorded
         await self._registry.close()
 
-    def _enter(self, user: int) -> _Here:
-        here = self._here[user] = _Here(
-            self._cursor - 1
-        )  # the slot just served: the first beat is a period away
-        self._slots[here.slot].add(user)
-        return here
+    # -- the way of a change --------------------------------------------------------------------------
+
+    def _has_work(self) -> bool:
+        return self._updates.has_work or self._notifier.has_work
+
+    async def _step(self) -> None:
+        resync_s = await self._updates.check_registration()
+        if resync_s is not None:
+            self._register_again(resync_s)
+        self._notifier.queue_changes(await self._updates.flush())
+        await self._notifier.check_versions()
+        await self._notifier.notify()
+
+    def _register_again(self, resync_s: float) -> None:
+        """This node's registration was lost: register all users again.
+
+        If the server lost all data (*resync_s* is not 0), friends were not notified that anybody left, and must not be
+        notified that they joined. Until other nodes have registered their users too, nobody leaves, and no ``initial``
+        is sent.
+        """
+        if resync_s:
+            self._resynced_at = asyncio.get_running_loop().time() + resync_s
+            self._notifier.pause_initial(resync_s)
+            for user, since in self._updates.take_leaves().items():
+                self._users[user] = _LocalUser(self._wheel.add(user), closed_at=since)
+                self._leaving[user] = 0.0
+            self._leaving = dict.fromkeys(self._leaving, self._resynced_at)
+            if self._grace_timer is not None:
+                self._grace_timer.cancel()
+                self._grace_timer = None
+            self._start_grace_timer()
+        self._updates.rejoin(self._users.keys(), suppress=bool(resync_s))
+
+    # -- RegistryListener -----------------------------------------------------------------------------
+
+    def on_pending(self, users: Mapping[str, float]) -> None:
+        self._notifier.queue_pending({int(user): last_active for user, last_active in users.items()})
+
+    def on_registration_lost(self, resync_s: float) -> None:
+        self._updates.registration_lost(resync_s)
+
+    # -- timers ---------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        if not self._here:
-            self._beat = None
+        if not self._users:
+            self._heartbeat_timer = None
             return
-        self._beat = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
-        users = self._slots[self._cursor]
-        self._cursor = (self._cursor + 1) % SLOTS
+        self._heartbeat_timer = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+        users = self._wheel.advance()
         if users:
-            self._deliver(EventList([heartbeat(users, self._clock())]))
-            self.update_activity(users)
+            self._deliver(EventList([heartbeat_event(users, self._clock())]))
+            self._updates.touch(users)
             self.check_friend_lists(users)
 
-    def _arm_sweep(self) -> None:
-        """Look again when the first to leave, who stands first, has no more grace."""
-        if self._leaving and self._sweep is None and not self._draining:
+    def _start_grace_timer(self) -> None:
+        if self._leaving and self._grace_timer is None and not self._draining:
             loop = asyncio.get_running_loop()
             due = next(iter(self._leaving.values()))
-            self._sweep = loop.call_later(max(0.0, due - loop.time()), self._end_grace)
+            self._grace_timer = loop.call_later(max(0.0, due - loop.time()), self._end_grace)
 
     def _end_grace(self) -> None:
-        self._sweep = None
+        self._grace_timer = None
         now = asyncio.get_running_loop().time()
         while self._leaving and next(iter(self._leaving.values())) <= now:
             user = next(iter(self._leaving))
             del self._leaving[user]
-            here = self._here.pop(user)
-            self._slots[here.slot].discard(user)
-            self._notifier.updates.leave(user, here.left)
-        self._arm_sweep()
-
-    def _notify_expired(self, users: Mapping[str, float]) -> None:
-        """A node died: of these it can't tell any more."""
-        self._notifier.notify_for_expired({int(user): at for user, at in users.items()})
-
-    def _reregister(self, resync_s: float) -> None:
-        """The registry forgot this node: everybody onto it anew.
-
-        Where it lost all, nobody was told of as gone, and nobody will be told that they joined. Who has left meanwhile leaves
-        later, and nobody is told how all friends are before: other nodes may hold them, and must have said so.
-        """
-        if resync_s:
-            self._settled = asyncio.get_running_loop().time() + resync_s
-            self._notifier.pause_initial(resync_s)
-            for user, left in self._notifier.updates.take_leaves().items():
-                self._enter(user).left = left
-                self._leaving[user] = 0.0
-            self._leaving = dict.fromkeys(self._leaving, self._settled)
-            if self._sweep is not None:
-                self._sweep.cancel()
-                self._sweep = None
-            self._arm_sweep()
-        self._notifier.updates.rejoin(self._here.keys(), suppress=bool(resync_s))
+            local = self._users.pop(user)
+            self._wheel.discard(user, local.slot)
+            self._updates.leave(user, local.closed_at)
+        self._start_grace_timer()

@@ -2,7 +2,7 @@
 
 from sse_push.events.topics import Topic
 from sse_push.service.streams.app import AppStream, AppUserStream
-from sse_push.service.streams.base import AttendedStream, SampledStream, Stream, Visit
+from sse_push.service.streams.base import SampledStream, SessionStream, Stream
 from sse_push.service.streams.chat import ChatStream
 from sse_push.service.streams.client import ClientStream
 from sse_push.service.streams.custom import CustomStream
@@ -28,4 +28,4 @@ TOPICS: dict[str, Topic] = {stream.topic.name: stream.topic for stream in STREAM
 # /v1/stream gives a topic as the first stream of that topic gives it.
 BY_TOPIC: dict[str, Stream] = {stream.topic.name: stream for stream in reversed(STREAMS)}
 
-__all__ = ["BY_TOPIC", "STREAMS", "TOPICS", "AttendedStream", "SampledStream", "Stream", "Visit"]
+__all__ = ["BY_TOPIC", "STREAMS", "TOPICS", "SampledStream", "SessionStream", "Stream"]

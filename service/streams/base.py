@@ -5,19 +5,17 @@ A new stream is a module beside this one with a subclass, and one line in the re
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from sse_push.events.event import Event
 from sse_push.events.router import Filter
 from sse_push.events.topics import Topic
+from sse_push.service.connection import StreamSession
 from sse_push.service.identity import Caller
 from sse_push.service.settings import Settings
 
 if TYPE_CHECKING:
-    from sse_push.service.connection import Connection
     from sse_push.service.node import Node
 
 
@@ -85,32 +83,15 @@ class SampledStream(Stream):
         """What is so now."""
 
 
-class Visit(Protocol):
-    """What a node knows of one stream of an :class:`AttendedStream`."""
+class SessionStream(Stream):
+    """A stream with a session: the node is asked before it opens, and notified when it opens and closes.
 
-    @property
-    def keys(self) -> Sequence[str]:
-        """The routing keys of what it adds to the stream: they are heard for as long as that is open."""
-
-    def greeting(self) -> Event:
-        """The event it begins with."""
-
-    def opened(self, connection: "Connection") -> None:
-        """It is live."""
-
-    def closed(self) -> None:
-        """It is closed, or was never opened. May be called more than once."""
-
-
-class AttendedStream(Stream):
-    """A stream that the node attends to one by one: asked before it opens, told when it opens and closes.
-
-    Its topic is not kept. What :meth:`filter` gives it comes to it as to every stream; the visit may add to that.
+    Its topic is not stored. It gets the events of :meth:`filter` as every stream does; the session may add others.
     """
 
     @abstractmethod
-    async def attend(self, caller: Caller, node: "Node") -> Visit:
-        """A visit for *caller*. Nothing may be held for it yet: the stream may never open.
+    async def open_session(self, caller: Caller, node: "Node") -> StreamSession:
+        """A session for *caller*. It must not hold resources yet: the stream may never open.
 
         Raises:
             Unauthenticated, Forbidden, NotFound: *caller* may not have this stream.

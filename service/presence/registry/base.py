@@ -1,32 +1,29 @@
-"""The presence registry: what both implementations promise. tests/service/presence/registry/contract.py tests both.
+"""What every presence registry promises. tests/service/presence/registry/contract.py checks each of them.
 
-1.  A user is present while at least one node has them registered. ``update`` returns who joined (was on no node before)
-    and who left (is on no node now). Of many nodes, exactly one gets each such change.
-2.  A node that crashes has no users ``timeout`` seconds later, and exactly one other node gets those who left by that
-    (``on_pending``).
-3.  A node that learns of a join or leave must notify friends, then acknowledge (``ack``). If it crashes before that,
-    another node gets its pending users (``on_pending``); the same node gets them if a reply was lost. A change is notified
-    at least once; twice only if a node crashes, or loses its connection, between notification and acknowledgement.
-4.  A node that the registry does not know (the server lost its data, or took the node for dead) is told so
+1.  A user is online while at least one node has registered them. ``update`` returns who joined (no node had them before)
+    and who left (no node has them any more). If several nodes act at once, exactly one gets each change.
+2.  A node that dies has no users ``timeout`` seconds later, and exactly one other node gets those who went offline by
+    that (``on_pending``).
+3.  A node that gets a change must notify friends, then acknowledge it (``ack``). What a dead node has not acknowledged,
+    another node gets (``on_pending``); a node whose reply was lost gets it itself. So friends are notified of each change at
+    least once, and twice only when a node dies, or loses its connection, between notification and acknowledgement.
+4.  A node whose registration is lost (the server lost its data, or took the node for dead) learns of it
     (``on_registration_lost``), and has no users until it registers them again.
-5.  Everything is in bulk: one call for many users.
+5.  All of this in bulk: one call for many users.
 
-Registries know names and times. They do not know friends, streams or HTTP.
+Registries know user ids and times. They do not know friends, streams or HTTP.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
-
-OnPending = Callable[[Mapping[str, float]], object]
-OnRegistrationLost = Callable[[float], object]
 
 
 class PresenceDiff(NamedTuple):
-    """Who joined and who left by an update.
+    """Which users an update brought online or took offline.
 
     Attributes:
-        resyncing: The server lost all data, and nodes are still registering their users again.
+        resyncing: The server lost all data, and the update was within the time in which all nodes register again.
     """
 
     joined: frozenset[str]
@@ -34,64 +31,74 @@ class PresenceDiff(NamedTuple):
     resyncing: bool = False
 
 
-class PresenceRegistry(ABC):
-    """Who is present, on all nodes."""
+class RegistryListener:
+    """What a registry tells its node. Every method does nothing here."""
 
-    @abstractmethod
-    def start(self, on_pending: OnPending, on_registration_lost: OnRegistrationLost) -> None:
-        """Set the callbacks. Connects with the first update.
+    def on_pending(self, users: Mapping[str, float]) -> None:
+        """This node must send the pending notifications of *users*, with their present status.
+
+        Most of them are offline: their node died. The values are the times of their last activity.
+        """
+
+    def on_registration_lost(self, resync_s: float) -> None:
+        """This node has no users registered any more.
 
         Args:
-            on_pending: Called with users whose friends this node must notify (most left: their node crashed), and when
-                each was last active.
-            on_registration_lost: Called when this node's users are not registered any more, with the seconds in which all
-                nodes register theirs again: the server lost its data, and nobody was reported as left. 0 if this node was
-                taken for dead and its users were reported as left, or if it comes too late.
+            resync_s: If the server lost all data: seconds in which all nodes register their users again. Nobody got
+                the users as having left. 0 if this node was taken for dead (its users did leave), or is too late.
         """
+
+
+class PresenceRegistry(ABC):
+    """Which users are online."""
+
+    @abstractmethod
+    def start(self, listener: RegistryListener) -> None:
+        """Begin to report to *listener*. Connects with the first update."""
 
     @abstractmethod
     async def update(self, joins: Collection[str], leaves: Collection[str], now: float) -> PresenceDiff:
-        """Register *joins* on this node, and unregister *leaves*.
+        """Register *joins* on this node, and deregister *leaves*.
 
         Args:
-            now: Seconds since the Unix epoch: when the joins were active.
+            now: Seconds since the Unix epoch: the last activity of *joins*.
 
         Raises:
-            EngineUnavailable: The registry can't be reached. What was done nevertheless is pending later.
+            EngineUnavailable: The server can't be reached. Changes that it made all the same come by ``on_pending``.
         """
 
     @abstractmethod
     async def ack(self, users: Collection[str]) -> None:
-        """The friends of *users* are notified.
+        """This node has sent the pending notifications of *users*.
 
         Raises:
-            EngineUnavailable: The registry can't be reached.
+            EngineUnavailable: The server can't be reached.
         """
 
     @abstractmethod
-    async def check(self) -> None:
-        """Check at once whether this node is still known (``on_registration_lost``).
+    async def verify(self) -> None:
+        """Check this node's registration now (``on_registration_lost``).
 
         Raises:
-            EngineUnavailable: The registry can't be reached.
+            EngineUnavailable: The server can't be reached.
         """
 
     @abstractmethod
     async def touch(self, users: Collection[str], now: float) -> None:
-        """*users* of this node are active.
+        """*users*, who are registered on this node, are active.
 
         Raises:
-            EngineUnavailable: The registry can't be reached.
+            EngineUnavailable: The server can't be reached.
         """
 
     @abstractmethod
-    async def present(self, users: Collection[str]) -> dict[str, float]:
-        """Those of *users* who are present, and when each was last active.
+    async def online(self, users: Collection[str]) -> dict[str, float]:
+        """Those of *users* who are online, and when each was last active.
 
         Raises:
-            EngineUnavailable: The registry can't be reached.
+            EngineUnavailable: The server can't be reached.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Deregister this node. Its users have some seconds to join another node before they count as left."""
+        """This node shuts down. Its users have some seconds to connect to another before they have left."""

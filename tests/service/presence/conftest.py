@@ -1,17 +1,16 @@
-"""A stage for presence, on which what failed is tried again at once."""
+"""A presence harness that retries at once."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from sse_push.service.presence import notifier
+from sse_push.service.presence import worker
 from tests.service.presence.harness import PresenceHarness
 
 
 @pytest.fixture
-async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PresenceHarness]:
-    monkeypatch.setattr(notifier, "AGAIN_S", 0.01)
-    stage = PresenceHarness()
-    yield stage
-    await stage.presence.close()
-    await stage.emitter.close()
+async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PresenceHarness]:
+    monkeypatch.setattr(worker, "RETRY_S", 0.01)
+    harness = PresenceHarness()
+    yield harness
+    await harness.close()

@@ -1,4 +1,4 @@
-"""A presence with everything around it, made for tests: registry, database, engine and connections that can fail."""
+"""A presence tracker and all its collaborators, for tests: a registry, database and engine that can fail, and connections."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -10,77 +10,90 @@ from sse_push.events.event import Event, PushEvent
 from sse_push.events.group import EventList
 from sse_push.events.router import Router
 from sse_push.service.presence.friend_lists import FriendList
-from sse_push.service.presence.registry.base import OnPending, OnRegistrationLost, PresenceDiff
+from sse_push.service.presence.registry.base import PresenceDiff, RegistryListener
 from sse_push.service.presence.registry.local import LocalRegistry
+from sse_push.service.presence.session import PresenceSession
 from sse_push.service.presence.subscription import PresenceSubscription
 from sse_push.service.presence.tracker import PresenceTracker
-from sse_push.service.streams.presence import TOPIC
 from tests.conftest import until
 from tests.events.fakes import Clock
 
 
 class FakeRegistry(LocalRegistry):
-    """A registry that can be away: before a move is done, or before it is answered."""
+    """A registry that can be unavailable, and lose its replies or its data."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.away = self.answers_away = self.resyncing = False
-        self.updates = self.checks = 0
+        self.unavailable = self.loses_replies = self.touch_fails = self.resyncing = False
+        self.updates = self.verifications = 0
         self.closed = False
-        self._unsaid: float | None = None
-        self.held_elsewhere: set[str] = set()
-        self.lost_replies: dict[str, float] = {}  # answers that were lost
-        self.acknowledged: set[str] = set()
+        self.listener = RegistryListener()
+        self.registered_elsewhere: set[str] = set()
+        self.lost_changes: dict[str, float] = {}
+        self.acked: set[str] = set()
+        self._unreported_loss: float | None = None
 
-    def start(self, on_pending: OnPending, on_registration_lost: OnRegistrationLost) -> None:
-        self.on_pending, self.on_registration_lost = on_pending, on_registration_lost
+    def start(self, listener: RegistryListener) -> None:
+        self.listener = listener
 
     async def update(self, joins: Collection[str], leaves: Collection[str], now: float) -> PresenceDiff:
         self.updates += 1
         self._check()
-        moved = await super().update(joins, [user for user in leaves if user not in self.held_elsewhere], now)
-        if self.answers_away:
-            self.lost_replies.update(dict.fromkeys(moved.joined | moved.left, now))
+        leaves = [user for user in leaves if user not in self.registered_elsewhere]
+        diff = await super().update(joins, leaves, now)
+        if self.loses_replies:
+            self.lost_changes.update(dict.fromkeys(diff.joined | diff.left, now))
             raise EngineUnavailable("Redis is away")
-        if self.lost_replies:
-            self.on_pending(self.lost_replies)
-            self.lost_replies = {}
-        return moved._replace(resyncing=self.resyncing)
+        if self.lost_changes:
+            self.listener.on_pending(self.lost_changes)
+            self.lost_changes = {}
+        return diff._replace(resyncing=self.resyncing)
 
-    async def check(self) -> None:
+    async def touch(self, users: Collection[str], now: float) -> None:
+        if self.touch_fails:
+            raise EngineUnavailable("Redis is away")
+        await super().touch(users, now)
+
+    async def verify(self) -> None:
         self._check()
-        self.checks += 1
-        if self._unsaid is not None:
-            settles, self._unsaid = self._unsaid, None
-            self.on_registration_lost(settles)
+        self.verifications += 1
+        if self._unreported_loss is not None:
+            resync_s, self._unreported_loss = self._unreported_loss, None
+            self.listener.on_registration_lost(resync_s)
 
     async def ack(self, users: Collection[str]) -> None:
         self._check()
-        self.acknowledged.update(users)
+        self.acked.update(users)
 
-    async def present(self, users: Collection[str]) -> dict[str, float]:
+    async def online(self, users: Collection[str]) -> dict[str, float]:
         self._check()
-        return await super().present(users)
+        return await super().online(users)
 
     async def close(self) -> None:
         self.closed = True
 
-    def holds(self, user: str) -> bool:
-        return user in self._active
+    def has(self, user: str) -> bool:
+        return user in self._last_active
 
-    def lose(self, settles: float, *, asked: bool = False) -> None:
-        """It holds nobody any more, and says so, at once or when it is *asked*: in *settles* seconds all nodes will have
-        said whom they hold.
+    def join_elsewhere(self, user: str, now: float) -> None:
+        """Another node registers *user*."""
+        self._last_active.setdefault(user, now)
+
+    def lose_data(self, resync_s: float, *, report: bool = True) -> None:
+        """Forget all users. All nodes register them again within *resync_s*.
+
+        Args:
+            report: Report it now, rather than when it is asked.
         """
-        self._active.clear()
-        self.resyncing = settles > 0
-        if asked:
-            self._unsaid = settles
+        self._last_active.clear()
+        self.resyncing = resync_s > 0
+        if report:
+            self.listener.on_registration_lost(resync_s)
         else:
-            self.on_registration_lost(settles)
+            self._unreported_loss = resync_s
 
     def _check(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise EngineUnavailable("Redis is away")
 
 
@@ -89,8 +102,8 @@ class FakeFriendLists:
 
     def __init__(self, users: Collection[int]) -> None:
         self.users = users
-        self.away = False
-        self.seen: dict[int, float] = {}
+        self.unavailable = False
+        self.last_seen: dict[int, float] = {}
         self.version = 0
 
     async def versions(self, users: Collection[int]) -> dict[int, int]:
@@ -100,41 +113,38 @@ class FakeFriendLists:
     async def of(self, users: Collection[int]) -> dict[int, FriendList]:
         self._check()
         return {
-            user: {friend: self.seen.get(friend) for friend in self.users if friend != user} for user in users
+            user: {friend: self.last_seen.get(friend) for friend in self.users if friend != user}
+            for user in users
         }
 
-    async def record_last_seen(self, seen: Mapping[int, float]) -> None:
+    async def record_last_seen(self, last_seen: Mapping[int, float]) -> None:
         self._check()
-        self.seen.update(seen)
+        self.last_seen.update(last_seen)
 
     def _check(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise DatabaseUnavailable("the database can't be reached now")
 
 
 class FakeEngine:
     def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.settled: list[str] = []
+        self.subscribed: list[str] = []
+        self.caught_up: list[str] = []
         self.reachable = True
-        self.loses = False
+        self.loses_events = False
 
     def subscribe(self, keys: Collection[str]) -> None:
-        self.heard += keys
-
-    def unsubscribe(self, keys: Collection[str]) -> None:
-        for key in keys:
-            self.heard.remove(key)
+        self.subscribed += keys
 
     async def wait_caught_up(self, keys: Collection[str]) -> None:
-        assert set(keys) <= set(self.heard)
-        self.settled += keys
-        if self.loses:
+        assert set(keys) <= set(self.subscribed)
+        self.caught_up += keys
+        if self.loses_events:
             raise EngineUnavailable("Redis is away")
 
 
 class FakeConnection:
-    """What a watch knows of a connection."""
+    """The part of a connection that a subscription uses."""
 
     def __init__(self, router: Router) -> None:
         self.encoding = router.encodings[False, False]
@@ -145,60 +155,76 @@ class FakeConnection:
 
     @property
     def names(self) -> list[str]:
+        """The names of the events that were written."""
         return [
             line[7:].decode() for part in self.written for line in part.split(b"\n") if line[:6] == b"event:"
         ]
 
 
 class PresenceHarness:
-    """A presence with everything around it, and what it tells friends: ``(user, online, audience)``."""
+    """A tracker with its collaborators.
 
-    def __init__(self, **more: Any) -> None:
+    Attributes:
+        announced: The status changes that were published: user, whether they are online, and the audience.
+    """
+
+    def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
         self.registry = FakeRegistry()
         self.friend_lists = FakeFriendLists(range(1, 5))
         self.engine: Any = FakeEngine()
         self.router = Router()
         self.emitter = Emitter()
-        self.emitter.on("sse.push", self._pushed)
-        self.told: list[tuple[int, bool, list[str]]] = []
-        given: dict[str, Any] = {"grace": 0.0, "beat": 30.0, **more}
+        self.emitter.on("sse.push", self._on_push)
+        self.announced: list[tuple[int, bool, list[str]]] = []
+        arguments: dict[str, Any] = {"grace": 0.0, "heartbeat": 30.0, "clock": self.clock, **settings}
         engine: Engine = self.engine
         friend_lists: Any = self.friend_lists
-        self.presence = PresenceTracker(
-            self.registry,
-            lambda: friend_lists,
-            engine,
-            self.emitter,
-            self.router.deliver,
-            clock=self.clock,
-            **given,
+        deliver = self.router.deliver
+        self.tracker = PresenceTracker(
+            self.registry, lambda: friend_lists, engine, self.emitter, deliver, **arguments
         )
-        self.presence.start()
+        self.tracker.start()
 
-    def _pushed(self, push: PushEvent) -> None:
+    def _on_push(self, push: PushEvent) -> None:
         assert push.user_ids is not None
-        self.told.append((push.data["user_id"], push.data["is_online"], push.user_ids))
+        self.announced.append((push.data["user_id"], push.data["is_online"], push.user_ids))
 
-    def open(self, user: int) -> tuple[PresenceSubscription, FakeConnection]:
-        watch, connection = PresenceSubscription(self.presence, TOPIC, user, 0), FakeConnection(self.router)
-        self.engine.subscribe(watch.keys)  # as whoever opens a stream does
-        watch.opened(connection)  # type: ignore[arg-type]
-        return watch, connection
+    async def subscribe(self, user: int) -> PresenceSession | None:
+        """A session for a stream of *user* that is not open yet."""
+        subscription = await self.tracker.subscribe(user)
+        return subscription and self._session(subscription)
 
-    def deliver(self, watch: PresenceSubscription, name: str, size: int = 1) -> None:
-        """Something comes for *watch* from another node."""
-        self.router.deliver(EventList([Event("presence", watch.keys, b"1" * size, name, durable=False)]))
+    def open(self, user: int) -> tuple[PresenceSession, FakeConnection]:
+        """Open a stream of *user*."""
+        session = self._session(PresenceSubscription(user, 0, self.tracker.is_announcing))
+        connection = FakeConnection(self.router)
+        self.engine.subscribe(session.keys)  # as the handler does
+        session.opened(connection)  # type: ignore[arg-type]
+        return session, connection
 
-    def happens_while_looking(self, happen: Callable[[], None]) -> None:
-        """*happen* is called each time when it is looked who the friends are."""
+    def _session(self, subscription: PresenceSubscription) -> PresenceSession:
+        return PresenceSession(self.tracker, subscription, self.clock)
+
+    def deliver(self, session: PresenceSession, name: str, size: int = 1) -> None:
+        """An event for the user of *session* arrives from another node."""
+        event = Event("presence", tuple(session.keys), b"1" * size, name, durable=False)
+        self.router.deliver(EventList([event]))
+
+    def on_friend_lists_read(self, callback: Callable[[], None]) -> None:
+        """Call *callback* whenever friend lists are read: while a snapshot is taken."""
         original = self.friend_lists.of
 
         async def of(users: Collection[int]) -> dict[int, FriendList]:
-            happen()
+            callback()
             return await original(users)
 
         self.friend_lists.of = of  # type: ignore[method-assign]
 
     async def idle(self) -> None:
-        await until(lambda: self.presence.is_idle)
+        """Wait until all work is done."""
+        await until(lambda: self.tracker.is_idle)
+
+    async def close(self) -> None:
+        await self.tracker.close()
+        await self.emitter.close()

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from sse_push.service.streams import BY_TOPIC, STREAMS, TOPICS, AttendedStream, SampledStream, Stream
+from sse_push.service.streams import BY_TOPIC, STREAMS, TOPICS, SampledStream, SessionStream, Stream
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -35,6 +35,6 @@ def test_topic_is_given_by_its_first_stream() -> None:
 
 def test_sampled_and_attended_streams_are_neither_kept_nor_published_to() -> None:
     for stream in STREAMS:
-        own = isinstance(stream, SampledStream | AttendedStream)
+        own = isinstance(stream, SampledStream | SessionStream)
         assert stream.topic.durable is not own
         assert stream.topic.publishable is not own

@@ -46,7 +46,7 @@ export interface ClientStatus {
 
 /** The stream's first event. */
 export interface Connected {
-	/** Whose stream it is. */
+	/** The user the stream belongs to. */
 	user_id: number;
 	timestamp: string;
 }
@@ -103,7 +103,7 @@ export interface Friend {
 	state: "requested" | "asked" | "accepted";
 }
 
-/** How a friend is. */
+/** The status of a friend. */
 export interface FriendStatus {
 	user_id: number;
 	is_online: boolean;
@@ -157,7 +157,7 @@ export interface Heartbeat {
 	timestamp: string;
 }
 
-/** Every friend, by the text of their number. Where it comes again, it takes the place of all before. */
+/** The status of every friend, by user id. Sent again, it replaces all statuses before it. */
 export type Initial = Record<string, FriendStatus>;
 
 /** A token for what the account may do. */
@@ -322,7 +322,7 @@ export interface SendNotification {
 	type: "info" | "success" | "warning" | "error";
 }
 
-/** A friend came online, or went offline. */
+/** A friend came online or went offline. */
 export interface StatusChange {
 	user_id: number;
 	is_online: boolean;

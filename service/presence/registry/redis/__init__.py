@@ -1,1 +1,1 @@
-"""The registry of many nodes, on Redis or Valkey. Imported only where the engine's URL says so (extra ``[redis]``)."""
+"""The presence registry of several nodes, on Redis or Valkey. Imported only if the engine's URL says so (extra ``[redis]``)."""

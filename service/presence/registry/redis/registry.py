@@ -1,105 +1,102 @@
-"""The presence registry of many nodes, on Redis: sets and counters, changed by scripts that Redis runs atomically.
+"""The presence registry of several nodes: sets and counts on the server, changed by scripts, which Redis runs one at a time.
 
-A node has a lease, which it renews. Whoever finds an expired lease expires the node and takes over: it gets the users who
-left by that, and the users for whom the crashed node had not notified friends yet. Knows the scripts and when to call
-them; does not know who is notified, nor how.
+A node has a lease, and renews it. A node that finds an expired lease removes that node, and takes over its pending
+notifications: of users who went offline by that, and of changes that the dead node had not acknowledged. Knows the scripts
+and when to run them; does not know who is notified, or how.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import structlog
 
 from sse_push.events.errors import EngineUnavailable
-from sse_push.service.presence.registry.base import (
-    OnPending,
-    OnRegistrationLost,
-    PresenceDiff,
-    PresenceRegistry,
-)
+from sse_push.service.presence.registry.base import PresenceDiff, PresenceRegistry, RegistryListener
 from sse_push.service.presence.registry.redis.script_client import ScriptClient
 
-CALL_USERS = 500  # users of one script: Redis is blocked meanwhile (1 ms)
-DEREGISTER_S = (
-    10.0  # seconds that users of a stopping node have to join another: the `retry:` time and the grace period
+USERS_PER_CALL = 500  # users of one script: Redis does nothing else meanwhile (1 ms)
+HANDOVER_S = 10.0  # seconds that users of a node that shuts down have to connect to another: `retry:` and the grace period
+RESYNC_S = (
+    5.0  # seconds that nodes have to register again after the server lost its data: to connect takes up to 2
 )
-RESYNC_S = 5.0  # seconds that nodes have to register their users again after the server lost its data; connecting takes 2
-_NO_TIME = 1e11  # seconds since the Unix epoch (year 5138); a later time was not written by a node
-_LEASE = 0.6  # share of the timeout; the rest is for the node that finds it expired, and for late ticks
-_TICKS = 6  # renewals per lease: some may fail
-_GRACE = 0.45  # share of a lease that nodes have to return after a Redis outage; less than half, or crashed nodes would seem alive
+_LEASE_SHARE = (
+    0.6  # of the timeout; the rest is for the node that finds the lease expired, and for a late timer
+)
+_RENEWALS_PER_LEASE = 6  # some may fail
+# Share of a lease that nodes have to come back in after Redis was away. Less than half, or dead nodes would seem alive.
+_RETURN_SHARE = 0.45
+_LATEST_TIME = 1e11  # seconds since the Unix epoch: the year 5138; a later time was not written by a node
 
 _log = structlog.get_logger()
 
 
 class RedisRegistry(PresenceRegistry):
-    """A node's registry on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
+    """The registry on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
 
     Args:
-        node_id: The node's name; every start of it is a node of its own.
-        timeout: Seconds after which the users of a crashed node are reported as left, at the latest.
+        node_id: The node's name; each run of it counts as a node of its own.
+        timeout: Seconds after which the users of a node that died have left, at the latest.
     """
 
     def __init__(self, url: str, node_id: str, *, timeout: float) -> None:
-        life = secrets.token_hex(6)
-        self._node = f"{node_id}-{life}"
-        self._client = ScriptClient(url, self._node, f"sse-push-{life}-registry")
-        self._lease = timeout * _LEASE
-        self._epoch = ""
+        run_id = secrets.token_hex(6)
+        self._node = f"{node_id}-{run_id}"
+        self._client = ScriptClient(url, self._node, f"sse-push-{run_id}-presence")
+        self._lease_s = timeout * _LEASE_SHARE
+        self._epoch = ""  # of the server's data; another one if it lost them
         self._lease_task: asyncio.Task[None] | None = None
-        self._reply_lost = False  # a reply was lost: it may have had pending users
-        self._on_pending: OnPending = dict
-        self._on_registration_lost: OnRegistrationLost = float
+        self._reply_lost = False  # a reply that may have named users this node must notify of
+        self._listener = RegistryListener()
 
-    def start(self, on_pending: OnPending, on_registration_lost: OnRegistrationLost) -> None:
-        self._on_pending, self._on_registration_lost = on_pending, on_registration_lost
+    def start(self, listener: RegistryListener) -> None:
+        self._listener = listener
 
     async def update(self, joins: Collection[str], leaves: Collection[str], now: float) -> PresenceDiff:
-        await self._begin()
+        await self._start_lease()
         await self._fetch_pending()
         joined: set[str] = set()
         left: set[str] = set()
         resyncing = True
         changes = [(user, True) for user in joins] + [(user, False) for user in leaves]
-        for part in _parts(changes):
-            coming = [user for user, stays in part if stays]
-            leaving = [user for user, stays in part if not stays]
-            answer = await self._run_pending(
-                "update", self._epoch, repr(now), RESYNC_S, len(coming), *coming, *leaving
+        for batch in _batches(changes):
+            joining = [user for user, joins_ in batch if joins_]
+            leaving = [user for user, joins_ in batch if not joins_]
+            reply = await self._run_taking_over(
+                "update", self._epoch, repr(now), RESYNC_S, len(joining), *joining, *leaving
             )
-            if answer is None:
+            if reply is None:
                 await self._renew()
-                raise EngineUnavailable("the registry does not know this node")
-            within, count, *reply = answer
-            resyncing = resyncing and bool(within)
-            joined.update(user.decode() for user in reply[:count])
-            left.update(user.decode() for user in reply[count:])
+                raise EngineUnavailable("the presence registry does not know this node")
+            within_resync, joined_count, *users = reply
+            resyncing = resyncing and bool(within_resync)
+            joined.update(user.decode() for user in users[:joined_count])
+            left.update(user.decode() for user in users[joined_count:])
         return PresenceDiff(frozenset(joined), frozenset(left), resyncing)
 
     async def ack(self, users: Collection[str]) -> None:
-        for part in _parts(users):
-            await self._client.run("ack", *part)
+        for batch in _batches(users):
+            await self._client.run("ack", *batch)
 
-    async def check(self) -> None:
+    async def verify(self) -> None:
         if self._lease_task is not None:
             await self._renew()
 
     async def touch(self, users: Collection[str], now: float) -> None:
-        for part in _parts(users):
-            await self._client.run("touch", repr(now), *part)
+        for batch in _batches(users):
+            await self._client.run("touch", repr(now), *batch)
 
-    async def present(self, users: Collection[str]) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for part in _parts(users):
-            active = await self._client.call("HMGET", f"{self._client.prefix}activity", *part)
-            times = zip(part, map(_time_of, active), strict=True)
-            found.update((user, at) for user, at in times if at is not None)
-        return found
+    async def online(self, users: Collection[str]) -> dict[str, float]:
+        last_active: dict[str, float] = {}
+        for batch in _batches(users):
+            texts = await self._client.call("HMGET", f"{self._client.prefix}activity", *batch)
+            times = zip(batch, map(_parse_time, texts), strict=True)
+            last_active.update((user, at) for user, at in times if at is not None)
+        return last_active
 
     async def close(self) -> None:
         if self._lease_task is None:
@@ -107,93 +104,106 @@ class RedisRegistry(PresenceRegistry):
         self._lease_task.cancel()
         await asyncio.gather(self._lease_task, return_exceptions=True)
         try:
-            await self._client.run("deregister", DEREGISTER_S)
+            await self._client.run("deregister", HANDOVER_S)
         except EngineUnavailable as error:
             _log.warning("presence.registry_unreachable", error=str(error))
         self._client.close()
 
     # -- the lease -----------------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
+    async def _start_lease(self) -> None:
         if self._lease_task is None:
             await self._renew()
-            self._lease_task = asyncio.get_running_loop().create_task(self._keep_lease(), name="registry")
+            self._lease_task = asyncio.get_running_loop().create_task(
+                self._keep_lease(), name="presence-lease"
+            )
 
     async def _keep_lease(self) -> None:
-        """Renew the lease, and expire nodes whose lease is over."""
+        """Renew the lease, and look for nodes whose lease has expired."""
         failing = False
         while True:
-            await asyncio.sleep(self._lease / _TICKS * random.uniform(0.8, 1.2))
+            await asyncio.sleep(self._lease_s / _RENEWALS_PER_LEASE * random.uniform(0.8, 1.2))
             try:
-                await self._tick()
+                await self._maintain_lease()
             except EngineUnavailable as error:
                 if not failing:
                     _log.warning("presence.registry_unreachable", error=str(error))
                 failing = True
-            except Exception as error:  # noqa: BLE001 - the lease must be renewed after any error
+            except Exception as error:  # noqa: BLE001 - or the lease would expire unnoticed
                 _log.error("presence.registry_unhandled_error", exc_info=error)
             else:
                 failing = False
 
-    async def _tick(self) -> None:
+    async def _maintain_lease(self) -> None:
         await self._renew()
         await self._fetch_pending()
         await self._expire_nodes()
 
     async def _renew(self) -> None:
-        reply = (self._lease, secrets.token_hex(8), self._epoch, RESYNC_S, self._lease * _GRACE)
-        epoch, known, ms = await self._client.run("renew", *reply)
-        before, self._epoch = self._epoch, epoch.decode()
-        lost = before != self._epoch
-        if (before and (lost or not known)) or (not before and ms):
-            self._on_registration_lost(ms / 1000 if lost else 0.0)
+        new_epoch = secrets.token_hex(8)
+        epoch, was_known, resync_ms = await self._client.run(
+            "renew", self._lease_s, new_epoch, self._epoch, RESYNC_S, self._lease_s * _RETURN_SHARE
+        )
+        previous, self._epoch = self._epoch, epoch.decode()
+        data_lost = previous != self._epoch
+        if previous:
+            registration_lost = data_lost or not was_known
+        else:  # this node is new: it waits with the others, if these register again
+            registration_lost = bool(resync_ms)
+        if registration_lost:
+            self._listener.on_registration_lost(resync_ms / 1000 if data_lost else 0.0)
 
-    # -- what is to be reply ---------------------------------------------------------------------------
+    # -- pending notifications ------------------------------------------------------------------------
 
     async def _expire_nodes(self) -> None:
-        more = 1
-        while more:
-            more, *reply = await self._run_pending("expire_node", CALL_USERS)
-            if reply:
-                self._report_pending(reply)
-                _log.warning("presence.node_expired", users=len(reply) // 2)
+        """Remove nodes whose lease has expired, and take over their pending notifications."""
+        may_have_more = 1
+        while may_have_more:
+            may_have_more, *pending = await self._run_taking_over("expire_node", USERS_PER_CALL)
+            if pending:
+                self._report(pending)
+                _log.warning("presence.node_expired", users=len(pending) // 2)
 
-    async def _run_pending(self, name: str, *arguments: str | float) -> Any:
-        """Run a script that may make users pending on this node."""
+    async def _run_taking_over(self, script: str, *arguments: str | float) -> Any:
+        """Run a script by which this node may become the owner of pending notifications."""
         try:
-            return await self._client.run(name, *arguments)
+            return await self._client.run(script, *arguments)
         except EngineUnavailable:
             self._reply_lost = True
             raise
 
     async def _fetch_pending(self) -> None:
-        """After a lost reply: fetch the pending users of this node."""
+        """After a reply was lost: ask which pending notifications this node owns."""
         if not self._reply_lost:
             return
-        self._reply_lost = False  # a reply that is lost from now on needs another fetch
+        self._reply_lost = False  # a reply lost from now on is another one
         cursor = None
         while cursor != "0":
-            answer, *reply = await self._run_pending("fetch_pending", cursor or "0", CALL_USERS)
-            cursor = answer.decode()
-            if reply:
-                self._report_pending(reply)
+            next_cursor, *pending = await self._run_taking_over(
+                "fetch_pending", cursor or "0", USERS_PER_CALL
+            )
+            cursor = next_cursor.decode()
+            if pending:
+                self._report(pending)
 
-    def _report_pending(self, reply: Sequence[bytes]) -> None:
-        users = zip(reply[::2], reply[1::2], strict=True)
-        self._on_pending({user.decode(errors="replace"): _time_of(at) or time.time() for user, at in users})
+    def _report(self, pending: Sequence[bytes]) -> None:
+        pairs = zip(pending[::2], pending[1::2], strict=True)
+        self._listener.on_pending(
+            {user.decode(errors="replace"): _parse_time(at) or time.time() for user, at in pairs}
+        )
 
 
-def _time_of(text: bytes | None) -> float | None:
-    """A time stored on the server; ``None`` if it is missing or malformed."""
+def _parse_time(text: bytes | None) -> float | None:
+    """A time from the server; ``None`` if there is none, or something else was written in its place."""
     try:
         at = float(text or b"")
     except ValueError:
         return None
-    return at if 0 <= at < _NO_TIME else None
+    return at if 0 <= at < _LATEST_TIME else None
 
 
-def _parts(users: Collection[Any]) -> Iterator[Sequence[Any]]:
-    """*users* in batches of one call."""
-    rest = iter(users)
-    while part := tuple(islice(rest, CALL_USERS)):
-        yield part
+def _batches(items: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    """*items* in batches for one call each."""
+    rest = iter(items)
+    while batch := tuple(islice(rest, USERS_PER_CALL)):
+        yield batch

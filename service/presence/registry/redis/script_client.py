@@ -1,42 +1,37 @@
-"""Runs the registry's scripts and plain commands on Redis; scripts are loaded once per connection.
+"""Runs the registry's scripts, and plain commands, on the server.
 
 Knows one connection, how to reconnect, and which errors leave it usable. Does not know what the scripts do.
 """
 
 import asyncio
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import hiredis
 
 from sse_push.events.engines.redis.link import Address, Link
+from sse_push.events.engines.redis.script_loader import ScriptLoader
 from sse_push.events.errors import EngineUnavailable
 
-CALL_S = 5.0  # seconds without a reply after which the connection is dropped
+REPLY_TIMEOUT_S = 5.0  # seconds without a reply after which the connection is closed
 _SCRIPTS = ("renew", "update", "ack", "touch", "expire_node", "fetch_pending", "deregister")
-_KEYS = ("nodes", "holders", "activity", "tombstones", "state", "pending")
-
-
-@lru_cache
-def _script(name: str) -> str:
-    folder = files("sse_push.service.presence.registry.redis") / "scripts"
-    return (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+_KEYS = ("nodes", "holders", "activity", "tombstones", "state", "pending")  # KEYS of every script: common.lua
 
 
 class ScriptClient:
-    """The requests of *node* to the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
+    """The client of *node* at the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
 
     Args:
-        client: The connection's name in CLIENT LIST.
+        name: Of the connection, in the server's list of clients.
     """
 
-    def __init__(self, url: str, node: str, client: str) -> None:
+    def __init__(self, url: str, node: str, name: str) -> None:
         self._address = Address.parse(url)
         self._node = node
-        self._client = client
+        self._name = name
         self._link = Link()
-        self._shas: dict[str, str] = {}
+        self._scripts = ScriptLoader(
+            "sse_push.service.presence.registry.redis", dict.fromkeys(_SCRIPTS, ("common",))
+        )
         self._connecting = asyncio.Lock()
         self.prefix = f"{{{self._address.prefix}}}:presence:"
 
@@ -44,40 +39,40 @@ class ScriptClient:
         """Run the script *name*; returns its reply.
 
         Raises:
-            EngineUnavailable: There is no reply, or an error. The script may have run.
+            EngineUnavailable: There is no reply, or an error. The script may have run all the same.
         """
         keys = [self.prefix + key for key in _KEYS]
-        more = (len(keys), *keys, self.prefix, self._node, *arguments)
+        parameters = (len(keys), *keys, self.prefix, self._node, *arguments)
         await self._connect()
         try:
-            return await self.call("EVALSHA", self._shas[name], *more)
+            return await self.call("EVALSHA", self._scripts.sha(name), *parameters)
         except EngineUnavailable as error:
             if not isinstance(error.__cause__, hiredis.ReplyError) or "NOSCRIPT" not in str(error.__cause__):
                 raise
-            return await self.call("EVAL", _script(name), *more)  # EVAL loads it again
+            return await self.call("EVAL", self._scripts.source(name), *parameters)  # this loads it again
 
     async def call(self, *command: str | bytes | float) -> Any:
-        """Run *command*; returns its reply.
+        """Send *command*; returns its reply.
 
         Raises:
             EngineUnavailable: There is no reply, or an error.
         """
         await self._connect()
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
                 return await self._link.call(*command)
         except TimeoutError:
-            self._drop()
+            self._disconnect()
             raise EngineUnavailable("Redis does not answer") from None
         except hiredis.HiredisError as error:
             if str(error).startswith("READONLY"):
-                self._drop()  # it became a replica: the name may resolve to another server
+                self._disconnect()  # it has become a replica; its name may lead to the new primary
             raise EngineUnavailable(f"Redis refuses: {error}") from error
 
     def close(self) -> None:
         self._link.abort()
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         self._link.abort()
         self._link = Link()
 
@@ -86,11 +81,10 @@ class ScriptClient:
             if self._link.open:
                 return
             link = Link()
-            await link.connect(self._address, self._client)
+            await link.connect(self._address, self._name)
             try:
-                async with asyncio.timeout(CALL_S):
-                    for name in _SCRIPTS:
-                        self._shas[name] = (await link.call("SCRIPT", "LOAD", _script(name))).decode()
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    await self._scripts.load(link)
             except (TimeoutError, hiredis.HiredisError) as error:
                 link.abort()
                 raise EngineUnavailable(f"can't use Redis at {self._address}: {error}") from None

@@ -1,4 +1,4 @@
-"""What every roster promises to one node. A roster's own tests subclass this, with a fixture ``roster``."""
+"""What every registry promises to one node. A registry's own tests subclass this, with a fixture ``registry``."""
 
 import pytest
 
@@ -9,38 +9,40 @@ HERE = frozenset(["1", "2", "3"])
 
 
 class RegistryContract:
-    async def test_who_joins_came_once_and_who_leaves_is_gone_once(self, roster: PresenceRegistry) -> None:
-        assert await roster.update(["1", "2"], [], NOW) == PresenceDiff(frozenset(["1", "2"]), frozenset())
-        assert await roster.update(["2", "3"], [], NOW) == PresenceDiff(frozenset(["3"]), frozenset())
-        assert await roster.update([], ["1", "2"], NOW) == PresenceDiff(frozenset(), frozenset(["1", "2"]))
-        assert await roster.update(["1"], ["2", "3", "4"], NOW) == PresenceDiff(
+    async def test_who_joins_came_once_and_who_leaves_is_gone_once(self, registry: PresenceRegistry) -> None:
+        assert await registry.update(["1", "2"], [], NOW) == PresenceDiff(frozenset(["1", "2"]), frozenset())
+        assert await registry.update(["2", "3"], [], NOW) == PresenceDiff(frozenset(["3"]), frozenset())
+        assert await registry.update([], ["1", "2"], NOW) == PresenceDiff(frozenset(), frozenset(["1", "2"]))
+        assert await registry.update(["1"], ["2", "3", "4"], NOW) == PresenceDiff(
             frozenset(["1"]), frozenset(["3"])
         )
 
     async def test_those_who_are_present_are_told_with_their_last_activity(
-        self, roster: PresenceRegistry
+        self, registry: PresenceRegistry
     ) -> None:
-        await roster.update(["1", "2"], [], NOW)
-        await roster.update(["2", "3"], [], NOW + 1.5)
-        assert await roster.present(["0", "1", "2", "3"]) == {"1": NOW, "2": NOW + 1.5, "3": NOW + 1.5}
-        await roster.update([], ["2"], NOW)
-        assert await roster.present(["2", "3"]) == {"3": NOW + 1.5}
-        assert await roster.present([]) == {}
+        await registry.update(["1", "2"], [], NOW)
+        await registry.update(["2", "3"], [], NOW + 1.5)
+        assert await registry.online(["0", "1", "2", "3"]) == {"1": NOW, "2": NOW + 1.5, "3": NOW + 1.5}
+        await registry.update([], ["2"], NOW)
+        assert await registry.online(["2", "3"]) == {"3": NOW + 1.5}
+        assert await registry.online([]) == {}
 
-    async def test_touch_is_the_activity_of_those_who_are_here_alone(self, roster: PresenceRegistry) -> None:
-        await roster.update(["1", "2"], [], NOW)
-        await roster.touch(["1", "77"], NOW + 0.123)
-        assert await roster.present(["1", "2", "77"]) == {"1": NOW + 0.123, "2": NOW}
+    async def test_touch_is_the_activity_of_those_who_are_here_alone(
+        self, registry: PresenceRegistry
+    ) -> None:
+        await registry.update(["1", "2"], [], NOW)
+        await registry.touch(["1", "77"], NOW + 0.123)
+        assert await registry.online(["1", "2", "77"]) == {"1": NOW + 0.123, "2": NOW}
 
     @pytest.mark.parametrize("name", ["1", "a b", "安", "x" * 128, "*", "{1}"])
-    async def test_names_are_any_text(self, roster: PresenceRegistry, name: str) -> None:
-        await roster.update([name], [], NOW)
-        assert await roster.present([name]) == {name: NOW}
+    async def test_names_are_any_text(self, registry: PresenceRegistry, name: str) -> None:
+        await registry.update([name], [], NOW)
+        assert await registry.online([name]) == {name: NOW}
 
-    async def test_many_are_moved_at_once(self, roster: PresenceRegistry) -> None:
+    async def test_many_are_moved_at_once(self, registry: PresenceRegistry) -> None:
         users = [str(number) for number in range(9000)]
-        assert (await roster.update(users, [], NOW)).joined == frozenset(users)
-        await roster.touch(users, NOW + 1)
-        assert await roster.present(users) == dict.fromkeys(users, NOW + 1)
-        assert (await roster.update([], users, NOW)).left == frozenset(users)
-        assert await roster.present(users) == {}
+        assert (await registry.update(users, [], NOW)).joined == frozenset(users)
+        await registry.touch(users, NOW + 1)
+        assert await registry.online(users) == dict.fromkeys(users, NOW + 1)
+        assert (await registry.update([], users, NOW)).left == frozenset(users)
+        assert await registry.online(users) == {}

@@ -1,12 +1,12 @@
--- The pending users of this node. ARGV: prefix, node, a cursor ('0' to begin), about how many users.
+-- The pending notifications that this node owns. ARGV: prefix, node, cursor ('0' to begin), about how many users.
 -- Returns the next cursor ('0' at the end), then each user and when they were last active.
-local cursor, users = unpack(redis.call('SSCAN', to_notify, ARGV[3], 'COUNT', ARGV[4]))
-local found = {cursor}
+local cursor, users = unpack(redis.call('SSCAN', own_pending, ARGV[3], 'COUNT', ARGV[4]))
+local reply = {cursor}
 for _, user in ipairs(users) do
-    local who, at = owner(user)
-    if who == node then
-        found[#found + 1] = user
-        found[#found + 1] = at
+    local owner, last_active = owner_of(user)
+    if owner == node then
+        reply[#reply + 1] = user
+        reply[#reply + 1] = last_active
     end
 end
-return found
+return reply

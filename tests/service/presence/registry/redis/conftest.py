@@ -1,4 +1,4 @@
-"""A Redis for the tests of one file, and nodes that share a roster on it."""
+"""A Redis for the tests of one file, and nodes that share a registry on it."""
 
 from collections.abc import AsyncIterator
 

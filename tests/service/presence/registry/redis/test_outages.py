@@ -12,7 +12,7 @@ from sse_push.service.presence.registry.redis import script_client
 from tests.conftest import until
 from tests.redis_server import RedisServer
 from tests.service.presence.registry.contract import NOW
-from tests.service.presence.registry.redis.nodes import Nodes, hold, keys_of, lease_of, pass_time
+from tests.service.presence.registry.redis.nodes import Nodes, keys_of, lease_left, pass_time, register
 
 
 async def test_server_that_lost_all_is_noticed_and_nobody_is_told_of_as_gone(
@@ -24,16 +24,16 @@ async def test_server_that_lost_all_is_noticed_and_nobody_is_told_of_as_gone(
     await other.update(["2"], [], NOW)
     redis_server.kill()
     with pytest.raises(EngineUnavailable):
-        await one.present(["1"])
+        await one.online(["1"])
     redis_server.start()
-    await until(lambda: told.forgotten and others.forgotten)
-    assert all(4 < settles <= module.RESYNC_S for settles in [*told.forgotten, *others.forgotten])
-    assert await one.present(["1", "2"]) == {}
+    await until(lambda: told.lost and others.lost)
+    assert all(4 < settles <= module.RESYNC_S for settles in [*told.lost, *others.lost])
+    assert await one.online(["1", "2"]) == {}
     assert await one.update(["1"], [], NOW) == PresenceDiff(frozenset(["1"]), frozenset(), resyncing=True)
-    assert told.times == others.times == 0
+    assert told.count == others.count == 0
     new, of_new = nodes.node()
     await new.update(["3"], [], NOW)
-    assert of_new.forgotten, "one that is new waits with the others"
+    assert of_new.lost, "one that is new waits with the others"
     await nodes.close()
 
 
@@ -46,11 +46,11 @@ async def test_node_that_finds_another_roster_too_late_is_told_so(
     await one.update(["1"], [], NOW)
     await other.update(["2"], [], NOW)
     redis_server.call("FLUSHALL")
-    await one.check()
+    await one.verify()
     await asyncio.sleep(0.02)
-    await other.check()
-    assert told.forgotten[0] > 0
-    assert others.forgotten == [0.0]
+    await other.verify()
+    assert told.lost[0] > 0
+    assert others.lost == [0.0]
     assert not (await other.update(["2"], [], NOW)).resyncing
     await nodes.close()
 
@@ -58,12 +58,12 @@ async def test_node_that_finds_another_roster_too_late_is_told_so(
 async def test_move_that_needs_longer_than_nodes_have_is_not_in_time(
     redis_server: RedisServer, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(module, "CALL_USERS", 1)
+    monkeypatch.setattr(module, "USERS_PER_CALL", 1)
     nodes = Nodes(redis_server, timeout=60)
     node, _ = nodes.node()
     await node.update(["1"], [], NOW)
     redis_server.call("FLUSHALL")
-    await node.check()
+    await node.verify()
     run = node._client.run
 
     async def late(name: str, *arguments: Any) -> Any:
@@ -83,12 +83,12 @@ async def test_node_taken_for_dead_soon_after_all_was_lost_is_told_that_its_user
     slow_nodes: Nodes,
 ) -> None:
     node, told = slow_nodes.node()
-    await hold(node, "1")
+    await register(node, "1")
     await node._client.call("DEL", *await keys_of(node, "*"))
-    await node.check()
+    await node.verify()
     await node._client.call("ZREM", f"{node._client.prefix}nodes", node._node)
-    await node.check()
-    assert (told.forgotten[0] > 4, told.forgotten[1:]) == (True, [0.0])
+    await node.verify()
+    assert (told.lost[0] > 4, told.lost[1:]) == (True, [0.0])
 
 
 async def test_outage_longer_than_a_lease_kills_nobody(redis_server: RedisServer) -> None:
@@ -104,41 +104,41 @@ async def test_outage_longer_than_a_lease_kills_nobody(redis_server: RedisServer
     for node in (one, other, one):
         await node._renew()
         await node._expire_nodes()
-    assert (told.times, others.times, told.forgotten, others.forgotten) == (0, 0, [], [])
-    assert (await one.present(["1", "2"])).keys() == {"1", "2"}
+    assert (told.count, others.count, told.lost, others.lost) == (0, 0, [], [])
+    assert (await one.online(["1", "2"])).keys() == {"1", "2"}
     await nodes.close()
 
 
 async def test_dead_node_gets_some_time_after_an_outage_and_but_once(slow_nodes: Nodes) -> None:
     (dead, _), (other, _) = slow_nodes.node(), slow_nodes.node()
-    await hold(dead, "1")
-    await hold(other, "2")
-    lease = 60 * module._LEASE
-    assert await lease_of(dead, other) == pytest.approx(lease, abs=1)
+    await register(dead, "1")
+    await register(other, "2")
+    lease = 60 * module._LEASE_SHARE
+    assert await lease_left(dead, other) == pytest.approx(lease, abs=1)
     slow_nodes.kill(dead)
     await pass_time(other, lease + 1)
     await other._renew()
-    assert await lease_of(dead, other) == pytest.approx(lease * module._GRACE, abs=1)
+    assert await lease_left(dead, other) == pytest.approx(lease * module._RETURN_SHARE, abs=1)
     await pass_time(other, lease + 1)
     await other._renew()
-    assert await lease_of(dead, other) < -lease / 2
-    assert await lease_of(other, other) == pytest.approx(lease, abs=1)
+    assert await lease_left(dead, other) < -lease / 2
+    assert await lease_left(other, other) == pytest.approx(lease, abs=1)
 
 
 async def test_node_that_died_long_before_an_outage_gets_no_time(slow_nodes: Nodes) -> None:
     (dead, _), (other, _) = slow_nodes.node(), slow_nodes.node()
-    await hold(dead, "1")
-    await hold(other, "2")
-    lease = 60 * module._LEASE
+    await register(dead, "1")
+    await register(other, "2")
+    lease = 60 * module._LEASE_SHARE
     slow_nodes.kill(dead)
     for part in (0.4, 0.4, 1.2):
         await pass_time(other, lease * part)
         await other._renew()
-    assert await lease_of(dead, other) == pytest.approx(-lease, abs=1)
+    assert await lease_left(dead, other) == pytest.approx(-lease, abs=1)
 
 
 async def test_server_that_hangs_is_given_up(redis_server: RedisServer, monkeypatch: Any) -> None:
-    monkeypatch.setattr(script_client, "CALL_S", 0.1)
+    monkeypatch.setattr(script_client, "REPLY_TIMEOUT_S", 0.1)
     nodes = Nodes(redis_server, timeout=60)
     node, _ = nodes.node()
     await node.update(["1"], [], NOW)
@@ -146,10 +146,10 @@ async def test_server_that_hangs_is_given_up(redis_server: RedisServer, monkeypa
     redis_server.pause()
     try:
         with pytest.raises(EngineUnavailable, match="does not answer"):
-            await node.present(["1"])
+            await node.online(["1"])
     finally:
         redis_server.resume()
-    assert await node.present(["1"]) == {"1": NOW}
+    assert await node.online(["1"]) == {"1": NOW}
     assert node._client._link is not link
     await nodes.close()
 
@@ -196,7 +196,7 @@ async def test_node_goes_on_after_a_fault_and_tells_of_an_outage_once(
         if looks <= len(faults):
             raise faults[looks - 1]
 
-    monkeypatch.setattr(node, "_tick", look)
+    monkeypatch.setattr(node, "_maintain_lease", look)
     await until(lambda: looks > len(faults))
     assert [line["event"] for line in logged] == [
         "presence.registry_unhandled_error",

@@ -1,4 +1,4 @@
-"""The roster on Redis: the contract suite, and what several nodes add to it."""
+"""The registry on Redis: the contract suite, and what several nodes add to it."""
 
 import asyncio
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 import pytest
 
 from sse_push.events.errors import EngineUnavailable
-from sse_push.service.presence.registry import open_registry
+from sse_push.service.presence.registry import open_presence_registry
 from sse_push.service.presence.registry.redis import registry as module
 from sse_push.service.presence.registry.redis.registry import RedisRegistry
 from tests.conftest import until
 from tests.redis_server import RedisServer
 from tests.service.presence.registry.contract import NOW, RegistryContract
-from tests.service.presence.registry.redis.nodes import Nodes, hold, keys_of
+from tests.service.presence.registry.redis.nodes import Nodes, keys_of, register, silence
 
 
-class TestRedisRoster(RegistryContract):
+class TestRedisRegistry(RegistryContract):
     @pytest.fixture
-    def roster(self, slow_nodes: Nodes) -> RedisRegistry:
+    def registry(self, slow_nodes: Nodes) -> RedisRegistry:
         return slow_nodes.node()[0]
 
 
 def test_redis_engine_has_the_roster_on_redis() -> None:
-    assert isinstance(open_registry("redis://127.0.0.1:1/0", "node", timeout=45), RedisRegistry)
+    assert isinstance(open_presence_registry("redis://127.0.0.1:1/0", "node", timeout=45), RedisRegistry)
 
 
 async def test_user_of_two_nodes_is_gone_when_both_let_go(slow_nodes: Nodes) -> None:
     (one, _), (other, _) = slow_nodes.node(), slow_nodes.node()
     assert (await one.update(["1"], [], NOW)).joined == {"1"}
     assert (await other.update(["1", "2"], [], NOW + 1)).joined == {"2"}
-    assert await one.present(["1", "2"]) == {"1": NOW + 1, "2": NOW + 1}
+    assert await one.online(["1", "2"]) == {"1": NOW + 1, "2": NOW + 1}
     assert (await one.update([], ["1", "2"], NOW)).left == frozenset()
     assert (await other.update([], ["1"], NOW)).left == {"1"}
 
@@ -45,47 +45,45 @@ async def test_change_is_told_to_one_node_however_many_act_at_once(slow_nodes: N
 
 async def test_node_that_was_taken_for_dead_is_told_so_and_holds_nobody(nodes: Nodes) -> None:
     (silent, told), (other, others) = nodes.node(), nodes.node()
-    await hold(silent, "1", "2")
+    await register(silent, "1", "2")
     await other.update(["2"], [], NOW)
-    assert silent._lease_task is not None
-    silent._lease_task.cancel()
-    await until(lambda: others.left == {"1": NOW})
+    silence(silent)
+    await until(lambda: others.pending == {"1": NOW})
     with pytest.raises(EngineUnavailable):
         await silent.update(["3"], ["2"], NOW)
-    assert told.forgotten == [0.0]
+    assert told.lost == [0.0]
     assert (await silent.update(["1", "2"], [], NOW)).joined == {"1"}
 
 
 async def test_node_that_comes_back_while_it_is_buried_takes_its_users_back(
     nodes: Nodes, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(module, "CALL_USERS", 1)
+    monkeypatch.setattr(module, "USERS_PER_CALL", 1)
     (silent, told), (other, others) = nodes.node(), nodes.node()
     users = [str(number) for number in range(6)]
-    await hold(silent, *users)
-    await hold(other, "77")
+    await register(silent, *users)
+    await register(other, "77")
     for node in (silent, other):
-        assert node._lease_task is not None
-        node._lease_task.cancel()
+        silence(node)
     for _ in range(5):  # silence of all would be an outage
         await asyncio.sleep(0.1)
         await other._renew()
     taken = await other._client.run("expire_node", 3)
-    assert told.forgotten == []
+    assert told.lost == []
     with pytest.raises(EngineUnavailable):
         await silent.update([], ["0"], NOW)
-    assert told.forgotten == [0.0]
-    came = [user for user in users if (await silent.update([user], [], NOW)).joined]
-    assert {user.decode() for user in taken[1::2]} == set(came)
+    assert told.lost == [0.0]
+    joined = [user for user in users if (await silent.update([user], [], NOW)).joined]
+    assert {user.decode() for user in taken[1::2]} == set(joined)
     await other._expire_nodes()
-    assert others.times == 0
-    assert (await other.present(users)).keys() == set(users)
+    assert others.count == 0
+    assert (await other.online(users)).keys() == set(users)
 
 
 async def test_node_that_dies_again_before_it_was_buried_leaves_all_its_users(slow_nodes: Nodes) -> None:
     (dead, _), (other, told) = slow_nodes.node(), slow_nodes.node()
-    await hold(dead, "0", "1", "2")
-    await hold(other, "77")
+    await register(dead, "0", "1", "2")
+    await register(other, "77")
 
     async def die() -> None:
         await other._client.call("ZADD", f"{other._client.prefix}nodes", 0, dead._node)
@@ -93,41 +91,41 @@ async def test_node_that_dies_again_before_it_was_buried_leaves_all_its_users(sl
     await die()
     taken = await other._client.run("expire_node", 1)
     await dead._renew()
-    await hold(dead, "3")
+    await register(dead, "3")
     await die()
     await other._expire_nodes()
-    assert told.left.keys() == {"0", "1", "2", "3"} - {taken[1].decode()}
+    assert told.pending.keys() == {"0", "1", "2", "3"} - {taken[1].decode()}
 
 
 async def test_move_sent_before_the_node_knew_that_all_was_lost_does_nothing(slow_nodes: Nodes) -> None:
     node, told = slow_nodes.node()
-    await hold(node, "1")
+    await register(node, "1")
     before = node._epoch
     await node._client.call("DEL", *await keys_of(node, "*"))
-    await node.check()
+    await node.verify()
     node._epoch = before
     with pytest.raises(EngineUnavailable):
         await node.update([], ["1"], NOW)
-    assert len(told.forgotten) == 2, "who has left leaves again after this"
+    assert len(told.lost) == 2, "who has left leaves again after this"
 
 
 async def test_node_that_goes_away_gives_its_users_time_to_come_to_another(
     steady_nodes: Nodes, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(module, "DEREGISTER_S", 0.3)
+    monkeypatch.setattr(module, "HANDOVER_S", 0.3)
     (leaving, _), (other, told) = steady_nodes.node(), steady_nodes.node()
-    await hold(leaving, "1", "2")
-    await hold(other, "77")
+    await register(leaving, "1", "2")
+    await register(other, "77")
     await leaving.close()
     assert (await other.update(["1"], [], NOW)).joined == frozenset()
-    assert (await other.present(["1", "2"])).keys() == {"1", "2"}
-    await until(lambda: told.left == {"2": NOW})
-    assert (await other.present(["1", "2"])).keys() == {"1"}
+    assert (await other.online(["1", "2"])).keys() == {"1", "2"}
+    await until(lambda: told.pending == {"2": NOW})
+    assert (await other.online(["1", "2"])).keys() == {"1"}
 
 
 async def test_node_without_users_leaves_nothing(slow_nodes: Nodes, server: RedisServer) -> None:
     leaving, _ = slow_nodes.node()
-    await hold(leaving, "1")
+    await register(leaving, "1")
     await leaving.update([], ["1"], NOW)
     await leaving.ack(["1"])
     await leaving.close()
@@ -154,8 +152,8 @@ async def test_scripts_that_the_server_forgot_are_given_again(slow_nodes: Nodes,
 async def test_rubbish_of_others_hides_one_user_and_stops_nothing(
     slow_nodes: Nodes, server: RedisServer, rubbish: bytes
 ) -> None:
-    roster, _ = slow_nodes.node()
-    await hold(roster, "1", "2")
-    server.call("HSET", f"{roster._client.prefix}activity", "1", rubbish)
-    assert await roster.present(["1", "2"]) == {"2": NOW}
-    assert (await roster.update([], ["1", "2"], NOW)).left == {"1", "2"}
+    registry, _ = slow_nodes.node()
+    await register(registry, "1", "2")
+    server.call("HSET", f"{registry._client.prefix}activity", "1", rubbish)
+    assert await registry.online(["1", "2"]) == {"2": NOW}
+    assert (await registry.update([], ["1", "2"], NOW)).left == {"1", "2"}

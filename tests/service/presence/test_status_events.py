@@ -3,8 +3,8 @@
 import pytest
 from pydantic_core import from_json
 
-from sse_push.service.presence.statuses import change, connected, heartbeat, initial, status
-from sse_push.service.streams.presence import Connected, Heartbeat, Initial, StatusChange
+from sse_push.service.presence.payloads import Connected, Heartbeat, Initial, StatusChange
+from sse_push.service.presence.status_events import connected, heartbeat, initial, status, status_change
 
 NOW = 1768732200.0
 AT = "2026-01-18T10:30:00.000Z"
@@ -27,7 +27,7 @@ def test_status_has_the_form_of_its_model(
 
 
 def test_change_is_an_event_for_its_audience_alone() -> None:
-    push = change(2, NOW, None, [1, 3])
+    push = status_change(2, NOW, None, [1, 3])
     assert (push.topic, push.event, push.user_ids) == ("presence", "status_change", ["1", "3"])
     assert push.data == status(2, NOW, None)
 
