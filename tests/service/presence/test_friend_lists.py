@@ -1,4 +1,4 @@
-"""What presence wants of the database, in each kind of it: friend_lists, their versions, when somebody was seen."""
+"""Friend lists, their versions and the times users were last seen, on each kind of database."""
 
 from collections.abc import AsyncIterator, Awaitable
 
@@ -23,7 +23,7 @@ def friend_lists(people: People) -> FriendLists:
     return FriendLists(people.database)
 
 
-async def test_circle_is_of_accepted_friends_whichever_asked_first(
+async def test_friend_list_has_accepted_friends_in_both_directions(
     people: People, friend_lists: FriendLists
 ) -> None:
     await people.befriend(2, 1)
@@ -38,14 +38,14 @@ async def test_circle_is_of_accepted_friends_whichever_asked_first(
     }
 
 
-async def test_friend_who_is_shut_out_is_left_away(people: People, friend_lists: FriendLists) -> None:
+async def test_inactive_friend_is_left_out(people: People, friend_lists: FriendLists) -> None:
     await people.befriend(1, 2)
     await people.accounts.change(2, UserChange(active=False))
     assert await friend_lists.of([1, 2]) == {1: {}, 2: {1: None}}
     assert (await friend_lists.versions([1, 2, 77])).keys() == {1}
 
 
-async def test_circle_that_changes_has_another_version(people: People, friend_lists: FriendLists) -> None:
+async def test_changed_friend_list_has_another_version(people: People, friend_lists: FriendLists) -> None:
     async def changed(act: Awaitable[object]) -> set[int]:
         before = await friend_lists.versions([1, 2, 3, 4])
         await act
@@ -65,7 +65,7 @@ async def test_circle_that_changes_has_another_version(people: People, friend_li
     assert await changed(people.accounts.remove(1)) == {3}
 
 
-async def test_when_somebody_was_seen_is_kept(people: People, friend_lists: FriendLists) -> None:
+async def test_last_seen_is_recorded(people: People, friend_lists: FriendLists) -> None:
     await people.befriend(1, 2)
     await friend_lists.record_last_seen({2: 1768732200.125, 3: 1768732300.0, 77: 1.0})
     assert (await friend_lists.of([1]))[1] == {2: 1768732200.125}

@@ -1,4 +1,4 @@
-"""Telling friends, once, when registry, database or engine are away, or a node died."""
+"""Notifying friends: once, though the registry, database or engine is unavailable, or a node died."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from tests.conftest import until
 from tests.service.presence.harness import PresenceHarness
 
 
-async def test_changes_wait_for_a_database_that_is_away_and_the_last_counts(
+async def test_changes_wait_for_the_database_and_the_newest_state_counts(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     harness.open(1)
     await harness.idle()
     harness.friend_lists.unavailable = True
-    left, _ = harness.open(2)
-    came, _ = harness.open(3)
+    leaving, _ = harness.open(2)
+    returning, _ = harness.open(3)
     _, connection = harness.open(1)
     await until(lambda: harness.registry.updates > 1)
-    left.closed()
-    came.closed()
+    leaving.closed()
+    returning.closed()
     await until(lambda: len(harness.tracker) == 1)
     harness.open(3)
     await until(lambda: [line["event"] for line in logged] == ["presence.failed"])
@@ -33,32 +33,7 @@ async def test_changes_wait_for_a_database_that_is_away_and_the_last_counts(
     assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
 
 
-async def test_moves_wait_for_a_roster_that_is_away_which_is_told_once(
-    harness: PresenceHarness, logged: list[Any]
-) -> None:
-    harness.open(1)
-    await harness.idle()
-    harness.registry.unavailable = True
-    _, connection = harness.open(2)
-    await until(lambda: harness.registry.updates > 3)
-    assert connection.written == []
-    harness.registry.unavailable = False
-    await harness.idle()
-    assert harness.announced == [(2, True, ["1"])]
-    assert connection.names == ["initial"]
-    assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
-
-
-async def test_check_waits_for_a_roster_that_is_away(harness: PresenceHarness, logged: list[Any]) -> None:
-    harness.registry.unavailable = True
-    harness.tracker.refresh()
-    await until(lambda: logged)
-    harness.registry.unavailable = False
-    await harness.idle()
-    assert harness.registry.verifications == 1
-
-
-async def test_change_waits_for_an_engine_that_cannot_carry_it_to_other_nodes(
+async def test_change_waits_until_the_engine_reaches_other_nodes(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -72,7 +47,7 @@ async def test_change_waits_for_an_engine_that_cannot_carry_it_to_other_nodes(
     assert harness.announced == [(2, True, ["1"])]
 
 
-async def test_change_that_may_have_been_lost_on_its_way_is_told_again(harness: PresenceHarness) -> None:
+async def test_change_that_may_be_lost_in_the_engine_is_announced_again(harness: PresenceHarness) -> None:
     harness.open(1)
     await harness.idle()
     harness.registry.listener.on_pending({"3": harness.clock() - 20})
@@ -84,24 +59,7 @@ async def test_change_that_may_have_been_lost_on_its_way_is_told_again(harness: 
     assert len(harness.announced) > 1
 
 
-async def test_move_that_was_done_and_not_answered_is_told_all_the_same(harness: PresenceHarness) -> None:
-    harness.open(1)
-    await harness.idle()
-    for online in (True, False):
-        harness.registry.loses_replies = True
-        moves = harness.registry.updates
-        if online:
-            session, _ = harness.open(2)
-        else:
-            session.closed()
-        await until(lambda moves=moves: harness.registry.updates > moves + 1)
-        harness.registry.loses_replies = False
-        await harness.idle()
-        assert harness.announced.pop() == (2, online, ["1"])
-    assert harness.announced == []
-
-
-async def test_users_of_a_dead_node_are_told_of_as_gone_when_they_were_active_last(
+async def test_users_of_a_dead_node_are_announced_offline_with_their_last_activity(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -112,14 +70,14 @@ async def test_users_of_a_dead_node_are_told_of_as_gone_when_they_were_active_la
     assert harness.friend_lists.last_seen[3] == harness.clock() - 20
 
 
-async def test_of_two_who_tell_when_a_user_was_active_last_the_later_counts(harness: PresenceHarness) -> None:
+async def test_latest_of_several_reported_activities_counts(harness: PresenceHarness) -> None:
     for ago in (20, 10, 30):
         harness.registry.listener.on_pending({"3": harness.clock() - ago})
     await harness.idle()
     assert harness.friend_lists.last_seen[3] == harness.clock() - 10
 
 
-async def test_two_who_became_friends_are_told_when_the_database_is_back(
+async def test_friendship_is_announced_when_the_database_is_back(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     harness.open(1)
@@ -134,7 +92,7 @@ async def test_two_who_became_friends_are_told_when_the_database_is_back(
     assert sorted(harness.announced) == [(1, True, ["2"]), (2, True, ["1"])]
 
 
-async def test_two_who_parted_again_at_once_are_told_nothing(
+async def test_friendship_that_ended_at_once_is_not_announced(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     harness.open(1)
@@ -144,7 +102,7 @@ async def test_two_who_parted_again_at_once_are_told_nothing(
     assert (harness.announced, logged) == ([], [])
 
 
-async def test_what_is_told_is_acknowledged_and_nothing_before(harness: PresenceHarness) -> None:
+async def test_change_is_acknowledged_only_once_it_is_announced(harness: PresenceHarness) -> None:
     harness.open(1)
     await harness.idle()
     harness.registry.acked.clear()
@@ -157,34 +115,7 @@ async def test_what_is_told_is_acknowledged_and_nothing_before(harness: Presence
     assert harness.registry.acked == {"3"}
 
 
-async def test_acknowledgement_waits_for_a_roster_that_is_away_and_nothing_is_told_again(
-    harness: PresenceHarness,
-) -> None:
-    harness.open(1)
-    await harness.idle()
-    harness.emitter.on(
-        "sse.push", lambda push: setattr(harness.registry, "unavailable", push.data["user_id"] == 2)
-    )
-    harness.registry.acked.clear()
-    harness.open(2)
-    await until(lambda: harness.registry.unavailable)
-    assert harness.registry.acked == set()
-    harness.registry.unavailable = False
-    await harness.idle()
-    assert harness.registry.acked == {"2"}
-    assert harness.announced == [(2, True, ["1"])]
-
-
-async def test_users_who_are_taken_back_quietly_are_acknowledged(harness: PresenceHarness) -> None:
-    harness.open(1)
-    await harness.idle()
-    harness.registry.acked.clear()
-    harness.registry.lose_data(0.05)
-    await harness.idle()
-    assert harness.registry.acked == {"1"}
-
-
-async def test_one_of_whom_a_dead_node_had_yet_to_tell_is_told_of_as_they_are(
+async def test_pending_user_of_a_dead_node_is_announced_with_the_present_status(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -196,25 +127,25 @@ async def test_one_of_whom_a_dead_node_had_yet_to_tell_is_told_of_as_they_are(
     assert harness.announced == [(3, False, ["1", "2"]), (2, True, ["1"])]
 
 
-async def test_one_who_came_back_elsewhere_while_they_were_told_of_as_gone_is_online(
+async def test_user_who_returns_on_another_node_meanwhile_is_announced_online_last(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
     await harness.idle()
     acknowledged: list[bool] = []
 
-    def come_back(_: Any) -> None:
+    def return_elsewhere(_: Any) -> None:
         harness.registry.join_elsewhere("3", harness.clock())
         acknowledged.append("3" in harness.registry.acked)
 
-    harness.emitter.on("sse.push", come_back)
+    harness.emitter.on("sse.push", return_elsewhere)
     harness.registry.listener.on_pending({"3": harness.clock() - 20})
     await harness.idle()
     assert harness.announced == [(3, False, ["1"]), (3, True, ["1"])]
-    assert acknowledged == [False, False], "not before the last word"
+    assert acknowledged == [False, False], "only after the last change"
 
 
-async def test_more_friends_than_one_event_may_name_are_told_by_several(harness: PresenceHarness) -> None:
+async def test_audience_larger_than_an_event_allows_gets_several_events(harness: PresenceHarness) -> None:
     friends = range(2, 2 * MAX_USERS + 5)
     harness.friend_lists.users = range(1, friends.stop)
     await harness.registry.update([str(friend) for friend in friends], [], harness.clock())
@@ -226,7 +157,7 @@ async def test_more_friends_than_one_event_may_name_are_told_by_several(harness:
     assert [int(friend) for _, _, audience in harness.announced for friend in audience] == [*friends]
 
 
-async def test_telling_that_crashes_is_over(
+async def test_announcing_ends_with_an_unexpected_error(
     harness: PresenceHarness, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.open(1)
@@ -241,17 +172,3 @@ async def test_telling_that_crashes_is_over(
     harness.on_friend_lists_read(lambda: harness.deliver(session, "meanwhile"))
     await harness.idle()
     assert connection.names == ["initial", "meanwhile"]
-
-
-async def test_crash_is_logged_and_does_not_end_it(harness: PresenceHarness, logged: list[Any]) -> None:
-    harness.open(1)
-    await harness.idle()
-    original, harness.friend_lists.of = harness.friend_lists.of, None  # type: ignore[assignment, method-assign]
-    _, connection = harness.open(2)
-    await until(lambda: "presence.unhandled_error" in [line["event"] for line in logged])
-    harness.friend_lists.of = original  # type: ignore[method-assign]
-    await harness.idle()
-    assert connection.names == ["initial"]
-    harness.open(3)
-    await harness.idle()
-    assert (3, True, ["1", "2"]) in harness.announced

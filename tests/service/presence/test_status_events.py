@@ -1,4 +1,4 @@
-"""The events of topic ``presence``: of the form of their models, and for whom they are."""
+"""The events of topic ``presence``: their form and their audience."""
 
 import pytest
 from pydantic_core import from_json
@@ -32,7 +32,7 @@ def test_change_is_an_event_for_its_audience_alone() -> None:
     assert push.data == status(2, NOW, None)
 
 
-def test_initial_is_of_every_friend_in_order_and_may_be_large() -> None:
+def test_initial_has_every_friend_in_order_and_may_be_large() -> None:
     friend_list = {user: float(user) for user in range(2000, 0, -1)}
     event = initial(7, friend_list, {3: NOW, 77_777: NOW}, NOW)
     data = from_json(event.data)

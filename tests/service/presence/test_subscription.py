@@ -1,4 +1,4 @@
-"""What a stream is told, and in which order, while it is looked how all friends are."""
+"""What a stream gets, and in which order, while a snapshot of its friends is taken."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.conftest import until
 from tests.service.presence.harness import PresenceHarness
 
 
-async def test_what_happens_before_initial_is_written_comes_behind_it(harness: PresenceHarness) -> None:
+async def test_event_during_the_snapshot_is_written_after_initial(harness: PresenceHarness) -> None:
     harness.friend_lists.unavailable = True
     session, connection = harness.open(1)
     harness.deliver(session, "early")
@@ -20,15 +20,15 @@ async def test_what_happens_before_initial_is_written_comes_behind_it(harness: P
     assert connection.names[2:] == ["later"]
 
 
-async def test_stream_is_heard_before_it_is_looked_how_the_friends_are(harness: PresenceHarness) -> None:
+async def test_engine_is_subscribed_before_the_snapshot_is_taken(harness: PresenceHarness) -> None:
     session, _ = harness.open(1)
-    settled: list[str] = []
-    harness.on_friend_lists_read(lambda: settled.extend(harness.engine.caught_up))
+    caught_up: list[str] = []
+    harness.on_friend_lists_read(lambda: caught_up.extend(harness.engine.caught_up))
     await harness.idle()
-    assert settled == [*session.keys]
+    assert caught_up == [*session.keys]
 
 
-async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(harness: PresenceHarness) -> None:
+async def test_event_during_a_repeated_snapshot_is_written_after_it(harness: PresenceHarness) -> None:
     session, connection = harness.open(1)
     await harness.idle()
     harness.on_friend_lists_read(lambda: harness.deliver(session, "meanwhile"))
@@ -39,7 +39,7 @@ async def test_what_happens_while_a_stream_is_told_anew_comes_behind_that(harnes
     assert connection.names[3:] == ["later"]
 
 
-async def test_change_that_initial_shows_already_is_not_told_behind_it(harness: PresenceHarness) -> None:
+async def test_change_that_initial_includes_is_not_repeated_after_it(harness: PresenceHarness) -> None:
     harness.open(1)
     await harness.idle()
     session, connection = harness.open(1)
@@ -49,37 +49,23 @@ async def test_change_that_initial_shows_already_is_not_told_behind_it(harness: 
     assert (harness.announced, connection.names) == ([(2, True, ["1"])], ["initial"])
 
 
-async def test_stream_that_misses_what_could_not_be_held_back_is_told_anew(harness: PresenceHarness) -> None:
+async def test_overflow_of_the_buffer_is_followed_by_another_snapshot(harness: PresenceHarness) -> None:
     session, connection = harness.open(1)
-    looks = iter([MAX_BUFFER_BYTES, 10])
+    sizes = iter([MAX_BUFFER_BYTES, 10])
 
-    def happen() -> None:
+    def deliver_three() -> None:
         harness.deliver(session, "early")
-        harness.deliver(session, "large", next(looks))
+        harness.deliver(session, "large", next(sizes))
         harness.deliver(session, "late")
 
-    harness.on_friend_lists_read(happen)
+    harness.on_friend_lists_read(deliver_three)
     await harness.idle()
     assert connection.names == ["initial", "late", "initial", "early", "large", "late"]
     harness.deliver(session, "live")
     assert connection.names[6:] == ["live"]
 
 
-async def test_buffer_of_a_snapshot_is_bounded(harness: PresenceHarness) -> None:
-    session, connection = harness.open(1)
-    counts = iter([10, 0])
-
-    def deliver_large() -> None:
-        for _ in range(next(counts)):
-            harness.deliver(session, "large", MAX_BUFFER_BYTES // 3)
-
-    harness.on_friend_lists_read(deliver_large)
-    await harness.idle()
-    assert all(len(data) < 2 * MAX_BUFFER_BYTES for data in connection.written)
-    assert connection.names.count("initial") == 2
-
-
-async def test_refresh_tells_every_stream_anew(harness: PresenceHarness) -> None:
+async def test_refresh_sends_every_stream_initial(harness: PresenceHarness) -> None:
     connections = [harness.open(user)[1] for user in (1, 1, 2)]
     await harness.idle()
     harness.announced.clear()
@@ -89,7 +75,7 @@ async def test_refresh_tells_every_stream_anew(harness: PresenceHarness) -> None
     assert harness.announced == []
 
 
-async def test_stream_whose_circle_changed_is_told_anew_once(harness: PresenceHarness) -> None:
+async def test_changed_friend_list_sends_initial_once(harness: PresenceHarness) -> None:
     connections = [harness.open(user)[1] for user in (1, 1, 2)]
     await harness.idle()
     for _ in range(2):
@@ -101,7 +87,7 @@ async def test_stream_whose_circle_changed_is_told_anew_once(harness: PresenceHa
     assert [connection.names for connection in connections] == [["initial"] * 2, ["initial"] * 2, ["initial"]]
 
 
-async def test_stream_whose_user_was_removed_is_told_anew_once(harness: PresenceHarness) -> None:
+async def test_removed_account_sends_initial_once(harness: PresenceHarness) -> None:
     _, connection = harness.open(1)
     await harness.idle()
     harness.friend_lists.users = range(2, 5)
@@ -111,7 +97,7 @@ async def test_stream_whose_user_was_removed_is_told_anew_once(harness: Presence
     assert connection.names == ["initial", "initial"]
 
 
-async def test_stream_that_is_closed_before_its_circle_is_looked_at_is_told_nothing(
+async def test_stream_closed_before_its_friend_list_is_checked_gets_nothing(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     session, connection = harness.open(1)
@@ -123,7 +109,7 @@ async def test_stream_that_is_closed_before_its_circle_is_looked_at_is_told_noth
     assert (connection.names, logged) == (["initial"], [])
 
 
-async def test_stream_that_is_closed_while_it_could_not_be_told_is_asked_for_no_more(
+async def test_stream_closed_while_its_snapshot_fails_is_not_retried(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     session, _ = harness.open(1)
@@ -142,7 +128,7 @@ async def test_stream_that_is_closed_while_it_could_not_be_told_is_asked_for_no_
     assert [line["event"] for line in logged] == ["presence.failed", "presence.recovered"]
 
 
-async def test_refresh_waits_until_all_nodes_have_said_whom_they_hold(harness: PresenceHarness) -> None:
+async def test_refresh_waits_until_all_nodes_have_registered_again(harness: PresenceHarness) -> None:
     _, connection = harness.open(1)
     await harness.idle()
     harness.registry.listener.on_registration_lost(0.05)
@@ -152,7 +138,7 @@ async def test_refresh_waits_until_all_nodes_have_said_whom_they_hold(harness: P
     await until(lambda: connection.names == ["initial", "initial"])
 
 
-async def test_look_at_circles_that_fails_is_left_to_the_next(
+async def test_failed_check_of_friend_lists_is_left_to_the_next(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     _, connection = harness.open(1)

@@ -1,4 +1,7 @@
-"""Who of a node's users is online, and what is kept at the end. tests/handlers/presence/ sees it through HTTP."""
+"""Which users of a node are online, and what happens when the registry loses data or the node closes.
+
+tests/handlers/presence/ tests the same through HTTP.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -7,17 +10,17 @@ from tests.conftest import until
 from tests.service.presence.harness import PresenceHarness
 
 
-async def forget_two(harness: PresenceHarness, *, settles: float) -> None:
-    """The registry forgets users 1 and 2, says so, and that in *settles* seconds all nodes have told whom they hold."""
+async def lose_two_users(harness: PresenceHarness, *, resync_s: float) -> None:
+    """The registry loses the data of users 1 and 2; all nodes register again within *resync_s* seconds."""
     for user in (1, 2):
         harness.open(user)
     await harness.idle()
     harness.announced.clear()
-    harness.registry.lose_data(settles)
+    harness.registry.lose_data(resync_s)
     await harness.idle()
 
 
-async def test_change_is_told_to_the_friends_who_are_online(harness: PresenceHarness) -> None:
+async def test_change_is_announced_to_friends_who_are_online(harness: PresenceHarness) -> None:
     harness.open(1)
     harness.open(2)
     await harness.idle()
@@ -29,15 +32,15 @@ async def test_change_is_told_to_the_friends_who_are_online(harness: PresenceHar
     session.closed()
 
 
-async def test_roster_that_lost_all_learns_again_who_is_here_and_friends_see_nothing(
+async def test_users_register_again_after_data_loss_and_friends_see_nothing(
     harness: PresenceHarness,
 ) -> None:
-    await forget_two(harness, settles=0.05)
+    await lose_two_users(harness, resync_s=0.05)
     assert (await harness.registry.online(["1", "2"])).keys() == {"1", "2"}
     assert harness.announced == []
 
 
-async def test_user_who_was_about_to_come_when_the_roster_lost_all_is_told_of(
+async def test_user_who_joins_during_data_loss_is_announced(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -51,7 +54,7 @@ async def test_user_who_was_about_to_come_when_the_roster_lost_all_is_told_of(
     assert harness.announced == [(2, True, ["1"])]
 
 
-async def test_user_who_was_taken_back_quietly_is_told_of_when_they_come_again(
+async def test_user_whose_join_was_suppressed_is_announced_at_the_next_join(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -68,19 +71,19 @@ async def test_user_who_was_taken_back_quietly_is_told_of_when_they_come_again(
     assert harness.announced == [(2, False, ["1"]), (2, True, ["1"])]
 
 
-async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom_they_hold(
+async def test_nobody_leaves_and_no_initial_is_sent_until_all_nodes_have_registered_again(
     harness: PresenceHarness,
 ) -> None:
     connections = [harness.open(1)[1], harness.open(1)[1]]
     leaving, _ = harness.open(2)
-    held_elsewhere, _ = harness.open(3)
+    elsewhere, _ = harness.open(3)
     await harness.idle()
     harness.announced.clear()
     harness.registry.unavailable = True
-    moves = harness.registry.updates
-    for session in (leaving, held_elsewhere):
+    updates = harness.registry.updates
+    for session in (leaving, elsewhere):
         session.closed()
-    await until(lambda: harness.registry.updates > moves + 1)
+    await until(lambda: harness.registry.updates > updates + 1)
     harness.registry.lose_data(0.2)
     harness.tracker.refresh()
     harness.registry.unavailable = False
@@ -98,7 +101,7 @@ async def test_nobody_leaves_and_nothing_is_shown_until_all_nodes_have_said_whom
     ]
 
 
-async def test_node_that_says_too_late_whom_it_holds_tells_of_them(harness: PresenceHarness) -> None:
+async def test_users_of_a_node_that_registers_too_late_are_announced(harness: PresenceHarness) -> None:
     harness.open(1)
     harness.open(2)
     await harness.idle()
@@ -109,27 +112,27 @@ async def test_node_that_says_too_late_whom_it_holds_tells_of_them(harness: Pres
     assert sorted(harness.announced) == [(1, True, ["2"]), (2, True, ["1"])]
 
 
-async def test_nothing_is_shown_of_a_roster_that_may_have_lost_all_before_it_is_asked(
+async def test_no_initial_is_sent_before_the_registration_is_verified(
     harness: PresenceHarness, logged: list[Any]
 ) -> None:
     _, connection = harness.open(1)
     harness.open(2)
     await harness.idle()
-    known = harness.friend_lists.versions
+    versions = harness.friend_lists.versions
 
-    async def known_meanwhile(users: Collection[int]) -> dict[int, int]:
+    async def lose_data_first(users: Collection[int]) -> dict[int, int]:
         harness.registry.lose_data(0.05, report=False)
         harness.tracker.refresh()
-        return await known(users)
+        return await versions(users)
 
-    harness.friend_lists.versions = known_meanwhile  # type: ignore[method-assign]
+    harness.friend_lists.versions = lose_data_first  # type: ignore[method-assign]
     harness.tracker.check_friend_lists([1])
     await until(lambda: connection.names == ["initial"] * 2)
     assert logged == []
     assert b'"2":{"user_id":2,"is_online":true' in connection.written[-1]
 
 
-async def test_nothing_is_shown_of_a_roster_that_loses_all_while_it_is_looked(
+async def test_no_initial_is_sent_of_data_lost_during_the_snapshot(
     harness: PresenceHarness,
 ) -> None:
     harness.open(1)
@@ -146,20 +149,12 @@ async def test_nothing_is_shown_of_a_roster_that_loses_all_while_it_is_looked(
     assert b'"1":{"user_id":1,"is_online":true' in connection.written[-1]
 
 
-async def test_node_that_was_taken_for_dead_tells_that_its_users_are_online(harness: PresenceHarness) -> None:
-    await forget_two(harness, settles=0.0)
+async def test_users_of_a_node_taken_for_dead_are_announced_online(harness: PresenceHarness) -> None:
+    await lose_two_users(harness, resync_s=0.0)
     assert sorted(harness.announced) == [(1, True, ["2"]), (2, True, ["1"])]
 
 
-async def test_stream_that_was_never_opened_leaves_nothing(harness: PresenceHarness) -> None:
-    session = await harness.subscribe(1)
-    assert session is not None
-    session.closed()
-    assert len(harness.tracker) == 0
-    assert await harness.subscribe(77) is None
-
-
-async def test_close_keeps_when_everybody_was_last_seen() -> None:
+async def test_close_records_when_users_were_last_seen() -> None:
     harness = PresenceHarness(grace=60.0)
     harness.open(1)
     session, _ = harness.open(2)
@@ -182,7 +177,7 @@ async def test_close_needs_no_database() -> None:
     await harness.emitter.close()
 
 
-async def test_nobody_is_told_of_as_gone_while_the_node_goes_away() -> None:
+async def test_nobody_is_announced_offline_while_the_node_shuts_down() -> None:
     harness = PresenceHarness()
     harness.open(1)
     session, _ = harness.open(2)

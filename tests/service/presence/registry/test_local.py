@@ -16,5 +16,5 @@ class TestLocalRegistry(RegistryContract):
     pass
 
 
-def test_embedded_engine_has_the_local_roster() -> None:
+def test_embedded_engine_has_the_local_registry() -> None:
     assert isinstance(open_presence_registry("embedded:", "node", timeout=45), LocalRegistry)

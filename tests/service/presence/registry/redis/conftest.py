@@ -1,4 +1,4 @@
-"""A Redis for the tests of one file, and nodes that share a registry on it."""
+"""A Redis server for the tests of one file, and nodes that share a registry on it."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ async def nodes(server: RedisServer) -> AsyncIterator[Nodes]:
 
 @pytest.fixture
 async def steady_nodes(server: RedisServer) -> AsyncIterator[Nodes]:
-    """Nodes that are not taken for dead where the machine halts for a second, and look for the dead thrice in one."""
+    """Nodes that a pause of the machine does not expire, and that look for expired ones three times a second."""
     nodes = Nodes(server, timeout=3)
     yield nodes
     await nodes.close()

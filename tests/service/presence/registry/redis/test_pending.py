@@ -1,4 +1,4 @@
-"""Who comes and goes is told by somebody, whoever dies and whatever answer is lost."""
+"""Every change is reported to a node, though nodes die and replies are lost."""
 
 from typing import Any
 
@@ -13,9 +13,7 @@ from tests.service.presence.registry.contract import NOW
 from tests.service.presence.registry.redis.nodes import Nodes, keys_of, lost_replies, register, silence
 
 
-async def test_users_of_a_node_that_died_are_told_of_to_exactly_one_other(
-    nodes: Nodes, monkeypatch: Any
-) -> None:
+async def test_users_of_a_dead_node_are_reported_to_exactly_one_other(nodes: Nodes, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "USERS_PER_CALL", 7)
     dead, _ = nodes.node("same name")
     others = [nodes.node("same name") for _ in range(3)]
@@ -26,112 +24,110 @@ async def test_users_of_a_node_that_died_are_told_of_to_exactly_one_other(
     for other, _ in others:
         await other.update(["0", "77"], [], NOW)
     nodes.kill(dead)
-    await until(lambda: sum(told.count for _, told in others) >= 39)
-    left = {user: at for _, told in others for user, at in told.pending.items()}
+    await until(lambda: sum(reports.count for _, reports in others) >= 39)
+    left = {user: at for _, reports in others for user, at in reports.pending.items()}
     assert left == {user: at for user, at in users.items() if user != "0"}
-    assert sum(told.count for _, told in others) == 39
+    assert sum(reports.count for _, reports in others) == 39
     assert (await others[0][0].online([*users, "77"])).keys() == {"0", "77"}
 
 
-async def test_what_a_node_had_yet_to_tell_when_it_died_is_told_to_exactly_one_other(
+async def test_pending_notifications_of_a_dead_node_are_reported_to_exactly_one_other(
     nodes: Nodes, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(module, "USERS_PER_CALL", 7)
     first, _ = nodes.node()
-    heir, heard = nodes.node()
+    successor, successor_reports = nodes.node()
     users = [str(number) for number in range(20)]
     await register(first, *users)
-    await heir.update(["77"], [], NOW)
+    await successor.update(["77"], [], NOW)
     nodes.kill(first)
-    await until(lambda: len(heard.pending) == len(users))
-    await heir.ack(users[:10])
-    nodes.kill(heir)
+    await until(lambda: len(successor_reports.pending) == len(users))
+    await successor.ack(users[:10])
+    nodes.kill(successor)
     others = [nodes.node() for _ in range(2)]
     for other, _ in others:
         await other.update(["88"], [], NOW)
-    await until(lambda: sum(told.count for _, told in others) >= 11)
-    left = {user: at for _, told in others for user, at in told.pending.items()}
+    await until(lambda: sum(reports.count for _, reports in others) >= 11)
+    left = {user: at for _, reports in others for user, at in reports.pending.items()}
     assert left == dict.fromkeys([*users[10:], "77"], NOW)
-    assert sum(told.count for _, told in others) == 11
+    assert sum(reports.count for _, reports in others) == 11
 
 
-async def test_change_is_owed_by_whoever_was_told_of_it_last(nodes: Nodes) -> None:
-    (dead, _), (other, told) = nodes.node(), nodes.node()
+async def test_last_node_that_got_a_change_owns_its_notification(nodes: Nodes) -> None:
+    (dead, _), (other, reports) = nodes.node(), nodes.node()
     await other.update(["77"], [], NOW)
     await dead.update(["1", "2", "3"], [], NOW)
     await other.update(["2"], [], NOW + 1)
     await dead.update([], ["1", "2", "3"], NOW + 2)
     assert (await other.update(["1"], [], NOW + 3)).joined == {"1"}
-    await other.ack(["77", "1", "2"])  # of 2 it has nothing to tell: that stays the dead one's
+    await other.ack(["77", "1", "2"])  # it does not own 2: that stays the dead node's
     nodes.kill(dead)
-    await until(lambda: told.count)
-    assert told.pending == {"2": NOW, "3": NOW}, "whoever is present among them is told of as that"
+    await until(lambda: reports.count)
+    assert reports.pending == {"2": NOW, "3": NOW}, "only pending ones"
     await other.ack(["2", "3"])
     assert (
         await other._client.call("EXISTS", *await keys_of(other, "pending", "pending:*", "orphaned:*"))
     ) == 0
 
 
-async def test_node_that_owes_and_goes_away_leaves_it_to_another(nodes: Nodes, monkeypatch: Any) -> None:
+async def test_pending_notification_of_a_closed_node_goes_to_another(nodes: Nodes, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "HANDOVER_S", 0.1)
-    (leaving, _), (other, told) = nodes.node(), nodes.node()
+    (leaving, _), (other, reports) = nodes.node(), nodes.node()
     await other.update(["77"], [], NOW)
     await leaving.update(["1"], [], NOW)
     await leaving.update([], ["1"], NOW)
     await leaving.close()
-    await until(lambda: told.pending == {"1": NOW})
+    await until(lambda: reports.pending == {"1": NOW})
 
 
-async def test_answer_that_was_lost_is_told_later(slow_nodes: Nodes, monkeypatch: Any) -> None:
+async def test_changes_of_a_lost_reply_are_reported_later(slow_nodes: Nodes, monkeypatch: Any) -> None:
     monkeypatch.setattr(module, "USERS_PER_CALL", 3)
-    node, told = slow_nodes.node()
+    node, reports = slow_nodes.node()
     await register(node, "0")
     users = [str(number) for number in range(1, 9)]
     with lost_replies(node), pytest.raises(EngineUnavailable):
         await node.update(users, ["0"], NOW)
     assert (await node.update(users, ["0"], NOW)).joined == {*users[3:]}
-    assert told.pending == dict.fromkeys(users[:3], NOW)
+    assert reports.pending == dict.fromkeys(users[:3], NOW)
     with lost_replies(node), pytest.raises(EngineUnavailable):
         await node.update([], users[:2], NOW)
     assert await node.update([], users[:2], NOW) == PresenceDiff(frozenset(), frozenset())
-    assert told.pending.keys() == {"0", *users}, "all that is not acknowledged"
+    assert reports.pending.keys() == {"0", *users}, "all that are not acknowledged"
 
 
-async def test_answer_that_was_lost_is_not_told_where_another_has_newer_to_tell(slow_nodes: Nodes) -> None:
-    (node, told), (other, _) = slow_nodes.node(), slow_nodes.node()
+async def test_lost_reply_is_not_reported_if_another_node_owns_a_newer_change(slow_nodes: Nodes) -> None:
+    (node, reports), (other, _) = slow_nodes.node(), slow_nodes.node()
     await register(node, "1", "2")
     with lost_replies(node), pytest.raises(EngineUnavailable):
         await node.update([], ["1", "2"], NOW)
     assert (await other.update(["1"], [], NOW)).joined == {"1"}
     await node.update([], [], NOW)
-    assert told.pending == {"2": NOW}
+    assert reports.pending == {"2": NOW}
 
 
-async def test_lost_answer_of_more_than_one_call_takes_is_told_whole(
-    slow_nodes: Nodes, monkeypatch: Any
-) -> None:
-    node, told = slow_nodes.node()
+async def test_lost_reply_larger_than_one_call_is_reported_whole(slow_nodes: Nodes, monkeypatch: Any) -> None:
+    node, reports = slow_nodes.node()
     users = [f"user {number}" for number in range(300)]
     with lost_replies(node), pytest.raises(EngineUnavailable):
         await node.update(users, [], NOW)
     monkeypatch.setattr(module, "USERS_PER_CALL", 50)
     await node.update([], [], NOW)
-    assert told.pending.keys() == set(users)
+    assert reports.pending.keys() == set(users)
 
 
-async def test_users_of_a_dead_node_whose_sweep_was_not_answered_are_told_of(nodes: Nodes) -> None:
-    (dead, _), (other, told) = nodes.node(), nodes.node()
+async def test_users_of_a_dead_node_are_reported_although_the_reply_was_lost(nodes: Nodes) -> None:
+    (dead, _), (other, reports) = nodes.node(), nodes.node()
     await dead.update(["1"], [], NOW)
     await register(other, "77")
     silence(other)
     nodes.kill(dead)
     with lost_replies(other), pytest.raises(EngineUnavailable):
-        await look_for_ever(other)
-    assert told.pending == {}
+        await maintain_lease_forever(other)
+    assert reports.pending == {}
     await other._maintain_lease()
-    assert told.pending == {"1": NOW}
+    assert reports.pending == {"1": NOW}
 
 
-async def look_for_ever(registry: RedisRegistry) -> None:
+async def maintain_lease_forever(registry: RedisRegistry) -> None:
     while True:
         await registry._maintain_lease()
