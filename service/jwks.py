@@ -86,7 +86,7 @@ class KeySet:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def key_for(self, token: str, *, besides: Any = None) -> tuple[str, Any]:
-        """The id and the public key that *token*'s header names (or the only key there is).
+        """The public key that *token*'s header names (or the only key there is), behind its id in the document.
 
         Args:
             besides: A key that the token is not signed with: the issuer may use its id, or none, for a newer one.
@@ -102,28 +102,26 @@ class KeySet:
         if algorithm not in self._algorithms or not (key_id is None or isinstance(key_id, str)):
             raise Unauthenticated(INVALID)
         await self._wait_for_first()
-        key = self._find(key_id, algorithm)
-        is_another = besides is not None and key == besides
-        if is_another or (key is None and key_id is not None and not self._has(key_id)):
+        found = self._find(key_id, algorithm)
+        is_another = besides is not None and found is not None and found[1] == besides
+        if is_another or (found is None and key_id is not None and not self.has(key_id)):
             await self._look_for(key_id or "", besides)
-            key = self._find(key_id, algorithm)
-        if key is None or (besides is not None and key == besides):
+            found = self._find(key_id, algorithm)
+        if found is None or (besides is not None and found[1] == besides):
             raise Unauthenticated(INVALID)
-        return key_id or "", key
+        return found
 
     def has(self, key_id: str) -> bool:
         """Whether the document has the key that :meth:`key_for` gave with *key_id*."""
-        return self._has(key_id or None)
+        return any((known or "") == key_id for known, _ in self._keys.usable)
 
-    def _find(self, key_id: str | None, algorithm: str) -> Any:
+    def _find(self, key_id: str | None, algorithm: str) -> tuple[str, Any] | None:
         usable = self._keys.usable
         if key_id is None and len(usable) == 1:
-            [((_, its_algorithm), key)] = usable.items()
-            return key if its_algorithm == algorithm else None
-        return None if key_id is None else usable.get((key_id, algorithm))
-
-    def _has(self, key_id: str | None) -> bool:
-        return any(known == key_id for known, _ in self._keys.usable)
+            [((its_id, its_algorithm), key)] = usable.items()
+            return (its_id or "", key) if its_algorithm == algorithm else None
+        key = None if key_id is None else usable.get((key_id, algorithm))
+        return None if key_id is None or key is None else (key_id, key)
 
     def _is_usable(self) -> bool:
         return self._fetched is not None and self._clock() - self._fetched < KEEP_S
@@ -135,7 +133,7 @@ class KeySet:
             KeysUnavailable: There are none, after the fetch that is under way or may be made now.
         """
         if not self._is_usable() and (self._fetching.locked() or self._clock() >= self._earliest):
-            await self._wait(self._fetch_begun_or_next())
+            await self._wait(self._fetch_begun_or_next)
         if not self._is_usable():
             raise KeysUnavailable(UNAVAILABLE)
 
@@ -149,23 +147,23 @@ class KeySet:
             return
         if self._clock() - self._unknown.get(key_id, float("-inf")) < UNKNOWN_KEY_S:
             return
-        await self._wait(self._next_fetch())
+        await self._wait(self._next_fetch)
         if self._failures:
             if besides is not None:
                 return  # as far as is known the signature is wrong
             raise KeysUnavailable(UNAVAILABLE)
-        if not self._has(key_id or None) or (besides is not None and besides in self._keys.usable.values()):
+        if not self.has(key_id) or (besides is not None and besides in self._keys.usable.values()):
             self._unknown.pop(key_id, None)
             self._unknown[key_id] = self._clock()
             if len(self._unknown) > MAX_UNKNOWN_KEYS:
                 del self._unknown[next(iter(self._unknown))]
 
-    async def _wait(self, fetched: Awaitable[None]) -> None:
+    async def _wait(self, fetch: Callable[[], Awaitable[None]]) -> None:
         if self._waiting >= MAX_WAITING_TOKENS:
             raise KeysUnavailable(UNAVAILABLE)
         self._waiting += 1
         try:
-            await asyncio.shield(fetched)  # a request that is given up must not end it for the others
+            await asyncio.shield(fetch())  # a request that is given up must not end it for the others
         finally:
             self._waiting -= 1
 

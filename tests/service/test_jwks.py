@@ -1,6 +1,7 @@
 """Keys from a JWKS document, fetched from a real server of ours."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator
@@ -432,6 +433,37 @@ async def test_token_without_a_key_id_takes_the_only_key_there_is(tokens: Tokens
     issuer.keys = [_entry(RSA, "rsa")]
 
     assert (await tokens.verify(_token(RSA, "RS256", None))).user_id == "42"
+
+
+@pytest.mark.parametrize(("kid", "named"), [("rsa", None), (None, None), ("", ""), ("rsa", "rsa")])
+async def test_token_is_good_for_as_long_as_its_key_is_in_the_document(
+    start: Start, issuer: Issuer, kid: str | None, named: str | None
+) -> None:
+    issuer.keys = [_entry(RSA, kid)]
+    service = await start(jwks_url=issuer.url, jwks_refresh_s=1)
+    tokens, token = service.node.tokens, _token(RSA, "RS256", named, roles=["service"])
+    caller = await tokens.verify(token)
+    stream = await service.open("/v1/app/sse", token=token)
+
+    await tokens.check_again(caller)
+    issuer.keys = [_entry(ANOTHER, "another")]
+
+    assert (await stream.event()).event == "sse.expired"
+    assert tokens.recall(token) is None
+    with pytest.raises(Unauthenticated):
+        await tokens.check_again(caller)
+
+
+async def test_tokens_that_wait_for_a_fetch_are_bounded(
+    tokens: Tokens, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "MAX_WAITING_TOKENS", 0)
+
+    with pytest.raises(KeysUnavailable):
+        await tokens.verify(_token(RSA, "RS256", "rsa"))
+    gc.collect()  # a fetch that was made and not awaited would warn
+
+    assert issuer.asked == 0
 
 
 @pytest.mark.parametrize("kid", [None, "same"])
