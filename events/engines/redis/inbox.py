@@ -161,7 +161,7 @@ def read_entry(id_: str, fields: Sequence[bytes]) -> list[PushEvent]:
     """
     given = dict(zip(fields[::2], fields[1::2], strict=True))
     body = given.get(FIELD)
-    if body is None or len(given) != 1:
+    if body is None or len(fields) != 2:  # one of two with the same name would be lost
         raise BadEvent(f"an entry has one field, {FIELD.decode()}")
     if len(body) > MAX_ENTRY_BYTES:
         raise BadEvent(f"an entry of {len(body)} bytes is over the limit of {MAX_ENTRY_BYTES}")

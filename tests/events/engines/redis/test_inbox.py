@@ -150,6 +150,12 @@ def test_entry_of_too_many_bytes_is_refused() -> None:
         read_entry("1-0", [b"event", events])
 
 
+def test_entry_of_two_fields_with_one_name_is_refused() -> None:
+    event = b'{"userId": "1", "data": 1}'
+    with pytest.raises(BadEvent, match="one field"):
+        read_entry("1-0", [b"event", event, b"event", event])
+
+
 async def test_inbox_puts_aside_what_the_publisher_refuses(server: RedisServer, open_inbox: Open) -> None:
     desk = Desk()
     desk.refuses = BadEvent("unknown topic: 'x'")
