@@ -8,6 +8,7 @@ may go on.
 import time
 from collections.abc import Callable
 
+from sse_push.events.errors import OverLimit
 from sse_push.service.limits import RateLimit
 
 KNOWN_NETWORKS = 10_000  # pairs of account and network remembered; past it the oldest is forgotten
@@ -49,8 +50,13 @@ class LoginLimits:
             OverLimit: ``login_account``; it was one too many.
         """
         self._of_network.take(f"{network} {account}")
-        if (account, network) not in self._known:
+        if (account, network) in self._known:
+            return
+        try:
             self._of_account.take(account)
+        except OverLimit:
+            self._of_network.give(f"{network} {account}")
+            raise
 
     def give_back(self, account: str, network: str) -> None:
         """It was no guess: its password was right, or could not be looked at."""

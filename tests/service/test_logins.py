@@ -69,3 +69,15 @@ def test_limit_of_zero_is_none() -> None:
         limits.take_address("a")
         limits.take("ada", "a")
         limits.give_back("ada", "a")
+
+
+def test_login_refused_for_its_account_is_no_failure_of_its_network() -> None:
+    clock = Clock()
+    limits = LoginLimits(2, 60, 0, clock)
+    for number in range(60):
+        limits.take("ada", str(number))
+    assert [refused(limits, "ada", "home") for _ in range(3)] == [True] * 3
+
+    clock.advance(1)
+
+    assert not refused(limits, "ada", "home")
