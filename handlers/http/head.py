@@ -137,7 +137,7 @@ def _length_of(head: Head) -> int | None:
         raise MalformedHead("Host")
     lengths = headers.getall("Content-Length", ())
     if "Transfer-Encoding" in headers:
-        if lengths or not head.is_http_1_1:
+        if lengths or not head.is_http_1_1 or not head.tokens("Transfer-Encoding"):
             raise MalformedHead("TransferEncoding")
         return None
     if not lengths:

@@ -52,6 +52,8 @@ def test_head_says_how_long_its_body_is(lines: bytes, length: int | None) -> Non
         GET + b"Content-Length: \xd9\xa3\r\n\r\n",
         GET + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         GET.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n",
+        GET + b"Transfer-Encoding:\r\n\r\n",
+        GET + b"Transfer-Encoding: ,\r\n\r\n",
         GET.replace(b"1.1", b"2.0") + b"\r\n",
         GET + b"X : 1\r\n\r\n",
         GET + b"X: 1\r\n 2\r\n\r\n",
