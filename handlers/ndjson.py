@@ -176,10 +176,10 @@ async def _read(request: web.Request, node: Node, caller: Caller, answers: _Answ
                 due = now + CHECK_S
             answers.put(_submit(node, line, caller))
     except web.RequestPayloadError:
-        answers.put(_failed("the body can't be read"))
+        answers.put(_failed(BadEvent("the body can't be read")))
         return False
     except (Unauthenticated, DatabaseUnavailable) as error:
-        answers.put(_failed(str(error)))
+        answers.put(_failed(error))
         return False
     finally:
         answers.end()
@@ -194,11 +194,9 @@ def _submit(node: Node, line: bytes | None, caller: Caller) -> FutureReceipt:
         push = _push_of(line)
         budget_of(node, caller).take(publisher, len(line))
     except NotJson:
-        return _failed("the line is not JSON")
-    except BadEvent as error:
-        return _failed(described([error, *error.others]))
-    except OverLimit as error:
-        return _failed(str(error))
+        return _failed(BadEvent("the line is not JSON"))
+    except (BadEvent, OverLimit) as error:
+        return _failed(error)
     return node.pipeline.submit([push], publisher)
 
 
@@ -221,9 +219,9 @@ def _seen(receipt: FutureReceipt) -> None:
         receipt.exception()
 
 
-def _failed(detail: str) -> FutureReceipt:
+def _failed(error: SsePushError) -> FutureReceipt:
     receipt: FutureReceipt = asyncio.get_running_loop().create_future()
-    receipt.set_exception(BadEvent(detail))
+    receipt.set_exception(error)
     return receipt
 
 

@@ -1,11 +1,15 @@
 """A request that goes on and on, whose publisher may no more."""
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from sse_push.events.errors import DatabaseUnavailable
 from sse_push.handlers import ndjson as module
-from tests.conftest import Clock, Start, mint
+from sse_push.service.identity import Caller
+from tests.conftest import DEADLINE_S, Clock, Start, mint
 from tests.handlers.ndjson.publisher import Lines, event_line
 
 
@@ -45,3 +49,24 @@ async def test_lines_end_when_their_publishers_account_changes(
     clock.advance(module.CHECK_S)
 
     assert await _ends_by(lines, "log in again")
+
+
+async def test_lines_end_where_an_account_cannot_be_checked_and_say_that_nothing_was_published(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start(clock=(clock := Clock()))
+    lines = await Lines(service).open()
+
+    async def away(caller: Caller) -> None:
+        raise DatabaseUnavailable("the database can't be reached now")
+
+    monkeypatch.setattr(service.node.tokens, "check_again", away)
+    clock.advance(module.CHECK_S)
+    lines.say(event_line())
+
+    answer = json.loads(await asyncio.wait_for(lines.response.content.readline(), DEADLINE_S))
+    assert answer == {
+        "error": "the database can't be reached now",
+        "outcome": "not_published",
+    }
+    assert await lines.over()
