@@ -337,7 +337,11 @@ class EmbeddedEngine(SingleNodeEngine):
             while await self._in_thread(lambda: next(slices, self)) is not self:
                 self.floor = self._store.floor  # before the next slice takes what is below it
                 await self._let_commit()
-        except sqlite3.Error as error:  # a full disk, say: they are due again at the next look
+        except (
+            sqlite3.Error,
+            ValueError,
+            TypeError,
+        ) as error:  # a full disk, say: due again at the next look
             if is_damage(error):
                 self._replace_soon(error)
             elif not is_busy(error):

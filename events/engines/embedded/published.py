@@ -38,7 +38,7 @@ class PublishedKeys:
         row = self._file.execute(
             "SELECT seq, fingerprint, at, checksum FROM published WHERE key = ?", (key,)
         ).fetchone()
-        known = row is not None and self._ages.age(row[2], now) < self._max_age and self._is_sound(key, *row)
+        known = row is not None and self._is_sound(key, *row) and self._ages.age(row[2], now) < self._max_age
         self._looked_up[key] = found = Published(*row[:2]) if known else None
         return found
 

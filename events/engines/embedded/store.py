@@ -299,13 +299,17 @@ class Store:
         rows = 1  # most often not even the oldest is too old
         while True:
             packs = self._file.execute(oldest, (self.floor, rows)).fetchall()
-            too_old = list(takewhile(lambda pack: self._ages.age(pack[1], now) > self._max_age, packs))
+            too_old = list(takewhile(lambda pack: self._is_too_old(pack[1], now), packs))
             if too_old:
                 self.floor = too_old[-1][0]
             if len(too_old) < rows:
                 return
             rows = _SLICE_ROWS
             yield
+
+    def _is_too_old(self, at: object, now: float) -> bool:
+        """Whether a pack is to go. What is no time is damage: that pack can't be read, and must not keep later ones."""
+        return not isinstance(at, float) or self._ages.age(at, now) > self._max_age
 
     def _make_room(self) -> None:
         """Where the file takes too much, the oldest events go."""

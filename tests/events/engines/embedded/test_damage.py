@@ -155,6 +155,32 @@ async def test_idempotency_key_that_became_another_swallows_nothing(place: Embed
     assert await again.keep(said(2, key="yours")) == [f"{life.engine.epoch}-2"]
 
 
+async def test_key_whose_time_is_damaged_is_not_known_and_harms_no_other(place: EmbeddedPlace) -> None:
+    life = await place.open()
+    await life.keep(said(1, key="mine"))
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute("UPDATE published SET at = 'no time'")
+
+    epoch = life.engine.epoch
+    assert await life.keep(said(2, key="mine")) == [f"{epoch}-2"]
+    assert life.engine.epoch == epoch
+
+
+async def test_pack_whose_time_is_damaged_does_not_keep_later_ones_for_ever(
+    place: EmbeddedPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "CHORES_EVERY_S", 0.01)
+    life = await place.open()
+    for n in range(3):
+        await life.keep(said(n))
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute("UPDATE packs SET at = 'no time' WHERE first = 1")
+
+    await until(lambda: life.engine.floor == 1)
+
+    assert life.engine.failing is None
+
+
 async def test_file_that_is_no_database_is_put_aside_and_another_begun(
     place: EmbeddedPlace, kept: list[str]
 ) -> None:
