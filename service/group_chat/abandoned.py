@@ -37,7 +37,7 @@ class AbandonedTurns:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, turn: Turn) -> None:
-        """PresenceSubscription *turn*; does not wait."""
+        """Watch *turn*; does not wait."""
         self._turns[turn.id] = turn
         self._added.set()
         if self._task is None or self._task.done():
