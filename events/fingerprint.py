@@ -27,7 +27,10 @@ def _parsed(part: Any) -> Any:
         return part
     try:
         value = from_json(part)
-        json.dumps(value)
-    except (ValueError, RecursionError):  # numbers of thousands of digits, or nested too deep: as it came
+        json.dumps(value, allow_nan=False)
+    except (
+        ValueError,
+        RecursionError,
+    ):  # numbers past any float or of thousands of digits, or nested too deep: as it came
         return part.decode(errors="replace")
     return value

@@ -25,3 +25,7 @@ def test_fingerprints_of_all_else_differ() -> None:
 def test_data_that_is_not_read_here_has_a_fingerprint_all_the_same(data: bytes) -> None:
     assert fingerprint_of(data) == fingerprint_of(data) != fingerprint_of(data + b" 1")
     assert len(fingerprint_of(data)) == 16
+
+
+def test_numbers_past_any_float_are_told_apart() -> None:
+    assert fingerprint_of(b"1e999") != fingerprint_of(b"2e999")
