@@ -1,4 +1,4 @@
-"""Friendships in each kind of database: asked for, standing, ended, bounded, also by many at once."""
+"""Friendships on each kind of database: requested, accepted, ended, limited, also concurrently."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def states(people: People, user: int) -> dict[int, str]:
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 2), (2, 1)])
-async def test_friendship_stands_once_both_have_asked(people: People, one: int, other: int) -> None:
+async def test_friendship_begins_once_both_have_asked(people: People, one: int, other: int) -> None:
     asked, began = await people.friends.ask(one, other)
     assert (asked.user_id, asked.state, began) == (other, "requested", False)
     assert (await states(people, one), await states(people, other)) == ({other: "requested"}, {one: "asked"})
@@ -54,7 +54,7 @@ async def test_asking_again_changes_nothing(people: People) -> None:
     assert (friend.state, began) == ("accepted", False)
 
 
-async def test_two_who_ask_at_once_are_friends_and_one_of_them_is_told_that_it_began(people: People) -> None:
+async def test_concurrent_requests_of_both_begin_one_friendship(people: People) -> None:
     for _ in range(5):
         answers = await asyncio.gather(people.friends.ask(1, 2), people.friends.ask(2, 1))
         assert sorted(began for _, began in answers) == [False, True]
@@ -70,7 +70,7 @@ async def test_friendship_is_ended_by_either(people: People, who: int) -> None:
     assert await people.friends.end(who, 3 - who) is False
 
 
-async def test_what_was_asked_can_be_taken_back_or_refused(people: People) -> None:
+async def test_request_can_be_withdrawn_or_refused(people: People) -> None:
     for who in (1, 2):
         await people.friends.ask(1, 2)
         assert await people.friends.end(who, 3 - who) is False, "they were no friends"
@@ -93,7 +93,7 @@ async def test_unknown_users_have_no_friends(people: People) -> None:
         await people.friends.list(77)
 
 
-async def test_user_may_ask_so_many(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_of_a_user_are_limited(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(friends, "MAX_FRIENDS", 1)
     await people.friends.ask(1, 2)
     await people.friends.ask(1, 2)
@@ -107,7 +107,7 @@ async def test_user_may_ask_so_many(people: People, monkeypatch: pytest.MonkeyPa
     await people.befriend(2, 3)  # to be asked by many takes nothing from the one who is
 
 
-async def test_user_who_asks_many_at_once_may_ask_no_more(
+async def test_concurrent_requests_of_a_user_are_limited(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(friends, "MAX_FRIENDS", 2)
@@ -120,7 +120,7 @@ async def test_user_who_asks_many_at_once_may_ask_no_more(
     assert len(await states(people, 1)) == 2
 
 
-async def test_those_who_ask_each_other_at_once_do_not_wait_for_ever(people: People) -> None:
+async def test_concurrent_requests_of_many_users_do_not_deadlock(people: People) -> None:
     pairs = [(one, other) for one in (1, 2, 3) for other in (1, 2, 3) if one != other]
     for _ in range(5):
         await asyncio.gather(*(people.friends.ask(one, other) for one, other in pairs))
