@@ -65,6 +65,6 @@ def check_engine_url(url: str) -> None:
         )
     if find_spec("hiredis") is None:
         raise ValueError("the Redis engine is an extra: pip install 'sse-push[redis]'")
-    from sse_push.events.engines.redis.link import Address
+    from sse_push.events.engines.redis.address import RedisAddress
 
-    Address.parse(url)
+    RedisAddress.parse(url)

@@ -19,9 +19,10 @@ from sse_push.events.engines.base import (
     Publish,
     until_unreadable,
 )
+from sse_push.events.engines.redis.address import RedisAddress
+from sse_push.events.engines.redis.connection import ignore_result
 from sse_push.events.engines.redis.feed import Feed
 from sse_push.events.engines.redis.inbox import Inbox
-from sse_push.events.engines.redis.link import Address, forget
 from sse_push.events.engines.redis.outbox import Outbox
 from sse_push.events.engines.redis.recovery import Recovery
 from sse_push.events.engines.redis.session import DEAD_S, Session
@@ -43,7 +44,7 @@ _log = structlog.get_logger()
 
 
 class RedisEngine(Engine):
-    """Keeps events on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`)."""
+    """Keeps events on the server at *url* (:class:`sse_push.events.engines.redis.address.RedisAddress`)."""
 
     readers = READERS
 
@@ -57,7 +58,7 @@ class RedisEngine(Engine):
         key_age: float = 600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._address = Address.parse(url)
+        self._address = RedisAddress.parse(url)
         self._clock = clock
         self._name = secrets.token_hex(6)
         self._store = RemoteStore(
@@ -197,7 +198,7 @@ class RedisEngine(Engine):
         if not self.reachable:
             self._standing.listener.stored(events)  # at least on this node
             return
-        forget([self._store.pass_on(events)])
+        ignore_result([self._store.pass_on(events)])
 
     def consume_inbox(self, publish: Publish) -> None:
         inbox = Inbox(self._address, self._name, publish)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.payload import read_event, read_number, tell_of
 from sse_push.events.errors import EngineUnavailable
 from sse_push.events.event import Event
@@ -47,7 +47,7 @@ class Feed:
         self._past: dict[str, int] = {}
         self._inherited = -1  # numbers up to this one were given in past epochs
         self.head = 0
-        self._link: Link | None = None
+        self._link: RedisConnection | None = None
         self._listeners: dict[str, int] = {}
         self._since: dict[str, int] = {}  # all of the key above this number comes
         self._pending: set[str] = set()  # keys that are not known to be heard yet
@@ -126,11 +126,11 @@ class Feed:
             self._send(self._link, "UNSUBSCRIBE", gone)
             self._subscribe(self._link, asked)
 
-    def _subscribe(self, link: Link, keys: Sequence[str]) -> None:
+    def _subscribe(self, link: RedisConnection, keys: Sequence[str]) -> None:
         self._unconfirmed.update((self.channel(key).encode(), key) for key in keys)
         self._send(link, "SUBSCRIBE", keys)
 
-    def _send(self, link: Link, command: str, keys: Sequence[str]) -> None:
+    def _send(self, link: RedisConnection, command: str, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), CHANNELS_AT_ONCE):
             link.send(command, *map(self.channel, keys[start : start + CHANNELS_AT_ONCE]))
 
@@ -140,7 +140,7 @@ class Feed:
 
     # -- a connection comes and goes ---------------------------------------------------------------
 
-    def connected(self, link: Link) -> None:
+    def connected(self, link: RedisConnection) -> None:
         """Listen to everything on *link*; :meth:`all_confirmed` tells when that is so."""
         self._link = link
         self._asked, self._pending = [], {*self._listeners}

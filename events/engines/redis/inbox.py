@@ -13,7 +13,8 @@ import hiredis
 import structlog
 
 from sse_push.events.engines.base import Publish
-from sse_push.events.engines.redis.link import Address, Link, fault_of, words_of
+from sse_push.events.engines.redis.address import RedisAddress
+from sse_push.events.engines.redis.connection import RedisConnection, describe, unexpected_error
 from sse_push.events.errors import BadEvent, SsePushError
 from sse_push.events.event import PushEvent
 from sse_push.events.faults import described
@@ -48,13 +49,15 @@ class Inbox:
         claim_s: Seconds after which a dead node's entries are taken.
     """
 
-    def __init__(self, address: Address, name: str, publish: Publish, *, claim_s: float = CLAIM_S) -> None:
+    def __init__(
+        self, address: RedisAddress, name: str, publish: Publish, *, claim_s: float = CLAIM_S
+    ) -> None:
         self._address = address
         self._name = name
         self._publish = publish
         self._claim_ms = round(claim_s * 1000)
         self._stream = f"{{{address.prefix}}}:inbox"
-        self._link = Link()
+        self._link = RedisConnection()
         self._waits = False  # for entries: nothing is lost if it is cancelled now
 
     async def run(self) -> None:
@@ -65,13 +68,13 @@ class Inbox:
                 while True:
                     await self._take()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
-                _log.warning("inbox.failed", error=words_of(error), exc_info=fault_of(error))
+                _log.warning("inbox.failed", error=describe(error), exc_info=unexpected_error(error))
             finally:
                 self._link.abort()
             await asyncio.sleep(_AGAIN_S)
 
     async def _join(self) -> None:
-        self._link = Link()
+        self._link = RedisConnection()
         await self._link.connect(self._address, f"sse-push-{self._name}-inbox")
         try:
             await self._link.call("XGROUP", "CREATE", self._stream, GROUP, "0", "MKSTREAM")

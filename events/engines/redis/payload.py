@@ -66,4 +66,4 @@ def _read_event(epoch: str, seq: int, body: bytes) -> Event:
 def tell_of(faults: Sequence[ValueError]) -> None:
     """Log what could not be read, if anything."""
     if faults:
-        _log.error("engine.garbled", messages=len(faults), error=str(faults[0]) or repr(faults[0]))
+        _log.error("engine.malformed_message", messages=len(faults), error=str(faults[0]) or repr(faults[0]))

@@ -42,7 +42,7 @@ class Recovery:
         if has_lost:
             _log.error("engine.history_lost", epoch=epoch.decode())
         if strays:
-            _log.warning("engine.strays_removed", entries=strays)
+            _log.warning("engine.foreign_entries_removed", entries=strays)
         if foreign:
             _log.warning("engine.foreign_keys", keys=[key.decode(errors="replace") for key in foreign])
         parts = [entry.partition(b":") for entry in past]

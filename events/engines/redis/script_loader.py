@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.connection import RedisConnection
 
 
 @lru_cache
@@ -25,8 +25,8 @@ class ScriptLoader:
         self._scripts = scripts
         self._shas: dict[str, str] = {}
 
-    async def load(self, connection: Link) -> None:
-        """Load all scripts into the server of *connection*; errors are those of :meth:`Link.call`."""
+    async def load(self, connection: RedisConnection) -> None:
+        """Load all scripts into the server of *connection*; errors are those of :meth:`RedisConnection.call`."""
         for name in self._scripts:
             self._shas[name] = (await connection.call("SCRIPT", "LOAD", self.source(name))).decode()
 

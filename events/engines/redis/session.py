@@ -12,9 +12,15 @@ import hiredis
 import structlog
 
 from sse_push.events.backoff import Backoff
+from sse_push.events.engines.redis.address import RedisAddress
 from sse_push.events.engines.redis.audit import Audit
+from sse_push.events.engines.redis.connection import (
+    RedisConnection,
+    describe,
+    ignore_result,
+    unexpected_error,
+)
 from sse_push.events.engines.redis.feed import Feed
-from sse_push.events.engines.redis.link import Address, Link, fault_of, forget, words_of
 from sse_push.events.engines.redis.recovery import Recovery
 from sse_push.events.engines.redis.standing import Standing
 from sse_push.events.engines.redis.store import RemoteStore
@@ -43,7 +49,7 @@ class Session:
 
     def __init__(
         self,
-        address: Address,
+        address: RedisAddress,
         name: str,
         store: RemoteStore,
         feed: Feed,
@@ -54,7 +60,7 @@ class Session:
         self._store, self._feed = store, feed
         self._standing, self._recovery = standing, recovery
         self._audit = Audit(store, feed, lambda: standing.window)
-        self._commands, self._messages = Link(), Link()
+        self._commands, self._messages = RedisConnection(), RedisConnection()
         self._past: list[int] = []  # ids of links that are lost here, as the server may not have noticed yet
         self._run_id = ""
         self._started = False
@@ -123,7 +129,9 @@ class Session:
                     await self._connect()
                     break
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next try may fare better
-                    _log.warning("engine.connect_failed", error=words_of(error), exc_info=fault_of(error))
+                    _log.warning(
+                        "engine.connect_failed", error=describe(error), exc_info=unexpected_error(error)
+                    )
             _log.info("engine.recovered", epoch=self._feed.epoch, head=self._feed.head)
             on_reconnected()
 
@@ -140,7 +148,10 @@ class Session:
         """
         self._broke.clear()
         self._past += [link.id for link in (self._commands, self._messages) if link.id]
-        self._commands, self._messages = Link(lost=self._broke.set), Link(self._heard, self._broke.set)
+        self._commands, self._messages = (
+            RedisConnection(on_lost=self._broke.set),
+            RedisConnection(self._heard, self._broke.set),
+        )
         self._standing.hold()
         try:
             async with asyncio.timeout(CATCH_UP_S):
@@ -168,7 +179,7 @@ class Session:
     async def _join(self) -> None:
         facts = await self._store.facts()
         if facts["run_id"] == self._run_id:  # else they were another server's
-            forget(self._store.end(self._past))
+            ignore_result(self._store.end(self._past))
         else:
             self._store.memory.forget_evicted()
         self._past, self._run_id = [], facts["run_id"]
@@ -192,7 +203,7 @@ class Session:
         self._feed.connected(self._messages)
         while not self._feed.all_confirmed:
             if not self._messages.open:
-                raise EngineUnavailable(self._messages.refusal or "the connection is lost")
+                raise EngineUnavailable(self._messages.rejection or "the connection is lost")
             await asyncio.sleep(0.001)
 
     # -- hearing, and what proves that all is heard -----------------------------------------------------
@@ -222,7 +233,7 @@ class Session:
         """
         if self._marking is None:
             self._marking = self._tasks.spawn_task(self._mark())
-            forget([self._marking])
+            ignore_result([self._marking])
         await asyncio.shield(self._marking)
 
     async def _mark(self) -> None:
@@ -253,11 +264,11 @@ class Session:
                 if missing:
                     self._missed(missing)
             except Exception as error:  # noqa: BLE001 - new connections may fare better, and must be watched too
-                _log.warning("engine.connect_failed", error=words_of(error), exc_info=fault_of(error))
+                _log.warning("engine.connect_failed", error=describe(error), exc_info=unexpected_error(error))
                 self.begin_again()
 
     def _missed(self, numbers: list[int]) -> None:
         """Events did not come here. Later ones did, so they can't be had in order any more: streams are told."""
-        _log.error("engine.missed", events=len(numbers), first=numbers[0])
+        _log.error("engine.events_missed", events=len(numbers), first=numbers[0])
         self._standing.break_off("unknown", numbers[0] - 1, self._feed.head)
         self.begin_again()  # whatever the connection has, another may not

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sse_push.events.engines.packs import pack
-from sse_push.events.engines.redis.link import Link
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.memory import ServerMemory
 from sse_push.events.engines.redis.script_loader import ScriptLoader
 from sse_push.events.event import Event
@@ -34,7 +34,7 @@ Parts = list[str | bytes | int]
 class RemoteStore:
     """The store whose keys begin with *prefix*, as one node uses it.
 
-    Errors of every future are those of :meth:`sse_push.events.engines.redis.link.Link.call`.
+    Errors of every future are those of :meth:`sse_push.events.engines.redis.connection.RedisConnection.call`.
 
     Args:
         name: The node's, for its own channel.
@@ -65,9 +65,9 @@ class RemoteStore:
         self.memory = ServerMemory(max_bytes)
         self._scripts = ScriptLoader("sse_push.events.engines.redis", _SCRIPTS)
         self._passed = 0
-        self._link = Link()
+        self._link = RedisConnection()
 
-    async def use(self, link: Link) -> None:
+    async def use(self, link: RedisConnection) -> None:
         """From now on call on *link*."""
         self._link = link
         await self._scripts.load(link)

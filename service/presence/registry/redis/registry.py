@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 
 
 class RedisRegistry(PresenceRegistry):
-    """The registry on the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
+    """The registry on the server at *url* (:class:`sse_push.events.engines.redis.address.RedisAddress`).
 
     Args:
         node_id: The node's name; each run of it counts as a node of its own.

@@ -8,7 +8,8 @@ from typing import Any
 
 import hiredis
 
-from sse_push.events.engines.redis.link import Address, Link
+from sse_push.events.engines.redis.address import RedisAddress
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.script_loader import ScriptLoader
 from sse_push.events.errors import EngineUnavailable
 
@@ -18,17 +19,17 @@ _KEYS = ("nodes", "holders", "activity", "tombstones", "state", "pending")  # KE
 
 
 class ScriptClient:
-    """The client of *node* at the server at *url* (:class:`sse_push.events.engines.redis.link.Address`).
+    """The client of *node* at the server at *url* (:class:`sse_push.events.engines.redis.address.RedisAddress`).
 
     Args:
         name: Of the connection, in the server's list of clients.
     """
 
     def __init__(self, url: str, node: str, name: str) -> None:
-        self._address = Address.parse(url)
+        self._address = RedisAddress.parse(url)
         self._node = node
         self._name = name
-        self._link = Link()
+        self._connection = RedisConnection()
         self._scripts = ScriptLoader(
             "sse_push.service.presence.registry.redis", dict.fromkeys(_SCRIPTS, ("common",))
         )
@@ -60,7 +61,7 @@ class ScriptClient:
         await self._connect()
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
-                return await self._link.call(*command)
+                return await self._connection.call(*command)
         except TimeoutError:
             self._disconnect()
             raise EngineUnavailable("Redis does not answer") from None
@@ -70,22 +71,22 @@ class ScriptClient:
             raise EngineUnavailable(f"Redis refuses: {error}") from error
 
     def close(self) -> None:
-        self._link.abort()
+        self._connection.abort()
 
     def _disconnect(self) -> None:
-        self._link.abort()
-        self._link = Link()
+        self._connection.abort()
+        self._connection = RedisConnection()
 
     async def _connect(self) -> None:
         async with self._connecting:
-            if self._link.open:
+            if self._connection.open:
                 return
-            link = Link()
-            await link.connect(self._address, self._name)
+            connection = RedisConnection()
+            await connection.connect(self._address, self._name)
             try:
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
-                    await self._scripts.load(link)
+                    await self._scripts.load(connection)
             except (TimeoutError, hiredis.HiredisError) as error:
-                link.abort()
+                connection.abort()
                 raise EngineUnavailable(f"can't use Redis at {self._address}: {error}") from None
-            self._link = link
+            self._connection = connection

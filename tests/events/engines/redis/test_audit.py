@@ -122,7 +122,7 @@ async def test_lost_message_is_noticed_whatever_follows(server: RedisServer, fol
         assert listener.thief.taken == 1
         epoch = listener.engine.epoch
         assert listener.broken == [("unknown", f"{epoch}-1")]
-        [missed] = [log for log in logs if log["event"] == "engine.missed"]
+        [missed] = [log for log in logs if log["event"] == "engine.events_missed"]
         assert (missed["events"], missed["first"]) == (1, 2)
         # What comes back to this node is read from the store, with what was stolen; and all goes on.
         listener.thief.word = None
@@ -150,7 +150,7 @@ async def test_lost_message_is_noticed_where_another_store_begins_to_count_anew(
             listener.thief.word = b"stolen"
             publish(("ann", "stolen"))
             with capture_logs() as logs:
-                await until(lambda: [log for log in logs if log["event"] == "engine.missed"])
+                await until(lambda: [log for log in logs if log["event"] == "engine.events_missed"])
 
 
 async def test_nothing_is_missed_where_nothing_is_lost(server: RedisServer) -> None:

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from sse_push.events.engines.base import EngineListener
 from sse_push.events.engines.redis import outbox, recovery, session, standing
 from sse_push.events.engines.redis.audit import Audit
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.engine import RedisEngine
 from sse_push.events.engines.redis.feed import Feed
-from sse_push.events.engines.redis.link import Link
 from sse_push.events.engines.redis.recovery import Recovery
 from sse_push.events.engines.redis.store import Answer
 from sse_push.events.errors import EngineUnavailable, Overloaded
@@ -54,7 +54,7 @@ async def test_messages_connection_that_breaks_while_it_subscribes_is_tried_anew
     connected = Feed.connected
     breaks = 2
 
-    def break_off(feed: Feed, link: Link) -> None:
+    def break_off(feed: Feed, link: RedisConnection) -> None:
         nonlocal breaks
         if breaks:
             breaks -= 1

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sse_push.events.engines.redis import recovery, session
+from sse_push.events.engines.redis.address import RedisAddress
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.engine import RedisEngine
-from sse_push.events.engines.redis.link import Address, Link
 from sse_push.events.errors import EngineUnavailable
 from sse_push.events.ids import format_id
 from tests.conftest import until
@@ -150,9 +151,9 @@ async def test_connections_of_others_live_on_when_a_server_counts_them_anew() ->
         await away(here)
         server.kill()
         server.start(aof=True)
-        others = [Link() for _ in range(20)]
+        others = [RedisConnection() for _ in range(20)]
         for other in others:
-            await other.connect(Address.parse(server.url), "other")
+            await other.connect(RedisAddress.parse(server.url), "other")
         await back(here)
         for other in others:
             assert await other.call("PING") == b"PONG"

@@ -57,7 +57,7 @@ async def test_rubbish_on_channels_is_told_and_passed_over(
             server.call("PUBLISH", where, payload)
         await life.keep(said(1), said(2))
     assert said_of(life.told) == said_of([said(1), said(2)])
-    assert sum(log["messages"] for log in logs if log["event"] == "engine.garbled") == 2
+    assert sum(log["messages"] for log in logs if log["event"] == "engine.malformed_message") == 2
     assert link.open and life.engine._session._messages is link
 
 
@@ -83,7 +83,7 @@ async def test_entries_that_others_added_to_the_events_are_removed(
         server.call("XADD", key(place, "events"), "*", "event", f"stray {number}")
     with capture_logs() as logs:
         after = await keep_in_the_end(life, "after")
-    assert [log["entries"] for log in logs if log["event"] == "engine.strays_removed"] == [3]
+    assert [log["entries"] for log in logs if log["event"] == "engine.foreign_entries_removed"] == [3]
     assert (life.engine.epoch, broken) == (epoch, [])
     assert [event.id for event in await life.replay()] == [*before, after]
     other = await place.open()

@@ -11,6 +11,7 @@ import hiredis
 import pytest
 from structlog.testing import capture_logs
 
+from sse_push.events.engines.redis.address import RedisAddress
 from sse_push.events.engines.redis.inbox import (
     CLAIM_S,
     GROUP,
@@ -20,7 +21,6 @@ from sse_push.events.engines.redis.inbox import (
     Inbox,
     read_entry,
 )
-from sse_push.events.engines.redis.link import Address
 from sse_push.events.errors import BadEvent, EngineUnavailable
 from sse_push.events.event import PushEvent
 from tests.conftest import until
@@ -75,7 +75,7 @@ async def open_inbox(server: RedisServer) -> AsyncIterator[Open]:
     tasks = []
 
     def open_(desk: Desk, name: str = "one", claim_s: float = CLAIM_S) -> "asyncio.Task[None]":
-        inbox = Inbox(Address.parse(server.url), name, desk.publish, claim_s=claim_s)
+        inbox = Inbox(RedisAddress.parse(server.url), name, desk.publish, claim_s=claim_s)
         tasks.append(asyncio.get_running_loop().create_task(inbox.run()))
         return tasks[-1]
 

@@ -3,7 +3,8 @@
 import hiredis
 import pytest
 
-from sse_push.events.engines.redis.link import Address, Link
+from sse_push.events.engines.redis.address import RedisAddress
+from sse_push.events.engines.redis.connection import RedisConnection
 from sse_push.events.engines.redis.script_loader import ScriptLoader
 from tests.redis_server import RedisServer
 
@@ -19,15 +20,15 @@ def test_source_begins_with_the_files_the_script_needs() -> None:
 
 async def test_loaded_script_runs_by_its_sha(server: RedisServer) -> None:
     loader = ScriptLoader(PACKAGE, {"common": ()})
-    link = Link()
-    await link.connect(Address.parse(server.url), "test")
+    connection = RedisConnection()
+    await connection.connect(RedisAddress.parse(server.url), "test")
 
     with pytest.raises(hiredis.ReplyError, match="NOSCRIPT"):
-        await link.call("EVALSHA", "0" * 40, 0)
-    await loader.load(link)
+        await connection.call("EVALSHA", "0" * 40, 0)
+    await loader.load(connection)
 
-    assert await link.call("SCRIPT", "EXISTS", loader.sha("common")) == [1]
-    link.abort()
+    assert await connection.call("SCRIPT", "EXISTS", loader.sha("common")) == [1]
+    connection.abort()
 
 
 def _alone(name: str) -> str:

@@ -45,7 +45,7 @@ async def test_event_that_cannot_be_read_is_told_to_those_it_is_for_and_stops_no
         receipt = life.append(unreadable(data, "1"))
         [lost] = await receipt
         after = await life.keep(said("after", ["1"]), said("of another", ["2"]))
-    assert {log["event"] for log in logs} == {"engine.garbled"}
+    assert {log["event"] for log in logs} == {"engine.malformed_message"}
     assert [event.id for event in life.told] == [*first, *after]
     [[reason, stood, keys_told]] = breaks
     assert (reason, stood) == ("unknown", first[0])

@@ -142,7 +142,7 @@ async def test_hanging_server_is_disconnected(redis_server: RedisServer, monkeyp
     nodes = Nodes(redis_server, timeout=60)
     node, _ = nodes.node()
     await node.update(["1"], [], NOW)
-    link = node._client._link
+    connection = node._client._connection
     redis_server.pause()
     try:
         with pytest.raises(EngineUnavailable, match="does not answer"):
@@ -150,7 +150,7 @@ async def test_hanging_server_is_disconnected(redis_server: RedisServer, monkeyp
     finally:
         redis_server.resume()
     assert await node.online(["1"]) == {"1": NOW}
-    assert node._client._link is not link
+    assert node._client._connection is not connection
     await nodes.close()
 
 
@@ -173,13 +173,13 @@ async def test_server_that_became_a_replica_is_reconnected(redis_server: RedisSe
     nodes = Nodes(redis_server, timeout=60)
     node, _ = nodes.node()
     await node.update(["1"], [], NOW)
-    link = node._client._link
+    connection = node._client._connection
     redis_server.call("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(EngineUnavailable, match="READONLY"):
         await node.update(["2"], [], NOW)
     redis_server.call("REPLICAOF", "NO", "ONE")
     assert (await node.update(["2"], [], NOW)).joined == {"2"}
-    assert node._client._link is not link
+    assert node._client._connection is not connection
     await nodes.close()
 
 
