@@ -42,6 +42,7 @@ _SLACK_EVENTS = 100_000  # events by which a store may be ahead of its record, w
 _MOST_BEHIND = (
     200_000  # events without routes that a start takes into memory; more say that the file is damaged
 )
+_LATEST_TIME = 1e11  # seconds since the Unix epoch (year 5138): a later time is damaged
 _INSERT = "INSERT INTO packs VALUES (?, ?, ?, ?, ?)"
 
 _log = structlog.get_logger()
@@ -143,14 +144,19 @@ class Store:
 
     def _ages_in_file(self) -> Ages:
         file = self._file
+        # A damaged time does not count: the rest of the store is still good.
+        numbers = "typeof(at) IN ('real', 'integer') AND at BETWEEN 0 AND ?"
+        packs = f"SELECT at FROM packs WHERE {numbers} ORDER BY first DESC LIMIT 1"  # noqa: S608 - no value in it
+        keys = f"SELECT max(at) FROM published WHERE {numbers}"  # noqa: S608 - no value in it
+        newest = file.execute(packs, (_LATEST_TIME,)).fetchone()
         latest = max(
-            file.execute("SELECT at FROM packs ORDER BY first DESC LIMIT 1").fetchone() or (0.0,),
-            file.execute("SELECT ifnull(max(at), 0.0) FROM published").fetchone(),
-            (float(file.meta("clock_ahead_to") or 0.0),),
-        )[0]
+            newest[0] if newest else 0.0,
+            file.execute(keys, (_LATEST_TIME,)).fetchone()[0] or 0.0,
+            _time_of(file.meta("clock_ahead_to")),
+        )
         return Ages(
             latest,
-            float(file.meta("clock_set_back_at") or 0.0),
+            _time_of(file.meta("clock_set_back_at")),
             lambda ahead_to, at: file.set(clock_ahead_to=ahead_to if at else 0.0, clock_set_back_at=at),
         )
 
@@ -374,3 +380,12 @@ class Store:
         self._behind = [behind] if behind else []
         self._behind_events, self._behind_bytes = len(behind), size_of(behind)
         return events
+
+
+def _time_of(text: str) -> float:
+    """The time in *text*; 0 if there is none, or it is damaged."""
+    try:
+        at = float(text or 0.0)
+    except ValueError:
+        return 0.0
+    return at if 0 <= at <= _LATEST_TIME else 0.0

@@ -181,6 +181,33 @@ async def test_pack_whose_time_is_damaged_does_not_keep_later_ones_for_ever(
     assert life.engine.failing is None
 
 
+@pytest.mark.parametrize("time", ["'no time'", "1e300", "-1", "x'00ff'"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE packs SET at = {} WHERE first = 3",
+        "UPDATE published SET at = {}",
+        "INSERT OR REPLACE INTO meta VALUES ('clock_ahead_to', {})",
+        "INSERT OR REPLACE INTO meta VALUES ('clock_set_back_at', {})",
+    ],
+)
+async def test_start_with_a_damaged_time_keeps_the_store(
+    place: EmbeddedPlace, damage: str, time: str
+) -> None:
+    life = await place.open()
+    for n in range(3):
+        await life.keep(said(n, key=f"k{n}"))
+    place.crash(life)
+    with closing(sqlite3.connect(place.dir / "events.db")) as db, db:
+        db.execute(damage.format(time))
+
+    again = await place.open()
+
+    assert not (place.dir / "events.db.damaged").exists()
+    assert again.engine.epoch == life.engine.epoch
+    await again.keep(said("after"))
+
+
 async def test_file_that_is_no_database_is_put_aside_and_another_begun(
     place: EmbeddedPlace, kept: list[str]
 ) -> None:
